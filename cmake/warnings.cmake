@@ -1,0 +1,27 @@
+# The flags every target of ours is compiled with; generated code links oneid_flags only.
+add_library(oneid_flags INTERFACE)
+target_compile_definitions(oneid_flags INTERFACE _POSIX_C_SOURCE=200809L)
+target_compile_options(oneid_flags INTERFACE -fno-omit-frame-pointer)
+if(ONEID_SANITIZE)
+    target_compile_options(oneid_flags INTERFACE -fsanitize=${ONEID_SANITIZE} -fno-sanitize-recover=all)
+    target_link_options(oneid_flags INTERFACE -fsanitize=${ONEID_SANITIZE})
+endif()
+if(ONEID_COVERAGE)
+    target_compile_options(oneid_flags INTERFACE --coverage)
+    target_link_options(oneid_flags INTERFACE --coverage)
+endif()
+if(ONEID_FUZZ)
+    target_compile_options(oneid_flags INTERFACE -fsanitize=fuzzer-no-link)
+endif()
+
+add_library(oneid_warnings INTERFACE)
+target_link_libraries(oneid_warnings INTERFACE oneid_flags)
+target_compile_options(oneid_warnings INTERFACE
+    -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wformat=2 -Wvla -Wcast-qual -Wswitch-enum -Wnull-dereference)
+if(CMAKE_C_COMPILER_ID STREQUAL "GNU")
+    target_compile_options(oneid_warnings INTERFACE -Wlogical-op -Wduplicated-cond)
+endif()
+if(ONEID_WERROR)
+    target_compile_options(oneid_warnings INTERFACE -Werror)
+endif()
