@@ -1,0 +1,70 @@
+/* The state of one shard replica: a key-value store of a memtable in RAM over an LMDB file.
+ *
+ * Changes go to the active memtable; the Raft log makes them durable. A checkpoint freezes the
+ * memtable, writes it to LMDB in one synced transaction together with the applied index (on a
+ * thread of its own), and releases it. Reads look at the active memtable, the frozen one, LMDB.
+ *
+ * Threads: everything belongs to the owner (the shard thread), except store_write_frozen, which one
+ * other thread may run between store_freeze and store_release_frozen.
+ *
+ * Errors: a read that fails (damaged value, LMDB error) answers "absent" and sets a sticky error,
+ * see store_error. The owner looks at it after each log entry and before it answers anything, and
+ * stops: so callers in the machine need no error path for reads. Nothing written after a sticky
+ * error is ever checkpointed. Every value carries a check sum in LMDB.
+ */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include <base/bytes.h>
+#include <base/error.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { STORE_KEY_MAX = 480, STORE_FORMAT_VERSION = 1 };
+
+struct store;
+
+struct store_options {
+    const char *path;    /* folder of this replica, made if absent; NULL: in RAM only (tests, simulation) */
+    uint64_t map_bytes;  /* largest size of the LMDB file */
+    uint64_t cluster_id; /* ERR_MISMATCH when the folder belongs to another cluster, ... */
+    uint16_t shard;      /* ... another shard, or a newer format */
+};
+
+enum error_code store_open(const struct store_options *o, struct store **out, struct error *err);
+/* Waits for nothing: no store_write_frozen may be running. Unwritten changes are dropped. */
+void store_close(struct store *s);
+
+/* The applied index that the LMDB file holds (0: none yet). */
+uint64_t store_durable_index(const struct store *s);
+
+/* Is there a value? `*value` borrows: valid until the same key is written or deleted, or until the
+ * next store_freeze / store_release_frozen, whichever is first. */
+bool store_get(struct store *s, struct bytes key, struct bytes *value);
+/* Copies both. An empty value is a value. */
+void store_put(struct store *s, struct bytes key, struct bytes value);
+void store_del(struct store *s, struct bytes key);
+
+/* Every present key with this prefix, once each, in no particular order. The callback must not
+ * write; returning false ends the scan. */
+typedef bool (*store_scan_cb)(void *ctx, struct bytes key, struct bytes value);
+void store_scan(struct store *s, struct bytes prefix, store_scan_cb cb, void *ctx);
+
+/* The first thing that went wrong, or ERR_OK. */
+enum error_code store_error(const struct store *s, struct error *err);
+
+/* RAM held by the active memtable, in bytes. */
+uint64_t store_active_bytes(const struct store *s);
+/* Size of the LMDB file's used pages in bytes. */
+uint64_t store_disk_bytes(const struct store *s);
+bool store_has_frozen(const struct store *s);
+/* Freezes the active memtable, which holds everything up to `applied_index`. None may be frozen. */
+void store_freeze(struct store *s, uint64_t applied_index);
+/* Writes the frozen memtable and the applied index, synced. On ERR_DISK_FULL nothing was changed
+ * and it may be called again; any other error is final for the process. */
+enum error_code store_write_frozen(struct store *s, struct error *err);
+/* After a successful write: lets the frozen memtable go. */
+void store_release_frozen(struct store *s);
+
+#endif
