@@ -18,7 +18,8 @@ struct cluster_map {
 
 /* The map of a first start: contiguous, even slot ranges; shards dealt to nodes in turn. */
 void cluster_map_init(struct cluster_map *m, const struct cluster_config *c);
-/* Portable form (run-length coded, versioned, check-summed) and back. */
+/* Portable form (run-length coded, versioned, check-summed), appended to `out`, and back.
+ * Decoding: ERR_CORRUPT, or ERR_MISMATCH for another version of the form; `out` is then undefined. */
 void cluster_map_encode(const struct cluster_map *m, struct buf *out);
 enum error_code cluster_map_decode(struct bytes b, struct cluster_map *out, struct error *err);
 

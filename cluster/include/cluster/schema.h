@@ -19,6 +19,8 @@ typedef uint32_t name_id; /* never 0 */
 /* What a name names; part of its hash. */
 enum name_kind { NAME_NAMESPACE = 1, NAME_TRAIT, NAME_EVENT, NAME_FIELD, NAME_LEVEL };
 
+/* The low 32 bits of XXH3-64 over the kind's byte and the name, 0 turned into 1. Of a name longer
+ * than NAME_MAX_LEN, which nothing declared has, the first NAME_MAX_LEN bytes count. */
 name_id name_id_of(enum name_kind kind, struct bytes name);
 
 enum {
@@ -33,11 +35,14 @@ enum {
     EVENT_IDENTITIES_MAX = 64,
 };
 
-/* How a value becomes an identity. All trim white space around it first. */
+/* How a value becomes an identity. All trim white space around it first (ASCII and U+3000). Doing
+ * it twice gives the same as doing it once.
+ * A phone number may be written with a leading + and the separators space - ( ) . and has 5 to 15
+ * digits in the end; 86 goes when exactly 11 digits that begin with 1 remain. */
 enum normalize {
     NORMALIZE_NONE,
     NORMALIZE_LOWER, /* ASCII letters to lower case */
-    NORMALIZE_PHONE, /* keep digits; drop a leading 00 or +; drop the country code 86 before 11 digits */
+    NORMALIZE_PHONE, /* digits without separators, leading 00 or +, and 86 before a mobile number */
     NORMALIZE_EMAIL, /* lower case; must have one @ with something on both sides */
 };
 
@@ -97,6 +102,12 @@ struct schema_level {
     int64_t at_least; /* in whole units of the trait `by` */
 };
 
+/* One row of a look-up table, sorted by id. */
+struct schema_entry {
+    name_id id;
+    uint32_t at; /* place in the array it indexes */
+};
+
 struct schema {
     struct schema_namespace *namespaces; /* strongest first */
     size_t n_namespaces;
@@ -108,7 +119,13 @@ struct schema {
     struct schema_level *levels;         /* by rising `at_least` */
     size_t n_levels;
     uint32_t tags_max; /* tags a profile may hold */
+    /* Filled by schema_seal; while NULL, look-ups scan. */
+    const struct schema_entry *namespace_index, *trait_index, *event_index;
 };
+
+/* Builds the look-up tables in `arena`, which must live as long as the schema. False: out of
+ * memory. cluster_config_open has done it; only a schema made by hand needs it. */
+bool schema_seal(struct schema *s, struct arena *arena);
 
 /* Look-ups; NULL where there is no such name. Logarithmic or better. */
 const struct schema_namespace *schema_namespace_by_name(const struct schema *s, struct bytes name);
@@ -122,7 +139,8 @@ const struct schema_field *schema_field_by_name(const struct schema_event *e, st
 /* Why a value is not an identity. */
 enum identity_verdict { IDENTITY_OK, IDENTITY_BLOCKED, IDENTITY_EMPTY, IDENTITY_TOO_LONG, IDENTITY_NOT_UTF8, IDENTITY_BAD_FORM };
 
-/* Normalises `raw`; the result lives in `arena` (or borrows from `raw`). Blocked are the
+/* Normalises `raw`; the result lives in `arena` (or borrows from `raw`); `out` is set only with
+ * IDENTITY_OK. An arena that has no room for the result makes it IDENTITY_TOO_LONG. Blocked are the
  * namespace's own `block` values and, in every namespace: empty, null, none, nil, undefined,
  * unknown, anonymous, guest, n/a, na, nan, -, and values of one repeated character 0, -, x, or *
  * of at least 4 characters ("0000"). Comparisons ignore ASCII case. */

@@ -42,7 +42,7 @@ static inline uint64_t one_id_lamport(one_id p)
 /* 2024-01-01 UTC in ms: the hybrid time starts here, so that 40 bits last until 2058. */
 #define ONE_ID_EPOCH_MS INT64_C(1704067200000)
 
-/* 16 lower-case hex digits; `out` holds 17 bytes. */
+/* 16 lower-case hex digits; `out` holds 17 bytes. Reading takes either case and nothing else. */
 void one_id_format(one_id p, char *out);
 bool one_id_parse(struct bytes text, one_id *out);
 

@@ -1,0 +1,221 @@
+/* What routers ask of shards, and the answers: docs/protocol.md in plain structs.
+ *
+ * A command acts at one slot and is one atomic step of the log; a batch is applied in order, and
+ * when it fits in one log entry, at once. All pointers borrow: from the frame, or from the arena that
+ * was given to the decoder.
+ */
+#ifndef PROTO_COMMAND_H
+#define PROTO_COMMAND_H
+
+#include <base/arena.h>
+#include <base/clock.h>
+#include <base/error.h>
+#include <cluster/slot.h>
+
+enum command_type {
+    /* Written through the log. */
+    COMMAND_APPLY = 1, /* see struct command */
+    COMMAND_CLAIM,
+    COMMAND_FREEZE,
+    COMMAND_ABSORB,
+    COMMAND_DONE,
+    COMMAND_ABORT,
+    COMMAND_REPAIR,
+    COMMAND_DROP,
+    /* Reads at the leader. */
+    COMMAND_LOCATE = 32,
+    COMMAND_GET,
+    COMMAND_SWEEP,
+    COMMAND_STATS,
+    COMMAND_REFUSED,
+    COMMAND_CHECK,
+    /* Answered by query threads from the segment index. */
+    COMMAND_COUNT = 64,
+    COMMAND_LIST,
+    COMMAND_BREAKDOWN,
+    COMMAND_TYPE_END
+};
+
+/* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted, listable. */
+#define REFUSAL_LIST(X)                                                                            \
+    X(NONE, 0, "none")                                                                             \
+    X(LIMIT, 1, "limit of the namespace")                                                          \
+    X(NEVER_LINK, 2, "kept apart by an unlink")                                                    \
+    X(NON_BRIDGING, 3, "shared key known elsewhere")                                               \
+    X(BLOCKED, 4, "blocked value")                                                                 \
+    X(BAD_VALUE, 5, "not a value of the namespace")                                                \
+    X(TAG_LIMIT, 6, "too many tags")
+
+enum refusal {
+#define X(name, wire, text) REFUSAL_##name = wire,
+    REFUSAL_LIST(X)
+#undef X
+};
+const char *refusal_text(enum refusal r);
+const char *refusal_name(enum refusal r);
+
+struct skip {
+    struct identity id;
+    enum refusal reason;
+};
+
+/* Which fields a type uses:
+ * APPLY   profile (0: start at the index entry of ids[0], and make a profile of one if there is none),
+ *         ids (ids[0] is the primary), message_id, ts, source, facts, behaviour, skips.
+ *         At the profile's shard, or with profile 0 at the slot of ids[0]. Links what this shard alone
+ *         can link (OPEN, merges of profiles and identities that are all here), then applies.
+ *         → OK, DUP (profile, refused), GOTO (profile), ABSENT, MERGING (see LOCATE), MISSING
+ *           (profile, epoch, missing: indexes into ids that are not in the profile, with a hint each)
+ * CLAIM   ids[0] = i, ids[1] = a, profile = W. At i's slot. → CLAIMED (profile = L, epoch 1) born
+ *         MERGING into W with evidence (i, a), empty content; KNOWN (profile: where the index points)
+ * FREEZE  profile = L, epoch, other = W, ids[0] = b in L, ids[1] = a in W. At L.
+ *         → FROZEN (epoch + 1, content), else the state as LOCATE says it
+ * ABSORB  profile = W, other = L, epoch, ids[0] = a, content, ids[1] = b, message_id, ts, source:
+ *         evidence for the edge. At W. → ABSORBED (holders: where L's identities are now with what
+ *         version), REFUSED (reason), STALE, BUSY (other = where W is merging to)
+ * DONE    profile = L, epoch. → OK
+ * ABORT   profile = L, epoch. → OK
+ * REPAIR  ids[0] = i, profile = p, version. At i's slot. → OK
+ * DROP    profile: a tombstone whose conditions the router has checked. → OK
+ * LOCATE  profile, ids[0] (optional: is it here?), want_content. → HERE (LIVE, holds ids[0]; epoch),
+ *         GOTO (profile), MERGING (other = target, epoch, ids: evidence b, a; content if wanted), ABSENT,
+ *         ELSE (LIVE or ERASED but does not hold it)
+ *         With profile 0: the index entry of ids[0] at its slot → KNOWN (profile, version), ABSENT.
+ * GET     as LOCATE, but the answer carries the packed profile (client.proto Profile) in `content`;
+ *         with profile 0 it starts at the index entry and goes on as far as this shard can.
+ *         MERGING carries the snapshot as well.
+ * SWEEP   limit, age_ms. → OK: sweep rows: merges left behind for longer than age_ms, tombstones that may go
+ * STATS   → OK, stats. REFUSED cursor, limit → OK, refused rows, cursor. CHECK → OK, findings as text rows
+ * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
+ */
+struct command {
+    enum command_type type;
+    one_id profile, other;
+    uint32_t epoch;
+    uint32_t version;
+    struct identity *ids;
+    size_t n_ids;
+    struct bytes message_id;
+    msec_t ts; /* event time */
+    struct bytes source;
+    struct bytes facts;     /* canonical, proto/facts.h */
+    struct bytes behaviour; /* empty: none */
+    struct bytes content;
+    struct skip *skips;
+    size_t n_skips;
+    bool want_content;
+    struct bytes expr;
+    struct bytes by;
+    int32_t today;
+    uint64_t cursor;
+    uint32_t limit;
+    uint32_t age_ms;
+    uint32_t deadline_ms; /* time left when it was sent; 0: none */
+};
+
+enum reply_status {
+    REPLY_OK = 1,
+    REPLY_DUP,
+    REPLY_GOTO,
+    REPLY_ABSENT,
+    REPLY_MERGING,
+    REPLY_MISSING,
+    REPLY_CLAIMED,
+    REPLY_KNOWN,
+    REPLY_FROZEN,
+    REPLY_ABSORBED,
+    REPLY_REFUSED,
+    REPLY_STALE,
+    REPLY_BUSY,
+    REPLY_HERE,
+    REPLY_ELSE,
+    REPLY_WRONG_SHARD, /* the slot is not served here: refresh the map */
+    REPLY_ERROR,       /* error, text */
+    REPLY_STATUS_END
+};
+const char *reply_status_name(enum reply_status s);
+
+struct missing {
+    uint32_t index; /* into the command's ids */
+    one_id hint;    /* where this shard's index points, 0: not known here */
+};
+struct holder {
+    struct identity id;
+    uint32_t version;
+};
+enum sweep_kind { SWEEP_MERGING = 1, SWEEP_TOMBSTONE };
+struct sweep_row {
+    enum sweep_kind kind;
+    one_id profile;
+    struct holder *ids; /* TOMBSTONE: every identity it ever held, with its version there */
+    size_t n_ids;
+    one_id *absorbed; /* TOMBSTONE */
+    size_t n_absorbed;
+};
+struct refused_row {
+    uint64_t number; /* rising within the shard */
+    msec_t at;       /* receipt */
+    one_id profile;
+    struct identity id, with;
+    enum refusal reason;
+    struct bytes message_id, source;
+};
+struct count_row {
+    struct bytes value; /* BREAKDOWN: the group; COUNT: empty */
+    bool none;
+    uint64_t members;
+};
+struct shard_stats {
+    uint64_t profiles, identities, events, merges, refused, duplicates;
+    uint64_t merging;        /* merges in flight */
+    uint64_t tombstones;
+    uint64_t dedup_cut;      /* message ids let go inside their window */
+    uint64_t refused_by[8];  /* by enum refusal */
+    uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
+};
+
+struct reply {
+    enum reply_status status;
+    enum error_code error; /* REPLY_ERROR */
+    struct bytes text;
+    one_id profile, other;
+    uint32_t epoch;
+    uint32_t version;
+    struct identity *ids; /* MERGING: b, a */
+    size_t n_ids;
+    enum refusal reason;
+    struct missing *missing;
+    size_t n_missing;
+    struct skip *refused; /* OK, DUP: all that was refused of this message, the command's skips too */
+    size_t n_refused;
+    struct holder *holders;
+    size_t n_holders;
+    struct bytes content;
+    struct sweep_row *sweeps;
+    size_t n_sweeps;
+    struct refused_row *refusals;
+    size_t n_refusals;
+    struct count_row *counts;
+    size_t n_counts;
+    one_id *members; /* LIST */
+    size_t n_members;
+    uint64_t cursor;
+    uint64_t population;
+    uint64_t in_flight; /* merges in flight on this shard at that point */
+    const struct shard_stats *stats;
+    bool created; /* APPLY: the profile was made by this command */
+};
+
+bool command_is_read(enum command_type t);
+bool command_is_query(enum command_type t);
+
+/* A batch to the body of MESSAGE_SHARD_WRITE/READ/QUERY, and back. Decoding checks sizes, required
+ * fields, identity values' lengths, canonical facts, and gives ERR_MALFORMED with what was wrong. */
+void command_encode(const struct command *c, struct buf *out); /* appends one item to the body */
+enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena, struct command **out,
+                               size_t *n_out, struct error *err);
+void reply_encode(const struct reply *r, struct buf *out); /* appends one item */
+enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *arena, struct reply **out,
+                             size_t *n_out, struct error *err);
+
+#endif

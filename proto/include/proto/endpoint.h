@@ -1,0 +1,84 @@
+/* ZeroMQ behind a small face: servers (ROUTER), links (DEALER), and mailboxes between the threads of
+ * one process (inproc). A socket belongs to the thread that uses it.
+ */
+#ifndef PROTO_ENDPOINT_H
+#define PROTO_ENDPOINT_H
+
+#include <base/bytes.h>
+#include <base/error.h>
+
+#include <stdbool.h>
+
+/* One context for each process. */
+struct net;
+enum error_code net_open(int io_threads, struct net **out, struct error *err);
+/* Waits until the sockets are closed. */
+void net_close(struct net *n);
+
+/* An owned message; zero-initialised is empty. Move it, never copy the struct. */
+struct frame {
+    _Alignas(8) unsigned char opaque[64];
+    bool full;
+};
+struct bytes frame_bytes(const struct frame *f);
+/* Takes the buffer's memory for good (no copy) and empties the buffer. */
+enum error_code frame_of_buf(struct frame *f, struct buf *b);
+enum error_code frame_copy(struct frame *f, struct bytes b);
+void frame_move(struct frame *to, struct frame *from);
+void frame_close(struct frame *f);
+
+/* Who sent a message to a server: an opaque routing id. */
+struct peer {
+    uint8_t len;
+    uint8_t id[31];
+};
+
+struct server;
+/* Binds. ERR_IO with the endpoint's name when the port is in use. `max_message` in bytes: a peer that
+ * sends more is cut off. */
+enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message, struct server **out,
+                            struct error *err);
+void server_close(struct server *s);
+/* false: nothing waits. Frames that are not [peer, one part] are dropped and counted. */
+bool server_recv(struct server *s, struct peer *from, struct frame *f);
+/* Takes the frame; a peer that is gone or whose queue is full loses it: false, counted. */
+bool server_send(struct server *s, const struct peer *to, struct frame *f);
+uint64_t server_dropped(const struct server *s);
+
+struct link;
+/* Connects in the background, again and again; only a malformed endpoint is an error. */
+enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err);
+void link_close(struct link *l);
+bool link_recv(struct link *l, struct frame *f);
+/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. */
+bool link_send(struct link *l, struct frame *f);
+
+/* Thread to thread: pointers, many senders, one receiver. Ownership of what is pointed to moves. */
+struct inbox;
+struct outbox;
+enum error_code inbox_open(struct net *n, const char *name, struct inbox **out, struct error *err);
+void inbox_close(struct inbox *b);
+/* NULL: nothing waits. */
+void *inbox_take(struct inbox *b);
+/* The inbox of that name must be open in the process. */
+enum error_code outbox_open(struct net *n, const char *name, struct outbox **out, struct error *err);
+void outbox_close(struct outbox *b);
+/* Never blocks for long: the queue is bounded by what callers keep in flight. */
+void outbox_put(struct outbox *b, void *message);
+
+/* Waits until one of them has something, or timeout_ms passed (-1: for ever). `ready[i]` says which.
+ * Also wakes, with none ready, on a signal. */
+struct waitable {
+    struct server *server; /* exactly one of these is set */
+    struct link *link;
+    struct inbox *inbox;
+    int fd; /* when none of the above is */
+    bool ready;
+};
+int endpoint_wait(struct waitable *items, size_t n, long timeout_ms);
+
+/* A descriptor that becomes readable when something may wait at the link (edge-triggered, as
+ * ZMQ_FD): drain with link_recv until it says false. */
+int link_fd(struct link *l);
+
+#endif

@@ -1,0 +1,153 @@
+/* What clients ask of routers, and the answers, in plain structs. Pointers borrow, as in command.h. */
+#ifndef PROTO_REQUEST_H
+#define PROTO_REQUEST_H
+
+#include <base/arena.h>
+#include <base/clock.h>
+#include <base/error.h>
+#include <proto/command.h>
+
+enum request_type {
+    REQUEST_INGEST = 1,
+    REQUEST_RESOLVE, /* identity → One-ID */
+    REQUEST_PROFILE, /* by identity or One-ID */
+    REQUEST_COUNT,
+    REQUEST_LIST,
+    REQUEST_BREAKDOWN,
+    REQUEST_STATS,
+    REQUEST_REFUSED,
+    REQUEST_STATUS, /* of nodes and shards as the router sees them */
+    REQUEST_CHECK,
+    REQUEST_TYPE_END
+};
+
+/* A name and value as the application writes them. */
+struct named_identity {
+    struct bytes ns, value;
+};
+enum value_type { VALUE_NULL, VALUE_INTEGER, VALUE_REAL, VALUE_TEXT, VALUE_LIST };
+struct named_value {
+    struct bytes name;
+    enum value_type type;
+    int64_t integer;
+    double real;
+    struct bytes text;
+    struct bytes *list; /* VALUE_LIST: texts */
+    size_t n_list;
+};
+
+struct event_message {
+    struct bytes message_id;
+    msec_t ts; /* 0: the router's clock at receipt */
+    struct bytes source;
+    struct named_identity *ids;
+    size_t n_ids;
+    struct named_value *traits; /* VALUE_NULL removes */
+    size_t n_traits;
+    struct bytes *tags_add, *tags_remove;
+    size_t n_tags_add, n_tags_remove;
+    struct named_value *adds; /* counters, VALUE_INTEGER */
+    size_t n_adds;
+    struct bytes event; /* empty: no behaviour */
+    struct named_value *fields;
+    size_t n_fields;
+};
+
+struct request {
+    enum request_type type;
+    uint32_t deadline_ms; /* time left when it was sent; 0: the router's default */
+    const struct event_message *event; /* INGEST */
+    struct named_identity id;          /* RESOLVE, PROFILE */
+    one_id profile;                    /* PROFILE by One-ID */
+    struct bytes expr;
+    struct bytes by;
+    struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start */
+    uint32_t limit;
+};
+
+/* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
+struct profile_identity {
+    struct bytes ns, value;
+};
+struct profile_channel {
+    struct bytes source;
+    msec_t first, last;
+};
+struct profile_event {
+    struct bytes name;
+    int64_t count;
+    msec_t last;
+    struct named_value *sums; /* VALUE_REAL */
+    size_t n_sums;
+};
+struct profile_view {
+    one_id id;
+    struct profile_identity *ids;
+    size_t n_ids;
+    struct named_value *traits; /* dates as VALUE_TEXT "YYYY-MM-DD", sets as VALUE_LIST, numbers VALUE_REAL */
+    size_t n_traits;
+    struct named_value *counters; /* VALUE_INTEGER */
+    size_t n_counters;
+    struct bytes *tags;
+    size_t n_tags;
+    struct profile_channel *channels;
+    size_t n_channels;
+    struct profile_event *events;
+    size_t n_events;
+    struct bytes level; /* empty: none */
+};
+
+struct named_refusal {
+    struct bytes ns;
+    enum refusal reason;
+};
+struct refused_line {
+    uint64_t number;
+    uint16_t shard;
+    msec_t at;
+    one_id profile;
+    struct named_identity id, with;
+    enum refusal reason;
+    struct bytes message_id, source;
+};
+struct shard_status {
+    uint16_t shard, node;
+    bool reachable;
+    struct shard_stats stats;
+};
+
+struct response {
+    enum error_code code;
+    struct bytes text; /* what and where, when code != OK */
+    one_id profile;    /* INGEST, RESOLVE, PROFILE */
+    bool duplicate;    /* INGEST: the message had been counted before */
+    struct named_refusal *refused; /* INGEST: identities that were not linked, and why */
+    size_t n_refused;
+    struct bytes view; /* PROFILE: packed; profile_decode */
+    uint64_t count, population, in_flight;
+    bool partial; /* a shard did not answer: the numbers cover the others */
+    struct count_row *groups;
+    size_t n_groups;
+    one_id *members;
+    size_t n_members;
+    struct bytes cursor; /* empty: the end */
+    struct refused_line *lines;
+    size_t n_lines;
+    struct shard_status *shards;
+    size_t n_shards;
+    uint64_t map_epoch;
+    struct bytes *findings; /* CHECK */
+    size_t n_findings;
+};
+
+void request_encode(const struct request *r, struct buf *out); /* appends one item to the body */
+enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena, struct request **out,
+                               size_t *n_out, struct error *err);
+void response_encode(const struct response *r, struct buf *out);
+enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena, struct response **out,
+                                size_t *n_out, struct error *err);
+
+void profile_encode(const struct profile_view *v, struct buf *out);
+enum error_code profile_decode(struct bytes b, struct arena *arena, struct profile_view **out, struct error *err);
+
+#endif
