@@ -122,7 +122,7 @@ struct replica_effect {
         uint64_t token;
         struct replica_install install;
         struct replica_load load;
-        struct error error;
+        const struct error *error;
     };
 };
 

@@ -1,0 +1,85 @@
+/* The machine of a shard: the deterministic commands of docs/protocol.md on its state.
+ *
+ * No I/O, no clock, no random numbers: the same commands with the same times on the same state give
+ * the same state and replies. It runs on a store (which may be in RAM only) and tells the segment
+ * index what changed. One thread: the shard's.
+ *
+ * Store layout (keys; docs/file-formats.md has the values):
+ *   'P' be64 one_id            profile record: state, epoch, identities {ns, value, version, handle,
+ *                              never-link tags}, edges with evidence, moved, outbox, absorbed, fences
+ *   'I' u32 ns, value          index entry of an identity: (one_id, version)
+ *   'F' be64 handle            fragment of an identity: its facts (proto/facts.h) and the list of its row buckets
+ *   'D' be64 handle, be32 n    message ids of an identity in receipt order, in blocks; n = 0xFFFFFFFF: the newest
+ *   'R' be64 handle, be16 b    behaviour of an identity, days of bucket b = day / 64
+ *   'V' be64 one_id            unified view, kept only where a profile has several identities (derived)
+ *   'X' be64 number            refused links
+ *   'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began
+ *   'S'                        counters, allocators, machine clock
+ * A handle is a number of this shard, given to a fragment when it arrives and never reused: a merge
+ * inside the shard moves the handle and copies nothing.
+ */
+#ifndef MACHINE_MACHINE_H
+#define MACHINE_MACHINE_H
+
+#include <base/arena.h>
+#include <base/clock.h>
+#include <cluster/config.h>
+#include <index/index.h>
+#include <proto/command.h>
+#include <store/store.h>
+
+struct machine;
+
+/* What changed for the segment index; called during machine_apply and machine_rebuild. */
+typedef void (*machine_emit_cb)(void *ctx, const struct index_op *op);
+
+struct machine_options {
+    struct store *store;         /* keeps */
+    const struct schema *schema; /* keeps */
+    const struct cluster_map *map; /* keeps: which slots are this shard's */
+    shard_id shard;
+    uint32_t dedup_hours, dedup_min, dedup_max; /* cluster/config.h */
+    uint32_t redirect_days;
+    machine_emit_cb emit; /* NULL: none */
+    void *emit_ctx;
+};
+
+enum error_code machine_open(const struct machine_options *o, struct machine **out, struct error *err);
+void machine_close(struct machine *m);
+
+/* One command of a log entry. `now_ms` is the entry's wall clock, set by the leader; the machine's
+ * clock never goes back. The reply lives in `arena` and may borrow from the command and the store
+ * until the next call. A command type that does not write gives REPLY_ERROR. */
+void machine_apply(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
+                   struct reply *out);
+/* After the last command of an entry: writes counters and clock to the store. */
+void machine_end_entry(struct machine *m);
+
+/* LOCATE, GET, SWEEP, STATS, REFUSED, CHECK on the applied state. `now_ms` for ages. */
+void machine_read(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
+                  struct reply *out);
+
+/* Merges in flight: MERGING profiles of this shard. */
+uint64_t machine_in_flight(const struct machine *m);
+/* Tells `emit` of every live profile from nothing (the index is empty). */
+void machine_rebuild(struct machine *m, machine_emit_cb emit, void *ctx);
+
+/* For tests and the simulation: walks the state. Not for the hot path. */
+struct machine_profile {
+    one_id id;
+    enum { PROFILE_LIVE = 1, PROFILE_MERGING, PROFILE_REDIRECT, PROFILE_ERASED } state;
+    uint32_t epoch;
+    one_id target;
+    const struct holder *ids;
+    size_t n_ids;
+    const one_id *absorbed;
+    size_t n_absorbed;
+    struct bytes view; /* join of its fragments, computed afresh */
+};
+typedef void (*machine_profile_cb)(void *ctx, const struct machine_profile *p);
+void machine_each_profile(struct machine *m, struct arena *arena, machine_profile_cb cb, void *ctx);
+bool machine_index_entry(struct machine *m, struct identity i, one_id *profile, uint32_t *version);
+/* Whether the fragment of `i` in live or merging profile `p` remembers the message. */
+bool machine_has_message(struct machine *m, one_id p, struct identity i, struct bytes message_id);
+
+#endif
