@@ -40,7 +40,10 @@ struct fact {
     name_id name;
     struct bytes sub;
     msec_t ts;
-    enum fact_value type; /* FACT_NULL in LATEST and SOURCE: the trait was removed at ts */
+    /* FACT_NULL in LATEST and SOURCE: the trait was removed at ts. FIRST, MIN and MAX take no NULL:
+     * a removal has no meaning there. SUM, TAG, CHANNEL, HAS, LAST, TOTAL: FACT_NUMBER, set by reading
+     * and by the builder alike; UNION: FACT_NULL. */
+    enum fact_value type;
     int64_t number;       /* whole counts, millionths (number traits), day numbers (dates) */
     struct bytes text;
 };
@@ -70,14 +73,15 @@ struct facts_builder {
     struct arena *arena;
     struct fact *items;
     size_t n, cap;
-    bool failed; /* out of arena */
+    bool failed; /* out of arena, or a fact that facts_check would not take */
 };
 void facts_builder_init(struct facts_builder *b, struct arena *arena);
 void facts_builder_add(struct facts_builder *b, const struct fact *f);
-/* Appends to `out`; false when memory was out. */
+/* Appends to `out`; false when adding failed. */
 bool facts_builder_finish(struct facts_builder *b, struct buf *out);
 
-/* Appends the join of two canonical strings to `out` (which must not alias them). */
+/* Appends the join of two canonical strings to `out` (which must not alias them). Both must have
+ * passed facts_check once: other bytes are a bug and assert. The same holds for facts_diff. */
 void facts_join(struct bytes a, struct bytes b, struct buf *out);
 
 /* Walks both and calls for every key whose fact differs; NULL where the side has none. */
@@ -86,8 +90,8 @@ void facts_diff(struct bytes before, struct bytes after, facts_diff_cb cb, void 
 
 /* --- the effective value of a trait --- */
 
-/* By the schema's policy, from a unified view: FACT_NULL when there is none. UNION traits have no
- * single value: iterate. */
+/* By the schema's policy, from a unified view: FACT_NULL when there is none. With SOURCE a source that
+ * removed its value leaves the word to the next in rank. UNION traits have no single value: iterate. */
 struct fact facts_trait(struct bytes view, const struct schema_trait *t);
 enum fact_kind facts_kind_of_merge(enum trait_merge m);
 
