@@ -204,11 +204,13 @@ __attribute__((format(printf, 2, 3))) static void fail_at_end(struct config_node
     va_end(args);
 }
 
+/* A key without a value. */
 static bool is_nothing(const yaml_node_t *y)
 {
+    if (y->type != YAML_SCALAR_NODE || y->data.scalar.style != YAML_PLAIN_SCALAR_STYLE)
+        return false;
     const char *s = (const char *)y->data.scalar.value;
-    return y->type == YAML_SCALAR_NODE && y->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
-           (*s == '\0' || strcmp(s, "~") == 0 || strcmp(s, "null") == 0);
+    return *s == '\0' || strcmp(s, "~") == 0 || strcmp(s, "null") == 0;
 }
 
 const char *config_show(struct config_node n, char *out)
@@ -280,11 +282,15 @@ struct config_node config_pair_value(struct config_node map, size_t i)
     return (struct config_node){map.doc, at};
 }
 
-static bool scalar_is(struct config_node n, const char *text)
+static bool scalar_equal(struct config_node n, struct bytes text)
 {
     const yaml_node_t *y = node_of_type(n, YAML_SCALAR_NODE);
-    return y && bytes_equal(bytes_of(y->data.scalar.value, y->data.scalar.length),
-                            bytes_of_str(text));
+    return y && bytes_equal(bytes_of(y->data.scalar.value, y->data.scalar.length), text);
+}
+
+static bool scalar_is(struct config_node n, const char *text)
+{
+    return scalar_equal(n, bytes_of_str(text));
 }
 
 struct config_node config_get(struct config_node map, const char *key)
@@ -359,11 +365,26 @@ bool config_map(struct config_node n, const struct config_key *keys, size_t n_ke
 static bool check_count(struct config_node n, const char *what, size_t min, size_t max)
 {
     size_t count = config_count(n);
-    if (count < min)
-        config_fail(n, "expected at least %zu %s, found %zu", min, what, count);
-    else if (count > max)
-        config_fail(n, "expected at most %zu of: %s; found %zu", max, what, count);
-    return count >= min && count <= max;
+    if (count >= min && count <= max)
+        return true;
+    config_fail(n, "expected %zu to %zu entries, one for each %s; found %zu", min, max, what,
+                count);
+    return false;
+}
+
+/* A mistake when the i-th key equals one before it. */
+static void refuse_repeated_key(struct config_node map, size_t i)
+{
+    struct config_node key = config_pair_key(map, i);
+    const yaml_node_t *y = node_of_type(key, YAML_SCALAR_NODE);
+    for (size_t j = 0; y && j < i; j++) {
+        struct bytes text = bytes_of(y->data.scalar.value, y->data.scalar.length);
+        if (scalar_equal(config_pair_key(map, j), text)) {
+            char shown[CONFIG_SHOW_MAX];
+            config_fail(key, "key %s is there twice, expected it once", config_show(key, shown));
+            return;
+        }
+    }
 }
 
 bool config_free_map(struct config_node n, const char *what, size_t min, size_t max)
@@ -378,17 +399,8 @@ bool config_free_map(struct config_node n, const char *what, size_t min, size_t 
     }
     if (!check_count(n, what, min, max))
         return false;
-    for (size_t i = 0; i < config_count(n); i++) {
-        struct config_node key = config_pair_key(n, i);
-        const yaml_node_t *y = node_of_type(key, YAML_SCALAR_NODE);
-        for (size_t j = 0; y && j < i; j++) {
-            if (scalar_is(config_pair_key(n, j), (const char *)y->data.scalar.value)) {
-                config_fail(key, "key %s is there twice, expected it once",
-                            config_show(key, shown));
-                break;
-            }
-        }
-    }
+    for (size_t i = 0; i < config_count(n); i++)
+        refuse_repeated_key(n, i);
     return true;
 }
 

@@ -165,6 +165,7 @@ void message_encode(const struct message *m, struct buf *out)
 {
     buf_put_u8(out, MESSAGE_VERSION);
     buf_put_u8(out, (uint8_t)m->type);
+    buf_put_u8(out, m->rm.request_vote.version);
     switch (m->type) {
     case MESSAGE_APPEND:
         put_append(m, out);
@@ -191,33 +192,6 @@ void message_encode(const struct message *m, struct buf *out)
     case MESSAGE_PROBE_ACK:
         buf_put_varint(out, m->term);
         buf_put_varint(out, m->probe_id);
-        break;
-    }
-}
-
-/* The message versions that libraft 0.22.1 itself would put; its decoder derives them from sizes
- * and its logic reads `features` only from version 1 on. */
-static void set_engine_version(struct message *m)
-{
-    m->rm.type = (enum raft_message_type)m->type;
-    switch (m->type) {
-    case MESSAGE_APPEND:
-        m->rm.append_entries.version = 0;
-        break;
-    case MESSAGE_APPEND_RESULT:
-    case MESSAGE_STALE:
-        m->rm.append_entries_result.version = 2;
-        break;
-    case MESSAGE_VOTE:
-        m->rm.request_vote.version = 2;
-        break;
-    case MESSAGE_VOTE_RESULT:
-        m->rm.request_vote_result.version = 3;
-        break;
-    case MESSAGE_SNAPSHOT:
-    case MESSAGE_TIMEOUT_NOW:
-    case MESSAGE_PROBE:
-    case MESSAGE_PROBE_ACK:
         break;
     }
 }
@@ -260,15 +234,15 @@ enum error_code message_decode(struct bytes b, struct arena *arena, struct messa
     memset(m, 0, sizeof *m);
     uint8_t version = reader_u8(&in);
     m->type = (enum message_type)reader_u8(&in);
+    /* All of the engine's structs begin with `version`, which says what their fields mean. */
+    m->rm.type = (enum raft_message_type)m->type;
+    m->rm.request_vote.version = reader_u8(&in);
     if (!in.ok || version != MESSAGE_VERSION)
         return ERR_MALFORMED;
     enum error_code code = get_body(&in, arena, m);
     if (code)
         return code;
-    if (!in.ok || reader_left(&in) != 0)
-        return ERR_MALFORMED;
-    set_engine_version(m);
-    return ERR_OK;
+    return in.ok && reader_left(&in) == 0 ? ERR_OK : ERR_MALFORMED;
 }
 
 static bool server_is_valid(struct reader *in, uint64_t *id)

@@ -1,0 +1,238 @@
+/* liboneid: the client of a oneid cluster.
+ *
+ * A client holds connections to one or more routers and fails over between them. It may be used by
+ * one thread at a time. Calls are made asynchronously (oneid_submit_*, then oneid_poll or the
+ * descriptor) or blocking (the functions without _submit). A request whose answer does not come is
+ * sent again, to the next router, with the same message_id until its deadline: an event counts once
+ * whatever is sent.
+ *
+ * Ownership: what a caller passes in is copied before the call returns. What a callback is given is
+ * borrowed until it returns; what a blocking call returns in a `struct oneid_result *` belongs to the
+ * caller until oneid_result_free. Strings are UTF-8 with explicit lengths where a value may hold any
+ * byte, else NUL-terminated.
+ *
+ * Errors are values: enum oneid_code, with a text that says what and where.
+ */
+#ifndef ONEID_ONEID_H
+#define ONEID_ONEID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__)
+#define ONEID_API __attribute__((visibility("default")))
+#else
+#define ONEID_API
+#endif
+
+#define ONEID_VERSION_MAJOR 0
+#define ONEID_VERSION_MINOR 1
+#define ONEID_VERSION_PATCH 0
+
+enum oneid_code {
+    ONEID_OK = 0,
+    ONEID_ERR_NOMEM,
+    ONEID_ERR_USAGE,       /* an argument is wrong: nothing was sent */
+    ONEID_ERR_INVALID,     /* the cluster refuses the request's content; the text says what */
+    ONEID_ERR_SYNTAX,      /* a segment expression; the text has the column */
+    ONEID_ERR_NOT_FOUND,
+    ONEID_ERR_TIMEOUT,     /* no answer within the deadline; an event may or may not have counted */
+    ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
+    ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
+    ONEID_ERR_CANCELLED,   /* the client was closed */
+    ONEID_ERR_INTERNAL
+};
+
+struct oneid_client;
+
+struct oneid_options {
+    const char *const *routers; /* "tcp://host:port", tried in turn */
+    size_t n_routers;
+    uint32_t deadline_ms;   /* default of a request; 0: 10,000 */
+    uint32_t max_in_flight; /* 0: 4,096. One more gives ONEID_ERR_BUSY */
+    uint32_t retry_ms;      /* without an answer for so long, ask the next router; 0: 2,000 */
+};
+
+ONEID_API const char *oneid_version(void);
+ONEID_API const char *oneid_code_text(enum oneid_code code);
+
+/* Connects in the background: a router that is away is no error here. `text` (may be NULL) gets what
+ * was wrong. */
+ONEID_API enum oneid_code oneid_open(const struct oneid_options *options, struct oneid_client **out,
+                                     char *text, size_t text_size);
+/* Every outstanding callback runs with ONEID_ERR_CANCELLED first. */
+ONEID_API void oneid_close(struct oneid_client *client);
+
+/* --- events --- */
+
+struct oneid_str {
+    const char *data;
+    size_t len;
+};
+
+struct oneid_identity {
+    const char *ns;
+    struct oneid_str value;
+};
+
+enum oneid_type { ONEID_NULL, ONEID_INTEGER, ONEID_REAL, ONEID_TEXT, ONEID_LIST };
+
+struct oneid_value {
+    const char *name;
+    enum oneid_type type;
+    int64_t integer;
+    double real;
+    struct oneid_str text;
+    const struct oneid_str *list; /* ONEID_LIST */
+    size_t n_list;
+};
+
+struct oneid_event {
+    struct oneid_str message_id; /* 1 to 128 bytes; counts once */
+    int64_t ts_ms;               /* when it happened, since 1970 UTC; 0: on receipt */
+    struct oneid_str source;     /* the channel; may be empty */
+    const struct oneid_identity *ids; /* at least one */
+    size_t n_ids;
+    const struct oneid_value *traits; /* ONEID_NULL removes */
+    size_t n_traits;
+    const struct oneid_str *tags_add, *tags_remove;
+    size_t n_tags_add, n_tags_remove;
+    const struct oneid_value *adds; /* counters; ONEID_INTEGER */
+    size_t n_adds;
+    const char *name; /* of the behaviour; NULL: none */
+    const struct oneid_value *fields;
+    size_t n_fields;
+};
+
+/* --- answers --- */
+
+struct oneid_refused {
+    const char *ns, *reason;
+};
+struct oneid_channel {
+    struct oneid_str source;
+    int64_t first_ms, last_ms;
+};
+struct oneid_metric {
+    const char *event;
+    int64_t count, last_ms;
+    const struct oneid_value *sums; /* ONEID_REAL */
+    size_t n_sums;
+};
+struct oneid_profile {
+    uint64_t one_id;
+    const struct oneid_identity *ids;
+    size_t n_ids;
+    const struct oneid_value *traits, *counters;
+    size_t n_traits, n_counters;
+    const struct oneid_str *tags;
+    size_t n_tags;
+    const struct oneid_channel *channels;
+    size_t n_channels;
+    const struct oneid_metric *events;
+    size_t n_events;
+    const char *level; /* NULL: none */
+};
+struct oneid_group {
+    struct oneid_str value;
+    bool none; /* the members without a value */
+    uint64_t members;
+};
+struct oneid_refused_line {
+    uint64_t number, one_id;
+    uint16_t shard;
+    int64_t at_ms;
+    struct oneid_identity id, with; /* `with.ns` NULL: none */
+    const char *reason;
+    struct oneid_str message_id, source;
+};
+struct oneid_shard {
+    uint16_t shard, node;
+    bool reachable;
+    uint64_t profiles, identities, events, merges, refused, duplicates, merging, tombstones, dedup_cut;
+    uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
+};
+
+struct oneid_result {
+    enum oneid_code code;
+    const char *text; /* "" when there is nothing to say */
+    uint64_t one_id;  /* ingest, resolve, profile */
+    bool duplicate;   /* ingest */
+    const struct oneid_refused *refused; /* ingest */
+    size_t n_refused;
+    const struct oneid_profile *profile;
+    uint64_t count, population;
+    uint64_t in_flight_merges; /* bounds the error of the counts */
+    bool partial;              /* a shard did not answer */
+    const struct oneid_group *groups;
+    size_t n_groups;
+    const uint64_t *members;
+    size_t n_members;
+    const char *cursor; /* "" at the end */
+    const struct oneid_refused_line *lines;
+    size_t n_lines;
+    const struct oneid_shard *shards;
+    size_t n_shards;
+    uint64_t map_epoch;
+    const char *const *findings;
+    size_t n_findings;
+};
+
+ONEID_API void oneid_result_free(struct oneid_result *result);
+/* 16 hex digits and a NUL to `out`, and back (false: not a One-ID). */
+ONEID_API void oneid_format(uint64_t one_id, char out[17]);
+ONEID_API bool oneid_parse(const char *text, uint64_t *one_id);
+
+/* --- asynchronous --- */
+
+/* Runs exactly once, from oneid_poll, oneid_close or a blocking call, never before the submitting call
+ * has returned. It may submit; it must not close. */
+typedef void (*oneid_cb)(void *ctx, const struct oneid_result *result);
+
+/* ONEID_OK: the callback will run. Otherwise it will not. deadline_ms 0: the client's. */
+ONEID_API enum oneid_code oneid_submit_ingest(struct oneid_client *c, const struct oneid_event *e,
+                                              uint32_t deadline_ms, oneid_cb cb, void *ctx);
+ONEID_API enum oneid_code oneid_submit_resolve(struct oneid_client *c, const struct oneid_identity *id,
+                                               uint32_t deadline_ms, oneid_cb cb, void *ctx);
+/* By One-ID when `id` is NULL. */
+ONEID_API enum oneid_code oneid_submit_profile(struct oneid_client *c, const struct oneid_identity *id,
+                                               uint64_t one_id, uint32_t deadline_ms, oneid_cb cb, void *ctx);
+ONEID_API enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr, uint32_t deadline_ms,
+                                             oneid_cb cb, void *ctx);
+
+/* Sends what is queued, takes what has come, runs callbacks; waits up to timeout_ms (0: not at all,
+ * -1: until something happens) for the first of them. Returns the number of callbacks run. */
+ONEID_API int oneid_poll(struct oneid_client *c, int timeout_ms);
+/* Readable when oneid_poll may have work. Edge-triggered: call oneid_poll until it returns 0. Call it
+ * also when oneid_next_timeout_ms has passed. */
+ONEID_API int oneid_fd(struct oneid_client *c);
+ONEID_API int oneid_next_timeout_ms(struct oneid_client *c); /* -1: none */
+ONEID_API size_t oneid_in_flight(const struct oneid_client *c);
+
+/* --- blocking: the result is the caller's; NULL only when memory is out --- */
+
+ONEID_API struct oneid_result *oneid_ingest(struct oneid_client *c, const struct oneid_event *e);
+/* All at once, pipelined; one code for each event in `codes` (may be NULL). Returns how many are OK. */
+ONEID_API size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *events, size_t n,
+                                    enum oneid_code *codes);
+ONEID_API struct oneid_result *oneid_resolve(struct oneid_client *c, const struct oneid_identity *id);
+ONEID_API struct oneid_result *oneid_profile_of_identity(struct oneid_client *c, const struct oneid_identity *id);
+ONEID_API struct oneid_result *oneid_profile_of_one_id(struct oneid_client *c, uint64_t one_id);
+ONEID_API struct oneid_result *oneid_count(struct oneid_client *c, const char *expr);
+/* A page of at most `limit` members; cursor NULL or "": from the start. */
+ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const char *cursor, uint32_t limit);
+ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by);
+ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
+ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, uint32_t limit);
+ONEID_API struct oneid_result *oneid_check(struct oneid_client *c);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,177 @@
+#include "config_sections.h"
+
+#include <base/clock.h>
+
+#include <stddef.h>
+#include <string.h>
+
+enum { ENDPOINT_MAX = 256, DATA_MAX = 1024, TIMEZONE_MAX = 64, CLUSTER_NAME_MAX = 64 };
+
+void config_read_name(struct config_node n, struct cluster_config *c)
+{
+    c->name = config_text(n, CLUSTER_NAME_MAX);
+    if (c->name[strspn(c->name, "abcdefghijklmnopqrstuvwxyz0123456789-")] != '\0')
+        config_fail(n, "expected a cluster name of a-z, 0-9 and -");
+}
+
+/* As it stands in the file; made absolute when all has been read. */
+void config_read_data(struct config_node n, struct cluster_config *c)
+{
+    c->data = config_text(n, DATA_MAX);
+}
+
+void config_read_shards(struct config_node n, struct cluster_config *c)
+{
+    c->n_shards = (uint32_t)config_int(n, 1, CLUSTER_SHARDS_MAX, 1);
+}
+
+void config_read_replicas(struct config_node n, struct cluster_config *c)
+{
+    int64_t replicas = config_int(n, 1, 99, 1);
+    if (replicas != 1)
+        config_fail(n, "replicas: %d is not supported yet: expected 1, until replication lands",
+                    (int)replicas);
+    c->n_replicas = 1;
+}
+
+void config_read_timezone(struct config_node n, struct cluster_config *c)
+{
+    c->timezone = config_text(n, TIMEZONE_MAX);
+    if (c->timezone[0] != '\0' && !clock_has_timezone(c->timezone)) {
+        char shown[CONFIG_SHOW_MAX];
+        config_fail(n, "expected a time zone that this system knows, such as Asia/Shanghai or UTC;"
+                       " found %s",
+                    config_show(n, shown));
+    }
+}
+
+/* 1 to 65535 without leading zeros, up to the end of the text. */
+static bool is_port(const char *s)
+{
+    uint32_t port = 0;
+    size_t len = strlen(s);
+    if (len < 1 || len > 5 || s[0] == '0')
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (s[i] < '0' || s[i] > '9')
+            return false;
+        port = port * 10 + (uint32_t)(s[i] - '0');
+    }
+    return port <= UINT16_MAX;
+}
+
+static bool is_endpoint(const char *s)
+{
+    static const char SCHEME[] = "tcp://";
+    if (strncmp(s, SCHEME, sizeof SCHEME - 1) != 0)
+        return false;
+    const char *host = s + sizeof SCHEME - 1;
+    size_t len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
+    return len > 0 && host[len] == ':' && is_port(host + len + 1);
+}
+
+/* "tcp://host:port" that others can connect to and nobody else listens on; "" with a mistake. */
+static const char *read_listen(struct config_node n, const struct cluster_config *c)
+{
+    char shown[CONFIG_SHOW_MAX];
+    const char *s = config_text(n, ENDPOINT_MAX);
+    if (s[0] == '\0')
+        return s;
+    if (!is_endpoint(s)) {
+        config_fail(n, "expected \"tcp://host:port\" with a port from 1 to 65535, found %s",
+                    config_show(n, shown));
+        return "";
+    }
+    if (strncmp(s, "tcp://0.0.0.0:", 14) == 0) {
+        config_fail(n, "expected an address that others can connect to, found %s",
+                    config_show(n, shown));
+        return "";
+    }
+    bool taken = false;
+    for (size_t i = 0; i < c->n_nodes; i++)
+        taken = taken || strcmp(c->nodes[i].listen, s) == 0;
+    for (size_t i = 0; i < c->n_routers; i++)
+        taken = taken || strcmp(c->routers[i].listen, s) == 0;
+    if (taken)
+        config_fail(n, "expected an endpoint of its own, %s is used twice", config_show(n, shown));
+    return s;
+}
+
+static const struct config_key MEMBER_KEYS[] = {{"id", true}, {"listen", true}};
+
+void config_read_nodes(struct config_node n, struct cluster_config *c)
+{
+    if (!config_list(n, "node", 1, CLUSTER_NODES_MAX) ||
+        !(c->nodes = config_doc_alloc(n.doc, config_count(n), sizeof *c->nodes)))
+        return;
+    for (size_t i = 0; i < config_count(n); i++) {
+        struct config_node item = config_item(n, i), id = config_get(item, "id");
+        config_map(item, MEMBER_KEYS, 2);
+        struct cluster_node node = {.id = (node_id)config_int(id, 1, UINT16_MAX, 0),
+                                    .listen = read_listen(config_get(item, "listen"), c)};
+        for (size_t j = 0; j < c->n_nodes; j++) {
+            if (node.id != 0 && c->nodes[j].id == node.id)
+                config_fail(id, "expected another id, node %u is there already", node.id);
+        }
+        c->nodes[c->n_nodes++] = node;
+    }
+}
+
+void config_read_routers(struct config_node n, struct cluster_config *c)
+{
+    if (!config_list(n, "router", 1, CLUSTER_ROUTERS_MAX) ||
+        !(c->routers = config_doc_alloc(n.doc, config_count(n), sizeof *c->routers)))
+        return;
+    for (size_t i = 0; i < config_count(n); i++) {
+        struct config_node item = config_item(n, i), id = config_get(item, "id");
+        config_map(item, MEMBER_KEYS, 2);
+        struct cluster_router router = {.id = (uint16_t)config_int(id, 1, UINT16_MAX, 0),
+                                        .listen = read_listen(config_get(item, "listen"), c)};
+        for (size_t j = 0; j < c->n_routers; j++) {
+            if (router.id != 0 && c->routers[j].id == router.id)
+                config_fail(id, "expected another id, router %u is there already", router.id);
+        }
+        c->routers[c->n_routers++] = router;
+    }
+}
+
+/* Where a limit goes, its bounds, and its value when the file does not say. */
+struct limit {
+    const char *key;
+    size_t offset; /* of a uint32_t in struct cluster_config */
+    uint32_t min, max, fallback;
+};
+
+#define LIMIT(field, min, max, fallback)                                                           \
+    {#field, offsetof(struct cluster_config, field), min, max, fallback}
+static const struct limit LIMITS[] = {
+    LIMIT(dedup_hours, 1, 8760, 72),
+    LIMIT(dedup_min, 1, 1000000, 4096),
+    LIMIT(dedup_max, 1, 10000000, 65536),
+    LIMIT(memtable_mb, 1, 65536, 64),
+    LIMIT(checkpoint_seconds, 1, 86400, 60),
+    LIMIT(redirect_days, 1, 3660, 400),
+    LIMIT(map_gb, 1, 16384, 256),
+    LIMIT(router_cache_mb, 1, 1048576, 256),
+    LIMIT(deadline_ms, 100, 600000, 10000),
+};
+#undef LIMIT
+enum { N_LIMITS = sizeof LIMITS / sizeof *LIMITS };
+
+void config_read_limits(struct config_node n, struct cluster_config *c)
+{
+    struct config_key keys[N_LIMITS];
+    for (size_t i = 0; i < N_LIMITS; i++)
+        keys[i] = (struct config_key){LIMITS[i].key, false};
+    config_map(n, keys, N_LIMITS);
+    for (size_t i = 0; i < N_LIMITS; i++) {
+        const struct limit *l = &LIMITS[i];
+        uint32_t v = (uint32_t)config_int(config_get(n, l->key), l->min, l->max, l->fallback);
+        memcpy((uint8_t *)c + l->offset, &v, sizeof v);
+    }
+    if (config_doc_ok(n.doc) && c->dedup_max < c->dedup_min)
+        config_fail(config_exists(config_get(n, "dedup_max")) ? config_get(n, "dedup_max")
+                                                              : config_get(n, "dedup_min"),
+                    "expected dedup_max (%u) to be at least dedup_min (%u)", c->dedup_max,
+                    c->dedup_min);
+}
