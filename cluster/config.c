@@ -15,18 +15,12 @@ static const struct section {
     struct config_key key;
     void (*read)(struct config_node n, struct cluster_config *c);
 } SECTIONS[] = {
-    {{"cluster", true}, config_read_name},
-    {{"data", true}, config_read_data},
-    {{"shards", true}, config_read_shards},
-    {{"replicas", false}, config_read_replicas},
-    {{"nodes", true}, config_read_nodes},
-    {{"routers", true}, config_read_routers},
-    {{"timezone", true}, config_read_timezone},
-    {{"identities", true}, config_read_identities},
-    {{"traits", false}, config_read_traits},
-    {{"tags", false}, config_read_tags},
-    {{"events", false}, config_read_events},
-    {{"levels", false}, config_read_levels},
+    {{"cluster", true}, config_read_name},      {{"data", true}, config_read_data},
+    {{"shards", true}, config_read_shards},     {{"replicas", false}, config_read_replicas},
+    {{"nodes", true}, config_read_nodes},       {{"routers", true}, config_read_routers},
+    {{"timezone", true}, config_read_timezone}, {{"identities", true}, config_read_identities},
+    {{"traits", false}, config_read_traits},    {{"tags", false}, config_read_tags},
+    {{"events", false}, config_read_events},    {{"levels", false}, config_read_levels},
     {{"limits", false}, config_read_limits},
 };
 enum { N_SECTIONS = sizeof SECTIONS / sizeof *SECTIONS };
@@ -121,8 +115,8 @@ enum error_code cluster_config_parse(const char *path, struct bytes text,
         return error_set(err, ERR_NOMEM, "%s: out of memory", path);
     arena_init(&l->arena, 0);
     l->config.path = (const char *)arena_copy(&l->arena, bytes_of(path, strlen(path) + 1)).data;
-    enum error_code rc = l->config.path ? parse(l, text, err)
-                                        : error_set(err, ERR_NOMEM, "%s: out of memory", path);
+    enum error_code rc =
+        l->config.path ? parse(l, text, err) : error_set(err, ERR_NOMEM, "%s: out of memory", path);
     if (rc) {
         cluster_config_close(&l->config);
         return rc;

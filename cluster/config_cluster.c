@@ -39,8 +39,9 @@ void config_read_timezone(struct config_node n, struct cluster_config *c)
     c->timezone = config_text(n, TIMEZONE_MAX);
     if (c->timezone[0] != '\0' && !clock_has_timezone(c->timezone)) {
         char shown[CONFIG_SHOW_MAX];
-        config_fail(n, "expected a time zone that this system knows, such as Asia/Shanghai or UTC;"
-                       " found %s",
+        config_fail(n,
+                    "expected a time zone that this system knows, such as Asia/Shanghai or UTC;"
+                    " found %s",
                     config_show(n, shown));
     }
 }
@@ -143,7 +144,9 @@ struct limit {
 };
 
 #define LIMIT(field, min, max, fallback)                                                           \
-    {#field, offsetof(struct cluster_config, field), min, max, fallback}
+    {                                                                                              \
+#field, offsetof(struct cluster_config, field), min, max, fallback                         \
+    }
 static const struct limit LIMITS[] = {
     LIMIT(dedup_hours, 1, 8760, 72),
     LIMIT(dedup_min, 1, 1000000, 4096),

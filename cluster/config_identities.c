@@ -60,8 +60,8 @@ static struct schema_namespace read_namespace(struct config_node n, size_t place
     struct schema_namespace ns = {
         .name = config_name(name),
         .limit = (uint32_t)config_int(config_get(n, "limit"), 1, IDENTITY_LIMIT_MAX, 1),
-        .priority = (uint32_t)config_int(config_get(n, "priority"), 1, PRIORITY_MAX,
-                                         (int64_t)place + 1),
+        .priority =
+            (uint32_t)config_int(config_get(n, "priority"), 1, PRIORITY_MAX, (int64_t)place + 1),
         .bridges = config_bool(config_get(n, "bridges"), true),
         .normalize = (enum normalize)config_choice(config_get(n, "normalize"), NORMALIZE_WORDS,
                                                    N_NORMALIZE_WORDS, NORMALIZE_NONE),

@@ -193,8 +193,8 @@ void config_fail(struct config_node n, const char *fmt, ...)
 }
 
 /* A mistake that is known at the end of the node only: what is wrong inside comes before it. */
-__attribute__((format(printf, 2, 3))) static void fail_at_end(struct config_node n,
-                                                              const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static void fail_at_end(struct config_node n, const char *fmt,
+                                                              ...)
 {
     const yaml_node_t *y = node_of(n);
     va_list args;
@@ -217,9 +217,9 @@ const char *config_show(struct config_node n, char *out)
 {
     const yaml_node_t *y = node_of(n);
     const char *kind = !y || y->type == YAML_NO_NODE || is_nothing(y) ? "nothing"
-                       : y->type == YAML_SEQUENCE_NODE              ? "a list"
-                       : y->type == YAML_MAPPING_NODE               ? "a mapping"
-                                                                    : NULL;
+                       : y->type == YAML_SEQUENCE_NODE                ? "a list"
+                       : y->type == YAML_MAPPING_NODE                 ? "a mapping"
+                                                                      : NULL;
     if (kind) {
         (void)snprintf(out, CONFIG_SHOW_MAX, "%s", kind);
         return out;
@@ -479,8 +479,9 @@ const char *config_name(struct config_node n)
     if (y->type != YAML_SCALAR_NODE || is_nothing(y) ||
         !is_name(y->data.scalar.value, y->data.scalar.length)) {
         char shown[CONFIG_SHOW_MAX];
-        config_fail(n, "expected a name of at most %d letters a-z, digits and _, a letter first; "
-                       "found %s",
+        config_fail(n,
+                    "expected a name of at most %d letters a-z, digits and _, a letter first; "
+                    "found %s",
                     NAME_MAX_LEN, config_show(n, shown));
         return "";
     }

@@ -2,9 +2,9 @@
  *
  * A reader asks for what it expects and always gets a usable value: the given fallback where the
  * file has nothing, or a mistake. Mistakes are collected in the document, which keeps the one that
- * stands first in the file, so that readers need not stop and the order they ask in is free. A check
- * that compares several values belongs behind `config_doc_ok`, or it reports what only follows from
- * an earlier mistake.
+ * stands first in the file, so that readers need not stop and the order they ask in is free. A
+ * check that compares several values belongs behind `config_doc_ok`, or it reports what only
+ * follows from an earlier mistake.
  *
  * Strings live in the arena the document was opened with; nodes die with the document. */
 #ifndef CLUSTER_CONFIG_NODE_H
@@ -48,7 +48,8 @@ void *config_doc_alloc(struct config_doc *d, size_t n, size_t size);
 
 /* Records a mistake at the node; it says what was expected. */
 void config_fail(struct config_node n, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-/* What the file has there, cut short and on one line, for a message; `out` holds CONFIG_SHOW_MAX. */
+/* What the file has there, cut short and on one line, for a message; `out` holds CONFIG_SHOW_MAX.
+ */
 const char *config_show(struct config_node n, char *out);
 /* 1-based line, for messages that point at another place. */
 size_t config_line(struct config_node n);

@@ -13,9 +13,12 @@ static const char *const TYPE_WORDS[] = {
 enum { N_TYPES = sizeof TYPE_WORDS / sizeof *TYPE_WORDS };
 
 static const char *const MERGE_WORDS[] = {
-    [MERGE_LATEST] = "latest", [MERGE_FIRST] = "first",
-    [MERGE_MIN] = "min",       [MERGE_MAX] = "max",
-    [MERGE_SUM] = "sum",       [MERGE_UNION] = "union",
+    [MERGE_LATEST] = "latest",
+    [MERGE_FIRST] = "first",
+    [MERGE_MIN] = "min",
+    [MERGE_MAX] = "max",
+    [MERGE_SUM] = "sum",
+    [MERGE_UNION] = "union",
     [MERGE_SOURCE_PRIORITY] = "source_priority",
 };
 enum { N_MERGES = sizeof MERGE_WORDS / sizeof *MERGE_WORDS };
@@ -47,9 +50,9 @@ static const struct type_rule RULES[] = {
 /* Words of the segment language: a trait of such a name could not be asked for. */
 static bool is_segment_word(const char *name)
 {
-    static const char *const WORDS[] = {
-        "and", "or",    "not", "in",   "between", "exists", "tag",  "channel", "has",
-        "segment", "count", "sum", "last", "level",   "ago",    "where", "true",    "false"};
+    static const char *const WORDS[] = {"and",  "or",      "not", "in",      "between", "exists",
+                                        "tag",  "channel", "has", "segment", "count",   "sum",
+                                        "last", "level",   "ago", "where",   "true",    "false"};
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
         if (strcmp(name, WORDS[i]) == 0)
             return true;
@@ -79,8 +82,9 @@ static void check_merge(struct config_node n, const struct schema_trait *t)
     struct config_node sources = config_get(n, "sources");
     bool ranked = t->merge == MERGE_SOURCE_PRIORITY;
     if (!(RULES[t->type].allowed & 1U << t->merge))
-        config_fail(config_get(n, "merge"), "a trait of type %s cannot be merged by %s, expected %s",
-                    TYPE_WORDS[t->type], MERGE_WORDS[t->merge], RULES[t->type].list);
+        config_fail(config_get(n, "merge"),
+                    "a trait of type %s cannot be merged by %s, expected %s", TYPE_WORDS[t->type],
+                    MERGE_WORDS[t->merge], RULES[t->type].list);
     if (ranked && !config_exists(sources))
         config_fail(config_get(n, "merge"),
                     "expected the key 'sources' too: merge by source_priority ranks by it");

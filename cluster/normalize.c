@@ -63,7 +63,7 @@ static bool is_filler(struct bytes v)
 
 static bool is_placeholder(struct bytes v)
 {
-    static const char *const WORDS[] = {"empty", "null",  "none", "nil", "undefined", "unknown",
+    static const char *const WORDS[] = {"empty",     "null",  "none", "nil", "undefined", "unknown",
                                         "anonymous", "guest", "n/a",  "na",  "nan",       "-"};
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
         if (equal_lower(v, bytes_of_str(WORDS[i])))

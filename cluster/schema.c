@@ -80,8 +80,7 @@ const struct schema_namespace *schema_namespace_by_id(const struct schema *s, na
 
 const struct schema_namespace *schema_namespace_by_name(const struct schema *s, struct bytes name)
 {
-    const struct schema_namespace *n =
-        schema_namespace_by_id(s, name_id_of(NAME_NAMESPACE, name));
+    const struct schema_namespace *n = schema_namespace_by_id(s, name_id_of(NAME_NAMESPACE, name));
     return n && name_is(n->name, name) ? n : NULL;
 }
 
