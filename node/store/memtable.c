@@ -1,0 +1,281 @@
+#include "memtable.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    CHUNK_BYTES = 1 << 20,
+    UNIT_BYTES = 16,
+    UNIT_BITS = 16, /* of a place: 65536 units of 16 bytes are a chunk */
+    CHUNKS_MAX = 1 << 16,
+    ALONE_BYTES = CHUNK_BYTES / 4, /* a larger record gets a chunk of its own */
+    SLOTS_MIN = 1 << 10
+};
+
+_Static_assert(CHUNK_BYTES == UNIT_BYTES << UNIT_BITS, "a place names every unit of a chunk");
+
+/* No record begins in the last unit of a chunk: a header and a key do not fit. */
+static const uint32_t PLACE_NONE = UINT32_MAX;
+
+struct record {
+    uint32_t value_len, value_cap;
+    uint16_t key_len;
+    uint8_t deleted;
+    uint8_t data[]; /* key, value */
+};
+
+enum { RECORD_HEADER = offsetof(struct record, data) };
+
+static void *must(void *p, size_t size)
+{
+    if (!p) {
+        (void)fprintf(stderr, "oneid: out of memory growing a memtable by %zu bytes\n", size);
+        abort();
+    }
+    return p;
+}
+
+void chunk_pool_close(struct chunk_pool *p)
+{
+    for (size_t i = 0; i < p->n; i++)
+        free(p->chunks[i]);
+    free(p->chunks);
+    *p = (struct chunk_pool){0};
+}
+
+static void pool_give(struct chunk_pool *p, uint8_t *chunk)
+{
+    if (p->n == p->cap) {
+        size_t cap = p->cap ? 2 * p->cap : 64;
+        uint8_t **chunks = realloc(p->chunks, cap * sizeof *chunks);
+        if (!chunks) {
+            free(chunk);
+            return;
+        }
+        p->chunks = chunks;
+        p->cap = cap;
+    }
+    p->chunks[p->n++] = chunk;
+}
+
+static struct memtable_slot *slots_new(uint64_t n)
+{
+    struct memtable_slot *slots = must(malloc(n * sizeof *slots), n * sizeof *slots);
+    memset(slots, 0xFF, n * sizeof *slots); /* all PLACE_NONE */
+    return slots;
+}
+
+static bool is_crowded(uint64_t count, uint64_t slots)
+{
+    return count > slots / 3 * 2;
+}
+
+void memtable_init(struct memtable *m, uint64_t expected, struct chunk_pool *pool)
+{
+    uint64_t n = SLOTS_MIN;
+    while (is_crowded(expected, n))
+        n *= 2;
+    *m = (struct memtable){.mask = n - 1, .open_used = CHUNK_BYTES, .pool = pool};
+    m->slots = slots_new(n);
+}
+
+void memtable_close(struct memtable *m)
+{
+    /* Chunks larger than usual were made for one record; only usual ones can be used again. The
+     * size is known from the first record, since a chunk of its own holds nothing else. */
+    for (uint32_t i = 0; i < m->n_chunks; i++) {
+        const struct record *r = (const void *)m->chunks[i];
+        bool alone = (uint64_t)RECORD_HEADER + r->key_len + r->value_cap > ALONE_BYTES;
+        if (m->pool && !alone)
+            pool_give(m->pool, m->chunks[i]);
+        else
+            free(m->chunks[i]);
+    }
+    free(m->chunks);
+    free(m->slots);
+    *m = (struct memtable){0};
+}
+
+static struct record *record_at(const struct memtable *m, uint32_t place)
+{
+    uint8_t *chunk = m->chunks[place >> UNIT_BITS];
+    return (void *)(chunk + (size_t)(place & ((1U << UNIT_BITS) - 1)) * UNIT_BYTES);
+}
+
+static struct bytes key_of(const struct record *r)
+{
+    return bytes_of(r->data, r->key_len);
+}
+
+static struct bytes value_of(const struct record *r)
+{
+    return bytes_of(r->data + r->key_len, r->value_len);
+}
+
+/* The key's slot, or the empty one where it would go. */
+static struct memtable_slot *find(const struct memtable *m, uint64_t hash, struct bytes key)
+{
+    uint32_t h = (uint32_t)hash;
+    for (uint64_t i = h & m->mask;; i = (i + 1) & m->mask) {
+        struct memtable_slot *s = &m->slots[i];
+        if (s->place == PLACE_NONE)
+            return s;
+        if (s->hash == h && bytes_equal(key_of(record_at(m, s->place)), key))
+            return s;
+    }
+}
+
+static void grow(struct memtable *m)
+{
+    uint64_t old = m->mask + 1, mask = 2 * old - 1;
+    struct memtable_slot *slots = slots_new(2 * old);
+    for (uint64_t i = 0; i < old; i++) {
+        if (m->slots[i].place == PLACE_NONE)
+            continue;
+        uint64_t j = m->slots[i].hash & mask;
+        while (slots[j].place != PLACE_NONE)
+            j = (j + 1) & mask;
+        slots[j] = m->slots[i];
+    }
+    free(m->slots);
+    m->slots = slots;
+    m->mask = mask;
+}
+
+/* Adds an empty chunk of at least `size` bytes and returns its number. */
+static uint32_t chunk_add(struct memtable *m, size_t size)
+{
+    if (m->n_chunks == CHUNKS_MAX - 1) {
+        (void)fprintf(stderr, "oneid: a memtable outgrew %d chunks\n", CHUNKS_MAX);
+        abort();
+    }
+    if (m->n_chunks == m->cap_chunks) {
+        uint32_t cap = m->cap_chunks ? 2 * m->cap_chunks : 16;
+        m->chunks = must(realloc(m->chunks, cap * sizeof *m->chunks), cap * sizeof *m->chunks);
+        m->cap_chunks = cap;
+    }
+    uint8_t *chunk = NULL;
+    if (size == CHUNK_BYTES && m->pool && m->pool->n > 0)
+        chunk = m->pool->chunks[--m->pool->n];
+    m->chunks[m->n_chunks] = chunk ? chunk : must(malloc(size), size);
+    m->chunk_bytes += size;
+    return m->n_chunks++;
+}
+
+/* A new record with the key and room for a value of `value_len` that may grow. */
+static uint32_t record_new(struct memtable *m, struct bytes key, size_t value_len, bool deleted)
+{
+    size_t cap = deleted ? value_len : value_len + value_len / 4 + UNIT_BYTES;
+    size_t size = (RECORD_HEADER + key.len + cap + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
+    uint32_t place;
+    if (size > ALONE_BYTES) {
+        place = chunk_add(m, size) << UNIT_BITS;
+    } else {
+        if (size > CHUNK_BYTES - m->open_used) {
+            m->open_chunk = chunk_add(m, CHUNK_BYTES);
+            m->open_used = 0;
+        }
+        place = m->open_chunk << UNIT_BITS | m->open_used / UNIT_BYTES;
+        m->open_used += (uint32_t)size;
+    }
+    struct record *r = record_at(m, place);
+    r->value_len = 0;
+    r->value_cap = (uint32_t)(size - RECORD_HEADER - key.len);
+    r->key_len = (uint16_t)key.len;
+    r->deleted = deleted;
+    memcpy(r->data, key.data, key.len);
+    return place;
+}
+
+enum memtable_answer memtable_get(const struct memtable *m, uint64_t hash, struct bytes key,
+                                  struct bytes *value)
+{
+    const struct memtable_slot *s = find(m, hash, key);
+    if (s->place == PLACE_NONE)
+        return MEMTABLE_UNKNOWN;
+    const struct record *r = record_at(m, s->place);
+    if (r->deleted)
+        return MEMTABLE_DELETED;
+    *value = value_of(r);
+    return MEMTABLE_PRESENT;
+}
+
+/* The key's record with room for the value, made or moved if need be. */
+static struct record *record_for(struct memtable *m, uint64_t hash, struct bytes key,
+                                 size_t value_len, bool deleted)
+{
+    assert(key.len > 0 && key.len <= UINT16_MAX && value_len <= MEMTABLE_VALUE_MAX);
+    struct memtable_slot *s = find(m, hash, key);
+    if (s->place != PLACE_NONE) {
+        struct record *r = record_at(m, s->place);
+        if (r->value_cap >= value_len)
+            return r;
+    } else {
+        if (is_crowded(m->count + 1, m->mask + 1)) {
+            grow(m);
+            s = find(m, hash, key);
+        }
+        s->hash = (uint32_t)hash;
+        m->count++;
+    }
+    s->place = record_new(m, key, value_len, deleted);
+    return record_at(m, s->place);
+}
+
+void memtable_put(struct memtable *m, uint64_t hash, struct bytes key, struct bytes value)
+{
+    struct record *r = record_for(m, hash, key, value.len, false);
+    r->deleted = false;
+    if (value.len > 0)
+        memmove(r->data + r->key_len, value.data, value.len);
+    r->value_len = (uint32_t)value.len;
+}
+
+void memtable_del(struct memtable *m, uint64_t hash, struct bytes key)
+{
+    struct record *r = record_for(m, hash, key, 0, true);
+    r->deleted = true;
+    r->value_len = 0;
+}
+
+bool memtable_next(const struct memtable *m, uint64_t *at, struct memtable_record *out)
+{
+    if (!m->slots)
+        return false;
+    for (; *at <= m->mask; (*at)++) {
+        uint32_t place = m->slots[*at].place;
+        if (place == PLACE_NONE)
+            continue;
+        const struct record *r = record_at(m, place);
+        *out = (struct memtable_record){key_of(r), value_of(r), r->deleted};
+        (*at)++;
+        return true;
+    }
+    return false;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+    const struct memtable_record *x = a, *y = b;
+    return bytes_compare(x->key, y->key);
+}
+
+struct memtable_record *memtable_sorted(const struct memtable *m)
+{
+    struct memtable_record *all = malloc((m->count + 1) * sizeof *all);
+    if (!all)
+        return NULL;
+    uint64_t n = 0;
+    for (uint64_t at = 0; memtable_next(m, &at, &all[n]);)
+        n++;
+    assert(n == m->count);
+    qsort(all, n, sizeof *all, compare_keys);
+    return all;
+}
+
+uint64_t memtable_bytes(const struct memtable *m)
+{
+    return m->count == 0 ? 0 : m->chunk_bytes + (m->mask + 1) * sizeof *m->slots;
+}

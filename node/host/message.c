@@ -1,0 +1,43 @@
+#include "message.h"
+
+#include <stdio.h>
+
+struct message *message_new(enum message_kind kind)
+{
+    struct message *m = calloc(1, sizeof *m);
+    if (!m) {
+        (void)fprintf(stderr, "oneid-node: out of memory\n");
+        abort();
+    }
+    m->kind = kind;
+    return m;
+}
+
+void message_free(struct message *m)
+{
+    if (!m)
+        return;
+    frame_close(&m->frame);
+    free(m);
+}
+
+void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
+                          const char *text)
+{
+    struct buf body = {0}, out = {0};
+    wire_error_encode(code, text, &body);
+    struct envelope e = {.type = MESSAGE_ERROR,
+                         .shard = to->envelope.shard,
+                         .request_id = to->envelope.request_id};
+    envelope_encode(&e, body.len, &out);
+    buf_put(&out, body.data, body.len);
+    buf_free(&body);
+    struct message *m = message_new(MESSAGE_ANSWER);
+    m->peer = to->peer;
+    if (frame_of_buf(&m->frame, &out) != ERR_OK) {
+        buf_free(&out);
+        message_free(m);
+        return;
+    }
+    outbox_put(front, m);
+}

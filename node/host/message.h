@@ -1,0 +1,41 @@
+/* Messages between the threads of a node. A message is malloc'd by its sender and freed by whoever
+ * takes it last; taking it from an inbox is taking it over. */
+#ifndef HOST_MESSAGE_H
+#define HOST_MESSAGE_H
+
+#include <proto/endpoint.h>
+#include <proto/envelope.h>
+#include <replica/replica.h>
+
+#include <stdlib.h>
+
+enum message_kind {
+    MESSAGE_REQUEST,         /* front → shard, query: peer, frame, envelope */
+    MESSAGE_ANSWER,          /* → front: peer, frame */
+    MESSAGE_LOG_WRITE,       /* shard → log: shard_no, seq, write */
+    MESSAGE_LOG_DONE,        /* log → shard: seq */
+    MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
+    MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
+    MESSAGE_STOP             /* drain and end */
+};
+
+struct shard;
+
+struct message {
+    enum message_kind kind;
+    struct peer peer;
+    struct frame frame;
+    struct envelope envelope; /* body borrows from frame */
+    struct shard *shard;
+    uint64_t seq;
+    struct replica_write write; /* borrows from the replica until its LOG_DONE */
+    enum error_code code;
+};
+
+struct message *message_new(enum message_kind kind);
+void message_free(struct message *m);
+/* Answers `to` with MESSAGE_ERROR through the front's inbox. */
+void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
+                          const char *text);
+
+#endif

@@ -1,0 +1,70 @@
+/* A set of ordinals: who has one tag, channel, namespace or trait value.
+ *
+ * Up to two ordinals lie in the struct; up to SET_VECTOR_MAX in one sorted vector; more in one
+ * container per chunk, which is empty, a sorted array of up to CONTAINER_ARRAY_MAX 16-bit
+ * positions, or a bitmap. Each border has a lower one on the way back.
+ */
+#ifndef INDEX_SET_H
+#define INDEX_SET_H
+
+#include "mem.h"
+
+#include <stdbool.h>
+
+enum {
+    SET_FEW_MAX = 2,
+    SET_VECTOR_MAX = 4096,
+    SET_CHUNKED_MIN = 2048,
+    CONTAINER_ARRAY_MAX = 1024,
+    CONTAINER_BITMAP_MIN = 512,
+};
+
+enum set_kind { SET_FEW, SET_VECTOR, SET_CHUNKED };
+enum container_kind { CONTAINER_EMPTY, CONTAINER_ARRAY, CONTAINER_BITMAP };
+
+struct container {
+    union {
+        uint16_t *array;
+        uint64_t *bitmap;
+    } u;
+    uint32_t n;
+    uint16_t cap; /* of the array */
+    uint8_t kind;
+};
+
+struct set {
+    union {
+        uint32_t few[SET_FEW_MAX];
+        uint32_t *vector;
+        struct container *chunks;
+    } u;
+    uint32_t n;
+    uint32_t cap : 30; /* of the vector; the number of containers */
+    uint32_t kind : 2;
+};
+
+/* Both are idempotent; true when the set changed. */
+bool set_add(struct mem *m, struct set *s, uint32_t ordinal);
+bool set_remove(struct mem *m, struct set *s, uint32_t ordinal);
+/* Takes out the positions of one chunk that `gone` has. */
+void set_remove_chunk(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *gone);
+void set_close(struct mem *m, struct set *s);
+
+/* What a set has in one chunk, borrowed until the set changes. */
+struct set_view {
+    enum { VIEW_EMPTY, VIEW_ARRAY, VIEW_WIDE, VIEW_BITMAP } kind;
+    const uint16_t *array; /* VIEW_ARRAY: sorted positions */
+    const uint32_t *wide;  /* VIEW_WIDE: sorted ordinals, all of the chunk */
+    const uint64_t *bitmap;
+    uint32_t n;
+};
+
+void set_view_chunk(const struct set *s, uint32_t chunk, struct set_view *out);
+
+static inline uint32_t set_view_at(const struct set_view *v, uint32_t i)
+{
+    return v->kind == VIEW_WIDE ? low_of(v->wide[i]) : v->array[i];
+}
+bool set_view_has(const struct set_view *v, uint32_t low);
+
+#endif

@@ -1,0 +1,70 @@
+#include <meta/meta.h>
+
+#include <string.h>
+
+static const char MAP_NAME[] = "cluster_map";
+
+static enum error_code store_new_map(struct wal *w, const struct cluster_map *map, struct error *err)
+{
+    struct buf b = {0};
+    cluster_map_encode(map, &b);
+    enum error_code rc = wal_begin(w, err);
+    if (rc == ERR_OK) {
+        rc = wal_put_meta(w, MAP_NAME, buf_bytes(&b), err);
+        if (rc == ERR_OK)
+            rc = wal_commit(w, err);
+        else
+            wal_abort(w);
+    }
+    buf_free(&b);
+    return rc;
+}
+
+static bool has_node(const struct cluster_config *c, node_id id)
+{
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        if (c->nodes[i].id == id)
+            return true;
+    }
+    return false;
+}
+
+static enum error_code check_map(const struct cluster_map *m, const struct cluster_map *fresh,
+                                 const struct cluster_config *c, struct error *err)
+{
+    if (m->cluster_id != fresh->cluster_id)
+        return error_set(err, ERR_MISMATCH, "the data folder belongs to another cluster than '%s'",
+                         c->name);
+    if (m->n_shards != c->n_shards)
+        return error_set(err, ERR_MISMATCH,
+                         "%s says shards: %u, but the data folder was made with %u; put it back",
+                         c->path, (unsigned)c->n_shards, (unsigned)m->n_shards);
+    for (unsigned i = 0; i < m->n_shards; i++) {
+        if (!has_node(c, m->leader_of_shard[i]))
+            return error_set(err, ERR_MISMATCH, "shard %u lives on node %u, which %s does not name", i,
+                             (unsigned)m->leader_of_shard[i], c->path);
+    }
+    return ERR_OK;
+}
+
+enum error_code meta_load_map(struct wal *w, const struct cluster_config *c, struct cluster_map *out,
+                              struct error *err)
+{
+    struct cluster_map fresh;
+    cluster_map_init(&fresh, c);
+    struct buf b = {0};
+    struct error ignored;
+    enum error_code rc = wal_get_meta(w, MAP_NAME, &b, &ignored);
+    if (rc == ERR_NOT_FOUND) {
+        *out = fresh;
+        rc = store_new_map(w, out, err);
+    } else if (rc != ERR_OK) {
+        rc = error_set(err, rc, "%s", ignored.msg);
+    } else {
+        rc = cluster_map_decode(buf_bytes(&b), out, err);
+        if (rc == ERR_OK)
+            rc = check_map(out, &fresh, c, err);
+    }
+    buf_free(&b);
+    return rc;
+}
