@@ -125,6 +125,9 @@ enum error_code config_doc_open(const char *path, struct bytes text, struct aren
     }
     d->path = path;
     d->arena = arena;
+    /* Columns count from behind the mark that some editors begin a file with. */
+    if (text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0)
+        text = bytes_of(text.data + 3, text.len - 3);
     /* Without this a byte order mark would let a file in UTF-16 through. */
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
     yaml_parser_set_input_string(&parser, text.len ? text.data : (const uint8_t *)"", text.len);
@@ -508,6 +511,13 @@ static bool parse_int(const yaml_node_t *y, int64_t *out)
     return true;
 }
 
+/* Why '6' is not a number, for a message. */
+static const char *quotes(const yaml_node_t *y)
+{
+    bool quoted = y->type == YAML_SCALAR_NODE && y->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
+    return quoted ? " in quotes" : "";
+}
+
 int64_t config_int(struct config_node n, int64_t min, int64_t max, int64_t fallback)
 {
     int64_t v = 0;
@@ -516,8 +526,8 @@ int64_t config_int(struct config_node n, int64_t min, int64_t max, int64_t fallb
         return fallback;
     if (!parse_int(y, &v) || v < min || v > max) {
         char shown[CONFIG_SHOW_MAX];
-        config_fail(n, "expected a whole number from %lld to %lld, found %s", (long long)min,
-                    (long long)max, config_show(n, shown));
+        config_fail(n, "expected a whole number from %lld to %lld, found %s%s", (long long)min,
+                    (long long)max, config_show(n, shown), quotes(y));
         return fallback;
     }
     return v;
@@ -534,7 +544,7 @@ bool config_bool(struct config_node n, bool fallback)
     if (plain && scalar_is(n, "false"))
         return false;
     char shown[CONFIG_SHOW_MAX];
-    config_fail(n, "expected true or false, found %s", config_show(n, shown));
+    config_fail(n, "expected true or false, found %s%s", config_show(n, shown), quotes(y));
     return fallback;
 }
 

@@ -1,9 +1,8 @@
 #include "lexer.h"
 
-static const char *const keyword_texts[] = {
-    NULL,
+static const char *const keyword_texts[] = {NULL,
 #define X(name, text) text,
-    KEYWORD_LIST(X)
+                                            KEYWORD_LIST(X)
 #undef X
 };
 
@@ -184,8 +183,8 @@ static enum error_code lex_string(struct lexer *lx, struct token *out, struct er
         i++;
     }
     if (i >= lx->text.len)
-        return error_set(err, ERR_SYNTAX,
-                         "column %u: expected a closing quote, found the end", out->column);
+        return error_set(err, ERR_SYNTAX, "column %u: expected a closing quote, found the end",
+                         out->column);
     out->kind = TOKEN_STRING;
     out->text = bytes_of(data + start, i - start);
     if (escapes) {
@@ -242,8 +241,9 @@ static enum error_code lex_sign(struct lexer *lx, struct token *out, struct erro
         char text[3];
         enum token_kind kind;
     } signs[] = {
-        {"!=", TOKEN_NE}, {"<=", TOKEN_LE}, {">=", TOKEN_GE},   {"(", TOKEN_OPEN}, {")", TOKEN_CLOSE},
-        {",", TOKEN_COMMA}, {".", TOKEN_DOT}, {"=", TOKEN_EQ}, {"<", TOKEN_LT},   {">", TOKEN_GT},
+        {"!=", TOKEN_NE},   {"<=", TOKEN_LE},   {">=", TOKEN_GE}, {"(", TOKEN_OPEN},
+        {")", TOKEN_CLOSE}, {",", TOKEN_COMMA}, {".", TOKEN_DOT}, {"=", TOKEN_EQ},
+        {"<", TOKEN_LT},    {">", TOKEN_GT},
     };
     size_t left = lx->text.len - lx->at;
     for (size_t i = 0; i < sizeof signs / sizeof signs[0]; i++) {

@@ -21,29 +21,33 @@ static bool is_schema_word(const struct schema *s, struct bytes word)
 static const char *token_kind_text(enum token_kind kind)
 {
     static const char *const texts[] = {
-        [TOKEN_END] = "the end",       [TOKEN_WORD] = "a name",
-        [TOKEN_STRING] = "a text",     [TOKEN_NUMBER] = "a number",
-        [TOKEN_DAYS] = "a window",     [TOKEN_DATE] = "a date",
-        [TOKEN_OPEN] = "'('",          [TOKEN_CLOSE] = "')'",
-        [TOKEN_COMMA] = "','",         [TOKEN_DOT] = "'.'",
-        [TOKEN_EQ] = "'='",            [TOKEN_NE] = "'!='",
-        [TOKEN_LT] = "'<'",            [TOKEN_LE] = "'<='",
-        [TOKEN_GT] = "'>'",            [TOKEN_GE] = "'>='",
+        [TOKEN_END] = "the end",     [TOKEN_WORD] = "a name",   [TOKEN_STRING] = "a text",
+        [TOKEN_NUMBER] = "a number", [TOKEN_DAYS] = "a window", [TOKEN_DATE] = "a date",
+        [TOKEN_OPEN] = "'('",        [TOKEN_CLOSE] = "')'",     [TOKEN_COMMA] = "','",
+        [TOKEN_DOT] = "'.'",         [TOKEN_EQ] = "'='",        [TOKEN_NE] = "'!='",
+        [TOKEN_LT] = "'<'",          [TOKEN_LE] = "'<='",       [TOKEN_GT] = "'>'",
+        [TOKEN_GE] = "'>='",
     };
     return texts[kind];
+}
+
+enum error_code parser_refuse(const struct parser *p, enum error_code code,
+                              const struct token *found, const char *expected)
+{
+    if (found->keyword != KEYWORD_NONE)
+        return error_set(p->err, code, "column %u: expected %s, found '%s'", found->column,
+                         expected, keyword_text(found->keyword));
+    if (found->kind == TOKEN_WORD && is_schema_word(p->schema, found->text))
+        return error_set(p->err, code, "column %u: expected %s, found '%.*s'", found->column,
+                         expected, (int)found->text.len, (const char *)found->text.data);
+    return error_set(p->err, code, "column %u: expected %s, found %s", found->column, expected,
+                     token_kind_text(found->kind));
 }
 
 enum error_code parser_expected(const struct parser *p, const struct token *found,
                                 const char *expected)
 {
-    if (found->keyword != KEYWORD_NONE)
-        return error_set(p->err, ERR_SYNTAX, "column %u: expected %s, found '%s'", found->column,
-                         expected, keyword_text(found->keyword));
-    if (found->kind == TOKEN_WORD && is_schema_word(p->schema, found->text))
-        return error_set(p->err, ERR_SYNTAX, "column %u: expected %s, found '%.*s'", found->column,
-                         expected, (int)found->text.len, (const char *)found->text.data);
-    return error_set(p->err, ERR_SYNTAX, "column %u: expected %s, found %s", found->column,
-                     expected, token_kind_text(found->kind));
+    return parser_refuse(p, ERR_SYNTAX, found, expected);
 }
 
 static enum error_code advance(struct parser *p)
@@ -91,7 +95,7 @@ enum error_code parser_enter(struct parser *p, uint32_t column)
     return ERR_OK;
 }
 
-static enum error_code count_term(struct parser *p, uint32_t column)
+enum error_code parser_count_term(struct parser *p, uint32_t column)
 {
     if (p->n_terms >= SEGMENT_TERMS_MAX)
         return error_set(p->err, ERR_TOO_LARGE, "column %u: expected at most %d terms", column,
@@ -115,7 +119,7 @@ static enum error_code new_node(struct parser *p, enum expr_kind kind, uint32_t 
 enum error_code parser_new_term(struct parser *p, enum expr_kind kind, uint32_t column,
                                 struct expr **out)
 {
-    enum error_code rc = count_term(p, column);
+    enum error_code rc = parser_count_term(p, column);
     return rc ? rc : new_node(p, kind, column, out);
 }
 
@@ -169,8 +173,7 @@ enum error_code parser_list_join(struct parser *p, enum expr_kind kind, struct e
             e->children[e->n_children++] = item;
             continue;
         }
-        memcpy(e->children + e->n_children, item->children,
-               item->n_children * sizeof *e->children);
+        memcpy(e->children + e->n_children, item->children, item->n_children * sizeof *e->children);
         e->n_children += item->n_children;
     }
     return ERR_OK;
@@ -253,7 +256,8 @@ static enum error_code parse_comparison(struct parser *p, struct comparison *cmp
     if (at_keyword(p, KEYWORD_BETWEEN))
         return parse_between(p, cmp);
     return parser_expected(p, &p->token,
-                           cmp->negate ? "'in' or 'between'" : "a comparison (= != < <= > >= in between)");
+                           cmp->negate ? "'in' or 'between'"
+                                       : "a comparison (= != < <= > >= in between)");
 }
 
 /* One condition after "where". */
@@ -262,9 +266,7 @@ static enum error_code parse_condition(struct parser *p, struct expr *term, size
     struct token name;
     struct comparison cmp;
     const struct schema_field *field;
-    enum error_code rc = count_term(p, p->token.column);
-    if (!rc)
-        rc = take_name(p, "a field", &name);
+    enum error_code rc = take_name(p, "a field", &name);
     if (!rc)
         rc = check_field(p, term->event, &name, &field);
     if (!rc)
@@ -277,7 +279,7 @@ static enum error_code parse_condition(struct parser *p, struct expr *term, size
     term->wheres = items;
     struct expr_where *where = &term->wheres[term->n_wheres++];
     *where = (struct expr_where){.field = field};
-    return check_where(p, &cmp, where);
+    return check_where(p, &name, &cmp, where);
 }
 
 static enum error_code parse_where(struct parser *p, struct expr *term)
@@ -306,7 +308,8 @@ static enum error_code parse_metric_rest(struct parser *p, struct expr *term)
             rc = advance(p);
         return rc ? rc : take(p, TOKEN_CLOSE, "')'");
     }
-    return rc ? rc : take(p, TOKEN_CLOSE, term->n_wheres ? "'and', ',' or ')'" : "'where', ',' or ')'");
+    return rc ? rc
+              : take(p, TOKEN_CLOSE, term->n_wheres ? "'and', ',' or ')'" : "'where', ',' or ')'");
 }
 
 static enum error_code parse_count(struct parser *p, struct expr *term)
@@ -449,9 +452,11 @@ static enum error_code parse_trait(struct parser *p, struct expr **out)
     struct token name = p->token;
     const struct schema_trait *trait;
     struct comparison cmp;
-    enum error_code rc = check_trait(p, &name, &trait);
+    enum error_code rc = advance(p);
+    if (!rc && p->token.kind == TOKEN_OPEN && name.kind == TOKEN_WORD)
+        rc = check_no_function(p, &name);
     if (!rc)
-        rc = advance(p);
+        rc = check_trait(p, &name, &trait);
     if (!rc)
         rc = parse_comparison(p, &cmp);
     return rc ? rc : check_trait_comparison(p, trait, &name, &cmp, out);
@@ -467,8 +472,10 @@ static enum error_code parse_primary(struct parser *p, struct expr **out)
             rc = advance(p);
         if (!rc)
             rc = parse_or(p, out);
+        if (rc)
+            return rc;
         p->depth--;
-        return rc ? rc : take(p, TOKEN_CLOSE, "'and', 'or' or ')'");
+        return take(p, TOKEN_CLOSE, "'and', 'or' or ')'");
     }
     if (is_name(&p->token))
         return parse_trait(p, out);

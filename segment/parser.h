@@ -35,8 +35,8 @@ enum comparison_kind { COMPARE_SIGN, COMPARE_IN, COMPARE_BETWEEN };
 /* What follows a trait, a level, a field or a function. */
 struct comparison {
     enum comparison_kind kind;
-    struct token op;  /* the first token of the operator: where a mistake is shown */
-    bool negate;      /* "not in", "not between" */
+    struct token op;          /* the first token of the operator: where a mistake is shown */
+    bool negate;              /* "not in", "not between" */
     struct literal *literals; /* COMPARE_SIGN: 1, COMPARE_BETWEEN: 2, COMPARE_IN: any number */
     size_t n_literals;
 };
@@ -45,14 +45,20 @@ struct comparison {
 /* "column N: expected X, found Y" at a token; Y never shows a value. */
 enum error_code parser_expected(const struct parser *p, const struct token *found,
                                 const char *expected);
+/* The same with another code. */
+enum error_code parser_refuse(const struct parser *p, enum error_code code,
+                              const struct token *found, const char *expected);
 enum error_code parser_nomem(const struct parser *p);
 /* One level deeper, at `column`; the caller takes it back with `depth--`. */
 enum error_code parser_enter(struct parser *p, uint32_t column);
+/* One more term or condition; ERR_TOO_LARGE where that is too many. */
+enum error_code parser_count_term(struct parser *p, uint32_t column);
 /* A term's node, counted against SEGMENT_TERMS_MAX. */
 enum error_code parser_new_term(struct parser *p, enum expr_kind kind, uint32_t column,
                                 struct expr **out);
 enum error_code parser_list_add(struct parser *p, struct expr_list *list, struct expr *e);
-/* The list as one node: its only item, or an AND / OR into which items of the same kind dissolve. */
+/* The list as one node: its only item, or an AND / OR into which items of the same kind dissolve.
+ */
 enum error_code parser_list_join(struct parser *p, enum expr_kind kind, struct expr_list *list,
                                  struct expr **out);
 
@@ -61,6 +67,8 @@ enum error_code check_text(struct parser *p, const struct token *name, const cha
                            size_t max_len);
 enum error_code check_namespace(struct parser *p, const struct token *name,
                                 const struct schema_namespace **out);
+/* ERR_UNKNOWN_NAME: a word before "(" that is no function. */
+enum error_code check_no_function(struct parser *p, const struct token *name);
 enum error_code check_trait(struct parser *p, const struct token *name,
                             const struct schema_trait **out);
 enum error_code check_event(struct parser *p, const struct token *name,
@@ -71,7 +79,8 @@ enum error_code check_field(struct parser *p, const struct schema_event *event,
 enum error_code check_counted(struct parser *p, const struct expr *e, const struct token *name);
 enum error_code check_summed(struct parser *p, const struct expr *e, const struct token *name);
 enum error_code check_window(struct parser *p, const struct token *window, struct expr *e);
-enum error_code check_where(struct parser *p, const struct comparison *cmp, struct expr_where *out);
+enum error_code check_where(struct parser *p, const struct token *name,
+                            const struct comparison *cmp, struct expr_where *out);
 /* A comparison of a trait; of the level; of the count, sum or last day that `term` describes. */
 enum error_code check_trait_comparison(struct parser *p, const struct schema_trait *trait,
                                        const struct token *name, const struct comparison *cmp,

@@ -157,7 +157,8 @@ enum error_code check_file(const char *path, struct file_check *out, struct erro
     return rc;
 }
 
-/* Counts the entries of one free-list record (a count, then that many page numbers) in [from, to). */
+/* Counts the entries of one free-list record (a count, then that many page numbers) in [from, to).
+ */
 static uint64_t count_in_range(MDB_val v, uint64_t from, uint64_t to)
 {
     uint64_t n, page, found = 0;

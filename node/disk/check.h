@@ -10,10 +10,10 @@
 #include <stdint.h>
 
 struct file_check {
-    bool is_new;           /* absent or empty */
-    uint64_t size;         /* bytes in the file */
+    bool is_new;   /* absent or empty */
+    uint64_t size; /* bytes in the file */
     uint64_t page_bytes;
-    uint64_t needed;       /* bytes that the newest commit speaks of */
+    uint64_t needed; /* bytes that the newest commit speaks of */
 };
 
 /* Reads the two meta pages of the file at `path`. ERR_CORRUPT when LMDB could be led astray. */

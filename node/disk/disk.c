@@ -44,8 +44,9 @@ static bool is_full(int rc)
 enum error_code disk_error(const struct disk *d, int rc, const char *doing, struct error *err)
 {
     if (rc == MDB_MAP_FULL)
-        return error_set(err, ERR_DISK_FULL, "%s: %s: the file has its largest size; raise limits: map_gb",
-                         d->file, doing);
+        return error_set(err, ERR_DISK_FULL,
+                         "%s: %s: the file has its largest size; raise limits: map_gb", d->file,
+                         doing);
     if (is_full(rc))
         return error_set_sys(err, ERR_DISK_FULL, rc, "%s: %s", d->file, doing);
     if (rc == ENOMEM)

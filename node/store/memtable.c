@@ -256,23 +256,47 @@ bool memtable_next(const struct memtable *m, uint64_t *at, struct memtable_recor
     return false;
 }
 
-static int compare_keys(const void *a, const void *b)
+static uint64_t head_of(struct bytes key, size_t from)
 {
-    const struct memtable_record *x = a, *y = b;
-    return bytes_compare(x->key, y->key);
+    uint64_t v = 0;
+    for (size_t i = from; i < from + 8; i++)
+        v = v << 8 | (i < key.len ? key.data[i] : 0);
+    return v;
 }
 
-struct memtable_record *memtable_sorted(const struct memtable *m)
+static int compare_order(const void *a, const void *b)
 {
-    struct memtable_record *all = malloc((m->count + 1) * sizeof *all);
+    const struct memtable_order *x = a, *y = b;
+    for (size_t i = 0; i < 2; i++) {
+        if (x->head[i] != y->head[i])
+            return x->head[i] < y->head[i] ? -1 : 1;
+    }
+    return bytes_compare(key_of(record_at(x->table, x->place)),
+                         key_of(record_at(y->table, y->place)));
+}
+
+struct memtable_order *memtable_sorted(const struct memtable *m)
+{
+    struct memtable_order *all = malloc((m->count + 1) * sizeof *all);
     if (!all)
         return NULL;
     uint64_t n = 0;
-    for (uint64_t at = 0; memtable_next(m, &at, &all[n]);)
-        n++;
+    for (uint64_t i = 0; i <= m->mask; i++) {
+        uint32_t place = m->slots[i].place;
+        if (place == PLACE_NONE)
+            continue;
+        struct bytes key = key_of(record_at(m, place));
+        all[n++] = (struct memtable_order){{head_of(key, 0), head_of(key, 8)}, place, m};
+    }
     assert(n == m->count);
-    qsort(all, n, sizeof *all, compare_keys);
+    qsort(all, n, sizeof *all, compare_order);
     return all;
+}
+
+struct memtable_record memtable_at(const struct memtable_order *o)
+{
+    const struct record *r = record_at(o->table, o->place);
+    return (struct memtable_record){key_of(r), value_of(r), r->deleted};
 }
 
 uint64_t memtable_bytes(const struct memtable *m)

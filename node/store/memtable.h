@@ -67,9 +67,16 @@ void memtable_del(struct memtable *m, uint64_t hash, struct bytes key);
 
 /* Walks all records in no order: start with *at = 0, false at the end. */
 bool memtable_next(const struct memtable *m, uint64_t *at, struct memtable_record *out);
-/* All records by key (as bytes_compare orders), to be freed; NULL when memory is out. At least one
- * element is allocated. */
-struct memtable_record *memtable_sorted(const struct memtable *m);
+/* Where each record is, by key (as bytes_compare orders): `count` elements, to be freed; NULL when
+ * memory is out. */
+struct memtable_order {
+    uint64_t
+        head[2]; /* the key's first 16 bytes as numbers, so that sorting seldom reads records */
+    uint32_t place;
+    const struct memtable *table;
+};
+struct memtable_order *memtable_sorted(const struct memtable *m);
+struct memtable_record memtable_at(const struct memtable_order *o);
 
 /* Chunks and table; 0 as long as nothing was written. */
 uint64_t memtable_bytes(const struct memtable *m);

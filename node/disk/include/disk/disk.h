@@ -21,14 +21,14 @@
 enum { DISK_DBS_MAX = 4 };
 
 struct disk_options {
-    const char *path;        /* folder, made if absent (its parent must be there) */
-    uint64_t map_bytes;      /* largest size of the file */
-    const char *magic;       /* exactly 8 characters: what kind of file this is */
-    uint32_t version;        /* newest format that this program knows */
-    uint64_t cluster_id;     /* the stamp must agree ... */
-    uint16_t owner;          /* ... with both */
-    const char *owner_word;  /* what the owner number is, for messages: "shard" or "node" */
-    const char *const *dbs;  /* names of the databases, at most DISK_DBS_MAX */
+    const char *path;       /* folder, made if absent (its parent must be there) */
+    uint64_t map_bytes;     /* largest size of the file */
+    const char *magic;      /* exactly 8 characters: what kind of file this is */
+    uint32_t version;       /* newest format that this program knows */
+    uint64_t cluster_id;    /* the stamp must agree ... */
+    uint16_t owner;         /* ... with both */
+    const char *owner_word; /* what the owner number is, for messages: "shard" or "node" */
+    const char *const *dbs; /* names of the databases, at most DISK_DBS_MAX */
     unsigned n_dbs;
 };
 
@@ -36,8 +36,8 @@ struct disk {
     struct disk_options options; /* `path` points to a copy */
     MDB_env *env;
     MDB_dbi stamp_dbi, dbi[DISK_DBS_MAX]; /* in the order of options.dbs */
-    int lock_fd;   /* holds the lock against a second process */
-    uint64_t mark; /* what the stamp said at open: the user's number */
+    int lock_fd;                          /* holds the lock against a second process */
+    uint64_t mark;                        /* what the stamp said at open: the user's number */
     char *path;
     char file[256]; /* the data file's path (its end, when it is long), for messages */
 };

@@ -1,0 +1,85 @@
+#include "parts.h"
+
+#include <stdio.h>
+
+struct batch *batch_new(void)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    if (!b) {
+        (void)fprintf(stderr, "oneid-node: out of memory\n");
+        abort();
+    }
+    arena_init(&b->arena, 0);
+    b->last = &b->first;
+    return b;
+}
+
+void batch_free(struct batch *b)
+{
+    if (!b)
+        return;
+    arena_close(&b->arena);
+    buf_free(&b->entry);
+    free(b);
+}
+
+void batch_reset(struct batch *b)
+{
+    arena_reset(&b->arena);
+    buf_reset(&b->entry);
+    b->first = NULL;
+    b->last = &b->first;
+    b->n_requests = b->n_commands = 0;
+    b->index = b->term = b->token = 0;
+    b->next = NULL;
+}
+
+enum error_code batch_add(struct batch *b, const struct message *m, struct error *err)
+{
+    struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
+    if (!q)
+        return error_set(err, ERR_NOMEM, "request");
+    enum error_code rc = command_decode(m->envelope.body, m->envelope.items, &b->arena,
+                                        &q->commands, &q->n, err);
+    if (rc != ERR_OK)
+        return rc;
+    bool read = m->envelope.type == MESSAGE_SHARD_READ;
+    for (size_t i = 0; i < q->n; i++) {
+        if (command_is_read(q->commands[i].type) != read || command_is_query(q->commands[i].type))
+            return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message", i);
+    }
+    q->peer = m->peer;
+    q->envelope = m->envelope;
+    q->envelope.body = bytes_of(NULL, 0);
+    *b->last = q;
+    b->last = &q->next;
+    b->n_requests++;
+    b->n_commands += q->n;
+    if (!read) {
+        buf_put_u32(&b->entry, m->envelope.items);
+        buf_put_bytes(&b->entry, m->envelope.body);
+    }
+    return ERR_OK;
+}
+
+void batch_begin_entry(struct batch *b, msec_t now_ms)
+{
+    buf_reset(&b->entry);
+    buf_put_u64(&b->entry, (uint64_t)now_ms);
+}
+
+bool entry_open(struct bytes entry, struct entry_reader *out)
+{
+    out->r = reader_of(entry);
+    out->now_ms = (msec_t)reader_u64(&out->r);
+    return out->r.ok;
+}
+
+bool entry_next(struct entry_reader *r, uint32_t *items, struct bytes *body)
+{
+    if (!r->r.ok || reader_left(&r->r) == 0)
+        return false;
+    *items = reader_u32(&r->r);
+    *body = reader_bytes(&r->r);
+    return r->r.ok;
+}

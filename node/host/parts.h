@@ -1,0 +1,153 @@
+/* The parts of a node, private to host/. Each thread's part: who owns what. */
+#ifndef HOST_PARTS_H
+#define HOST_PARTS_H
+
+#include "message.h"
+
+#include <base/logger.h>
+#include <cluster/map.h>
+#include <index/index.h>
+#include <machine/machine.h>
+#include <store/store.h>
+#include <wal/wal.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { QUERY_THREADS = 1, INBOX_NAME_MAX = 48 };
+
+/* What all parts may read; written before the threads start, except the atomics. */
+struct host_shared {
+    const struct cluster_config *config;
+    struct cluster_map map;
+    node_id node;
+    struct log *log;
+    struct net *net;
+    char folder[512];        /* <data>/node-<id> */
+    _Atomic bool disk_full;  /* the log cannot be written: new writes are refused */
+    _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+};
+
+/* One replica and the thread that owns it. The index has its own rules for query threads; the
+ * checkpoint thread has the store's frozen memtable between CHECKPOINT and CHECKPOINT_DONE. */
+struct shard {
+    struct host_shared *shared;
+    shard_id id;
+    pthread_t thread;
+    bool started;
+    char inbox_name[INBOX_NAME_MAX];
+    char folder[600];
+    struct inbox *inbox;
+    struct outbox *to_front, *to_log, *to_checkpoint;
+    struct store *store;
+    struct machine *machine;
+    struct index *index;
+    struct replica *replica;
+    uint64_t index_loaded; /* the index file holds everything up to this log index */
+    uint64_t applied;
+    uint64_t checkpoint_index; /* of the frozen memtable */
+    msec_t dirty_since;        /* monotonic; 0: nothing since the last checkpoint */
+    msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
+    bool checkpointing, stopping, leader;
+    _Atomic uint64_t in_flight; /* merges, for query threads */
+    struct batch *filling;      /* commands of this loop turn */
+    struct batch *flying, **flying_tail; /* submitted, in log order */
+    size_t n_flying;
+    struct batch *spare;
+    struct batch *reads; /* waiting for read-index */
+    uint64_t read_token;
+    struct buf scratch;
+};
+
+/* --- shard.c --- */
+enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
+void *shard_main(void *shard);
+/* After the thread ended. */
+void shard_close(struct shard *s);
+
+/* --- batch.c: requests that travel together through one log entry, or one read --- */
+struct batch_request {
+    struct peer peer;
+    struct envelope envelope; /* body is not kept */
+    struct command *commands;
+    size_t n;
+    struct batch_request *next;
+};
+struct batch {
+    struct arena arena; /* commands, replies */
+    struct buf entry;   /* the log entry under way; empty for reads */
+    struct batch_request *first, **last;
+    size_t n_requests, n_commands;
+    uint64_t index, term, token;
+    struct batch *next;
+};
+struct batch *batch_new(void);
+void batch_free(struct batch *b);
+void batch_reset(struct batch *b);
+/* Decodes a request into the batch; on an error nothing of it stays. */
+enum error_code batch_add(struct batch *b, const struct message *m, struct error *err);
+/* The log entry: u64 wall ms, then per request: u32 items, varint length, body. */
+void batch_begin_entry(struct batch *b, msec_t now_ms);
+/* Walks an entry's requests. */
+struct entry_reader {
+    struct reader r;
+    msec_t now_ms;
+};
+bool entry_open(struct bytes entry, struct entry_reader *out);
+bool entry_next(struct entry_reader *r, uint32_t *items, struct bytes *body); /* false at the end or on damage (r.ok) */
+
+/* --- log_thread.c --- */
+struct log_thread {
+    struct host_shared *shared;
+    struct wal *wal;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox **to_shard; /* by position in host's list */
+    struct shard *shards;
+    size_t n_shards;
+};
+void *log_thread_main(void *log_thread);
+
+/* --- checkpoint_thread.c --- */
+struct checkpoint_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox **to_shard;
+    struct shard *shards;
+    size_t n_shards;
+};
+void *checkpoint_thread_main(void *checkpoint_thread);
+
+/* --- query_thread.c --- */
+struct query_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox *to_front;
+    struct shard *shards;
+    size_t n_shards;
+};
+void *query_thread_main(void *query_thread);
+
+/* --- front.c --- */
+struct front {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started, stopping;
+    struct server *server;
+    struct inbox *inbox;
+    struct outbox **to_shard, *to_query;
+    struct shard *shards;
+    size_t n_shards;
+};
+void *front_main(void *front);
+
+/* Ends the process after a clear line: going on would lose data or answer wrongly. */
+void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)
+    __attribute__((noreturn));
+
+#endif

@@ -1,0 +1,5 @@
+oneid_test(NAME test_config SOURCES test_config.c USES oneid_cluster)
+target_compile_definitions(test_config PRIVATE DEFAULT_CLUSTER_FILE="${CMAKE_SOURCE_DIR}/cluster.yml")
+oneid_test(NAME test_schema SOURCES test_schema.c USES oneid_cluster)
+oneid_test(NAME test_slot SOURCES test_slot.c USES oneid_cluster)
+oneid_test(NAME test_map SOURCES test_map.c USES oneid_cluster)
