@@ -25,6 +25,7 @@ struct host_shared {
     struct net *net;
     char folder[512];        /* <data>/node-<id> */
     _Atomic bool disk_full;  /* the log cannot be written: new writes are refused */
+    _Atomic bool stopping;   /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
 };
 

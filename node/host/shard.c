@@ -378,7 +378,8 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
 static void on_checkpoint_done(struct shard *s, enum error_code code)
 {
     if (code != ERR_OK) { /* a full disk: all else has ended the process */
-        s->retry_checkpoint = clock_mono_ms() + RETRY_MS;
+        s->retry_checkpoint = s->stopping ? 0 : clock_mono_ms() + RETRY_MS;
+        s->checkpointing = !s->stopping; /* the log has it all: going without one loses nothing */
         return;
     }
     store_release_frozen(s->store);

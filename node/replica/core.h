@@ -20,8 +20,8 @@ struct pending_write {
     struct pending_write *next;
     uint64_t seq;
     bool has_vote;
-    uint64_t valid;  /* the highest index it may report as stored; 0 = none (truncated since) */
-    uint64_t first;  /* of its entries */
+    uint64_t valid; /* the highest index it may report as stored; 0 = none (truncated since) */
+    uint64_t first; /* of its entries */
     struct replica_entry *entries;
     struct entry_block **blocks; /* one reference per entry; NULL where there is no data */
     size_t n;
@@ -40,7 +40,7 @@ struct replica {
     msec_t now;
 
     struct entries entries;
-    struct replica_snapshot snapshot; /* what the log starts from; conf is owned */
+    struct replica_snapshot snapshot;        /* what the log starts from; conf is owned */
     uint64_t persisted_term, persisted_vote; /* as last written */
 
     uint64_t commit;      /* the highest ever seen; the engine's may fall */
@@ -63,11 +63,11 @@ struct replica {
     struct entry_block *step_block; /* handed to the engine in this step */
     struct arena arena;             /* reset at each event */
     struct buf wire;                /* messages of this event, back to back */
-    struct replica_effect *effects;
-    size_t n_effects, effects_capacity;
+    struct buf effects;             /* struct replica_effect, of this event */
 };
 
 /* replica.c */
+/* A zeroed effect at the end of the list; valid until the next one. */
 struct replica_effect *replica_emit(struct replica *r, enum replica_effect_type type);
 /* Stops the replica: says FATAL and refuses all that comes. Returns ERR_INTERNAL. */
 enum error_code replica_die(struct replica *r, const char *what, int engine_code);

@@ -38,7 +38,7 @@ struct entries {
     uint64_t first;   /* index of the oldest slot; the next index when n == 0 */
     uint64_t evicted; /* no data is kept up to here, except of changes and the loaded range */
     uint64_t loaded_first, loaded_last; /* the range that came back; first > last: none */
-    size_t bytes;     /* data in memory */
+    size_t bytes;                       /* data in memory */
 };
 
 void entries_init(struct entries *e, uint64_t first);

@@ -42,8 +42,7 @@ static enum error_code get_append(struct reader *in, struct arena *arena, struct
     uint64_t n = reader_varint(in);
     /* An entry takes three bytes at least, which bounds what a short frame can make us allocate. */
     if (!in->ok || n > reader_left(in) / 3 || a->prev_log_term > a->term ||
-        (a->prev_log_index == 0) != (a->prev_log_term == 0) ||
-        a->prev_log_index > UINT64_MAX / 2)
+        (a->prev_log_index == 0) != (a->prev_log_term == 0) || a->prev_log_index > UINT64_MAX / 2)
         return ERR_MALFORMED;
     if (n == 0)
         return ERR_OK;
@@ -140,8 +139,8 @@ static void get_snapshot(struct reader *in, struct message *m)
     s->last_term = reader_varint(in);
     s->conf_index = reader_varint(in);
     m->conf = reader_bytes(in);
-    if (s->last_index == 0 || s->last_term == 0 || s->last_term > s->term ||
-        s->conf_index == 0 || s->conf_index > s->last_index || !configuration_is_valid(m->conf))
+    if (s->last_index == 0 || s->last_term == 0 || s->last_term > s->term || s->conf_index == 0 ||
+        s->conf_index > s->last_index || !configuration_is_valid(m->conf))
         in->ok = false;
 }
 

@@ -34,11 +34,11 @@ struct message_entry {
 
 struct message {
     enum message_type type;
-    uint64_t term;           /* the sender's term as the message states it */
-    uint64_t probe_id;       /* PROBE, PROBE_ACK */
-    struct raft_message rm;  /* the engine's types; entries, conf and data stay empty */
+    uint64_t term;                 /* the sender's term as the message states it */
+    uint64_t probe_id;             /* PROBE, PROBE_ACK */
+    struct raft_message rm;        /* the engine's types; entries, conf and data stay empty */
     struct message_entry *entries; /* APPEND: rm.append_entries.n_entries of them */
-    struct bytes conf;       /* SNAPSHOT: a checked configuration */
+    struct bytes conf;             /* SNAPSHOT: a checked configuration */
 };
 
 /* Appends the message to `out`. */

@@ -29,11 +29,8 @@ bool readindex_add(struct readindex *x, uint64_t token)
 
 static void answer(struct replica *r, struct tokens *t, enum replica_effect_type type)
 {
-    for (size_t i = 0; i < t->n; i++) {
-        struct replica_effect *e = replica_emit(r, type);
-        if (e)
-            e->token = t->list[i];
-    }
+    for (size_t i = 0; i < t->n; i++)
+        replica_emit(r, type)->token = t->list[i];
     t->n = 0;
 }
 
@@ -62,8 +59,7 @@ static bool has_majority(const struct replica *r)
 static void ask(struct replica *r)
 {
     const struct raft_configuration *c = &r->raft.configuration;
-    struct message m = {
-        .type = MESSAGE_PROBE, .term = r->reads.term, .probe_id = r->reads.round};
+    struct message m = {.type = MESSAGE_PROBE, .term = r->reads.term, .probe_id = r->reads.round};
     for (unsigned i = 0; i < c->n; i++) {
         const struct raft_server *s = &c->servers[i];
         if (s->role == RAFT_VOTER && s->id != r->options.id && !has_acked(&r->reads, s->id))
@@ -141,8 +137,7 @@ void readindex_receive(struct replica *r, uint64_t from, const struct message *m
     if (m->type == MESSAGE_PROBE) {
         if (r->raft.state != RAFT_FOLLOWER || r->raft.current_term != m->term)
             return;
-        struct message ack = {
-            .type = MESSAGE_PROBE_ACK, .term = m->term, .probe_id = m->probe_id};
+        struct message ack = {.type = MESSAGE_PROBE_ACK, .term = m->term, .probe_id = m->probe_id};
         replica_send(r, from, &ack);
         return;
     }

@@ -1,0 +1,44 @@
+/* Writes frozen memtables and segment indexes to disk, one replica after the other. */
+#include "parts.h"
+
+#include <stdio.h>
+
+static enum error_code write_checkpoint(struct checkpoint_thread *t, struct shard *s)
+{
+    struct error err;
+    enum error_code rc = store_write_frozen(s->store, &err);
+    if (rc == ERR_DISK_FULL) {
+        log_event(t->shared->log, LOG_LEVEL_ERROR, "disk_full",
+                  "what=checkpoint shard=%u action=\"free space; it is tried again\" text=\"%s\"", s->id,
+                  err.msg);
+        return rc;
+    }
+    if (rc != ERR_OK)
+        host_fatal(t->shared, "checkpoint_failed", s->id, &err);
+    char path[700];
+    (void)snprintf(path, sizeof path, "%s/index", s->folder);
+    rc = index_save(s->index, path, t->shared->map.cluster_id, s->id, 0, &err);
+    if (rc != ERR_OK) /* it can be made again from the profiles */
+        log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id, err.msg);
+    return ERR_OK;
+}
+
+void *checkpoint_thread_main(void *checkpoint_thread)
+{
+    struct checkpoint_thread *t = checkpoint_thread;
+    struct waitable wait = {.inbox = t->inbox};
+    for (;;) {
+        struct message *m = inbox_take(t->inbox);
+        if (!m) {
+            (void)endpoint_wait(&wait, 1, -1);
+            continue;
+        }
+        if (m->kind == MESSAGE_STOP) {
+            message_free(m);
+            return NULL;
+        }
+        m->code = write_checkpoint(t, m->shard);
+        m->kind = MESSAGE_CHECKPOINT_DONE;
+        outbox_put(t->to_shard[m->shard - t->shards], m);
+    }
+}

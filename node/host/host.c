@@ -1,0 +1,324 @@
+#include <host/host.h>
+
+#include "parts.h"
+
+#include <meta/meta.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { IO_THREADS = 1, SERVER_MESSAGE_MAX = MESSAGE_SIZE_MAX };
+
+struct host {
+    struct host_shared shared;
+    int lock_fd;
+    struct wal *wal;
+    struct shard *shards;
+    size_t n_shards;
+    struct front front;
+    struct log_thread log_thread;
+    struct checkpoint_thread checkpoint_thread;
+    struct query_thread query_thread;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_query; /* of the main thread */
+    struct outbox **to_shards;
+};
+
+void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)
+{
+    log_event(h->log, LOG_LEVEL_ERROR, event, "node=%u shard=%u code=%s action=stopping text=\"%s\"", h->node,
+              shard, error_name(err->code), err->msg);
+    (void)fprintf(stderr, "oneid-node %u: %s: %s\n", h->node, event, err->msg);
+    _exit(1);
+}
+
+/* mkdir -p, 0700. */
+static enum error_code make_folder(const char *path, struct error *err)
+{
+    char part[600];
+    size_t n = strlen(path);
+    if (n >= sizeof part)
+        return error_set(err, ERR_USAGE, "the path of the data folder is too long");
+    for (size_t i = 1; i <= n; i++) {
+        if (path[i] != '/' && path[i] != '\0')
+            continue;
+        memcpy(part, path, i);
+        part[i] = '\0';
+        if (mkdir(part, 0700) != 0 && errno != EEXIST)
+            return error_set_sys(err, ERR_IO, errno, "%s", part);
+    }
+    return ERR_OK;
+}
+
+static enum error_code lock_folder(struct host *h, struct error *err)
+{
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/lock", h->shared.folder);
+    h->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (h->lock_fd < 0)
+        return error_set_sys(err, ERR_IO, errno, "%s", path);
+    if (flock(h->lock_fd, LOCK_EX | LOCK_NB) != 0)
+        return error_set(err, ERR_USAGE, "%s: another oneid-node is running on this folder", h->shared.folder);
+    return ERR_OK;
+}
+
+static const char *listen_of(const struct cluster_config *c, node_id id)
+{
+    for (size_t i = 0; i < c->n_nodes; i++) {
+        if (c->nodes[i].id == id)
+            return c->nodes[i].listen;
+    }
+    return NULL;
+}
+
+static enum error_code open_log(struct host *h, struct error *err)
+{
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/log", h->shared.folder);
+    cluster_map_init(&h->shared.map, h->shared.config);
+    struct wal_options o = {.path = path,
+                            .map_bytes = (uint64_t)h->shared.config->map_gb << 30,
+                            .cluster_id = h->shared.map.cluster_id,
+                            .node = h->shared.node};
+    enum error_code rc = wal_open(&o, &h->wal, err);
+    if (rc == ERR_OK)
+        rc = meta_load_map(h->wal, h->shared.config, &h->shared.map, err);
+    if (rc != ERR_OK)
+        return error_wrap(err, "%s", h->shared.folder);
+    return ERR_OK;
+}
+
+static enum error_code open_shards(struct host *h, struct error *err)
+{
+    const struct cluster_map *map = &h->shared.map;
+    h->shards = calloc(map->n_shards, sizeof *h->shards);
+    if (!h->shards)
+        return error_set(err, ERR_NOMEM, "shards");
+    for (shard_id i = 0; i < map->n_shards; i++) {
+        if (map->leader_of_shard[i] != h->shared.node)
+            continue;
+        struct shard *s = &h->shards[h->n_shards++];
+        s->shared = &h->shared;
+        s->id = i;
+        enum error_code rc = shard_open(s, h->wal, err);
+        if (rc != ERR_OK)
+            return error_wrap(err, "%s", h->shared.folder);
+    }
+    return ERR_OK;
+}
+
+/* Inboxes first: an outbox needs its inbox to be there. */
+static enum error_code open_inboxes(struct host *h, struct error *err)
+{
+    struct net *net = h->shared.net;
+    enum error_code rc = inbox_open(net, "front", &h->front.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "log", &h->log_thread.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "checkpoint", &h->checkpoint_thread.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "query", &h->query_thread.inbox, err);
+    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
+        struct shard *s = &h->shards[i];
+        (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
+        rc = inbox_open(net, s->inbox_name, &s->inbox, err);
+    }
+    return rc;
+}
+
+static enum error_code open_to_shards(struct host *h, struct outbox ***out, struct error *err)
+{
+    *out = calloc(h->n_shards + 1, sizeof **out);
+    if (!*out)
+        return error_set(err, ERR_NOMEM, "outboxes");
+    for (size_t i = 0; i < h->n_shards; i++) {
+        enum error_code rc = outbox_open(h->shared.net, h->shards[i].inbox_name, &(*out)[i], err);
+        if (rc != ERR_OK)
+            return rc;
+    }
+    return ERR_OK;
+}
+
+static enum error_code open_outboxes(struct host *h, struct error *err)
+{
+    struct net *net = h->shared.net;
+    enum error_code rc = outbox_open(net, "front", &h->to_front, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "log", &h->to_log, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "checkpoint", &h->to_checkpoint, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "query", &h->to_query, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "query", &h->front.to_query, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "front", &h->query_thread.to_front, err);
+    if (rc == ERR_OK)
+        rc = open_to_shards(h, &h->to_shards, err);
+    if (rc == ERR_OK)
+        rc = open_to_shards(h, &h->front.to_shard, err);
+    if (rc == ERR_OK)
+        rc = open_to_shards(h, &h->log_thread.to_shard, err);
+    if (rc == ERR_OK)
+        rc = open_to_shards(h, &h->checkpoint_thread.to_shard, err);
+    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
+        struct shard *s = &h->shards[i];
+        rc = outbox_open(net, "front", &s->to_front, err);
+        if (rc == ERR_OK)
+            rc = outbox_open(net, "log", &s->to_log, err);
+        if (rc == ERR_OK)
+            rc = outbox_open(net, "checkpoint", &s->to_checkpoint, err);
+    }
+    return rc;
+}
+
+static enum error_code start(pthread_t *thread, bool *started, void *(*run)(void *), void *arg,
+                             struct error *err)
+{
+    int sys = pthread_create(thread, NULL, run, arg);
+    if (sys != 0)
+        return error_set_sys(err, ERR_NOMEM, sys, "starting a thread");
+    *started = true;
+    return ERR_OK;
+}
+
+static enum error_code start_threads(struct host *h, struct error *err)
+{
+    struct log_thread *l = &h->log_thread;
+    struct checkpoint_thread *c = &h->checkpoint_thread;
+    struct query_thread *q = &h->query_thread;
+    struct front *f = &h->front;
+    l->shared = c->shared = q->shared = f->shared = &h->shared;
+    l->shards = c->shards = q->shards = f->shards = h->shards;
+    l->n_shards = c->n_shards = q->n_shards = f->n_shards = h->n_shards;
+    l->wal = h->wal;
+    enum error_code rc = start(&l->thread, &l->started, log_thread_main, l, err);
+    if (rc == ERR_OK)
+        rc = start(&c->thread, &c->started, checkpoint_thread_main, c, err);
+    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++)
+        rc = start(&h->shards[i].thread, &h->shards[i].started, shard_main, &h->shards[i], err);
+    if (rc == ERR_OK)
+        rc = start(&q->thread, &q->started, query_thread_main, q, err);
+    if (rc == ERR_OK)
+        rc = start(&f->thread, &f->started, front_main, f, err);
+    return rc;
+}
+
+enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
+                          struct host **out, struct error *err)
+{
+    const char *listen = listen_of(config, id);
+    if (!listen)
+        return error_set(err, ERR_USAGE, "%s names no node %u", config->path, id);
+    struct host *h = calloc(1, sizeof *h);
+    if (!h)
+        return error_set(err, ERR_NOMEM, "node");
+    h->shared.config = config;
+    h->shared.node = id;
+    h->shared.log = log;
+    h->lock_fd = -1;
+    (void)snprintf(h->shared.folder, sizeof h->shared.folder, "%s/node-%u", config->data, id);
+    enum error_code rc = make_folder(h->shared.folder, err);
+    if (rc == ERR_OK)
+        rc = lock_folder(h, err);
+    if (rc == ERR_OK)
+        rc = net_open(IO_THREADS, &h->shared.net, err);
+    if (rc == ERR_OK) /* before the long part: a port in use shows at once */
+        rc = server_open(h->shared.net, listen, SERVER_MESSAGE_MAX, &h->front.server, err);
+    if (rc == ERR_OK)
+        rc = open_log(h, err);
+    if (rc == ERR_OK)
+        rc = open_shards(h, err);
+    if (rc == ERR_OK)
+        rc = open_inboxes(h, err);
+    if (rc == ERR_OK)
+        rc = open_outboxes(h, err);
+    if (rc == ERR_OK)
+        rc = start_threads(h, err);
+    if (rc != ERR_OK) {
+        host_close(h);
+        return rc;
+    }
+    *out = h;
+    return ERR_OK;
+}
+
+static void stop(struct outbox *to, pthread_t thread, bool started)
+{
+    if (!started)
+        return;
+    outbox_put(to, message_new(MESSAGE_STOP));
+    (void)pthread_join(thread, NULL);
+}
+
+static void stop_threads(struct host *h)
+{
+    atomic_store(&h->shared.stopping, true);
+    if (h->front.started)
+        outbox_put(h->to_front, message_new(MESSAGE_STOP)); /* refuse what comes from here on */
+    for (size_t i = 0; i < h->n_shards; i++) {
+        if (h->shards[i].started)
+            outbox_put(h->to_shards[i], message_new(MESSAGE_STOP));
+    }
+    for (size_t i = 0; i < h->n_shards; i++) {
+        if (h->shards[i].started)
+            (void)pthread_join(h->shards[i].thread, NULL);
+    }
+    stop(h->to_query, h->query_thread.thread, h->query_thread.started);
+    stop(h->to_front, h->front.thread, h->front.started);
+    stop(h->to_checkpoint, h->checkpoint_thread.thread, h->checkpoint_thread.started);
+    stop(h->to_log, h->log_thread.thread, h->log_thread.started);
+}
+
+static void drop_inbox(struct inbox *b)
+{
+    struct message *m;
+    while (b && (m = inbox_take(b)))
+        message_free(m);
+    inbox_close(b);
+}
+
+static void close_to_shards(struct host *h, struct outbox **boxes)
+{
+    for (size_t i = 0; boxes && i < h->n_shards; i++)
+        outbox_close(boxes[i]);
+    free(boxes);
+}
+
+void host_close(struct host *h)
+{
+    if (!h)
+        return;
+    stop_threads(h);
+    for (size_t i = 0; i < h->n_shards; i++) {
+        struct message *m;
+        while (h->shards[i].inbox && (m = inbox_take(h->shards[i].inbox)))
+            message_free(m);
+        shard_close(&h->shards[i]);
+    }
+    close_to_shards(h, h->to_shards);
+    close_to_shards(h, h->front.to_shard);
+    close_to_shards(h, h->log_thread.to_shard);
+    close_to_shards(h, h->checkpoint_thread.to_shard);
+    outbox_close(h->to_front);
+    outbox_close(h->to_log);
+    outbox_close(h->to_checkpoint);
+    outbox_close(h->to_query);
+    outbox_close(h->front.to_query);
+    outbox_close(h->query_thread.to_front);
+    drop_inbox(h->front.inbox);
+    drop_inbox(h->log_thread.inbox);
+    drop_inbox(h->checkpoint_thread.inbox);
+    drop_inbox(h->query_thread.inbox);
+    server_close(h->front.server);
+    net_close(h->shared.net);
+    wal_close(h->wal);
+    if (h->lock_fd >= 0)
+        (void)close(h->lock_fd);
+    free(h->shards);
+    free(h);
+}

@@ -1,0 +1,121 @@
+/* The one thread that writes the node's log: everything that waits goes into one synced
+ * transaction, whichever shard it is from. */
+#include "parts.h"
+
+#include <base/clock.h>
+
+enum { GROUP_MAX = 1024, DISK_FULL_RETRY_MS = 1000 };
+
+struct group {
+    struct message *items[GROUP_MAX];
+    size_t n;
+    bool stop;
+};
+
+static void take_group(struct log_thread *t, struct group *g)
+{
+    struct message *m;
+    while (g->n < GROUP_MAX && (m = inbox_take(t->inbox))) {
+        if (m->kind == MESSAGE_LOG_WRITE) {
+            g->items[g->n++] = m;
+            continue;
+        }
+        if (m->kind == MESSAGE_STOP)
+            g->stop = true;
+        message_free(m);
+    }
+}
+
+static enum error_code put_entries(struct log_thread *t, shard_id shard, const struct replica_write *w,
+                                   struct error *err)
+{
+    struct wal_entry entries[64];
+    uint64_t index = w->entries[0].index;
+    for (size_t done = 0; done < w->n_entries;) {
+        size_t n = 0;
+        for (; n < sizeof entries / sizeof *entries && done + n < w->n_entries; n++) {
+            const struct replica_entry *e = &w->entries[done + n];
+            entries[n] = (struct wal_entry){.term = e->term, .type = e->type, .data = e->data};
+        }
+        enum error_code rc = wal_append(t->wal, shard, index + done, entries, n, err);
+        if (rc != ERR_OK)
+            return rc;
+        done += n;
+    }
+    return ERR_OK;
+}
+
+static enum error_code put_write(struct log_thread *t, shard_id shard, const struct replica_write *w,
+                                 struct error *err)
+{
+    enum error_code rc = ERR_OK;
+    if (w->has_vote)
+        rc = wal_put_vote(t->wal, shard, w->term, w->vote, err);
+    if (rc == ERR_OK && w->n_entries > 0)
+        rc = put_entries(t, shard, w, err);
+    if (rc == ERR_OK && w->has_trim) {
+        struct wal_snapshot s = {.index = w->snapshot.index,
+                                 .term = w->snapshot.term,
+                                 .conf_index = w->snapshot.conf_index,
+                                 .conf = w->snapshot.conf};
+        rc = wal_trim(t->wal, shard, w->trim_upto, &s, err);
+    }
+    return rc;
+}
+
+static enum error_code write_group(struct log_thread *t, const struct group *g, struct error *err)
+{
+    enum error_code rc = wal_begin(t->wal, err);
+    if (rc != ERR_OK)
+        return rc;
+    for (size_t i = 0; i < g->n && rc == ERR_OK; i++)
+        rc = put_write(t, g->items[i]->shard->id, &g->items[i]->write, err);
+    if (rc == ERR_OK)
+        return wal_commit(t->wal, err);
+    wal_abort(t->wal);
+    return rc;
+}
+
+/* Writes the group, waiting out a full disk: nobody was told that it is durable. */
+static void make_durable(struct log_thread *t, const struct group *g)
+{
+    struct error err;
+    enum error_code rc;
+    while ((rc = write_group(t, g, &err)) == ERR_DISK_FULL) {
+        if (!atomic_exchange(&t->shared->disk_full, true))
+            log_event(t->shared->log, LOG_LEVEL_ERROR, "disk_full",
+                      "what=log action=\"free space; writes are refused until then\" text=\"%s\"", err.msg);
+        if (atomic_load(&t->shared->stopping))
+            host_fatal(t->shared, "stopped_on_full_disk", 0, &err);
+        struct waitable none = {.fd = -1};
+        (void)endpoint_wait(&none, 0, DISK_FULL_RETRY_MS);
+    }
+    if (rc != ERR_OK)
+        host_fatal(t->shared, "log_write_failed", 0, &err);
+    if (atomic_exchange(&t->shared->disk_full, false))
+        log_event(t->shared->log, LOG_LEVEL_INFO, "disk_full_over", "what=log");
+}
+
+void *log_thread_main(void *log_thread)
+{
+    struct log_thread *t = log_thread;
+    struct group g = {.n = 0};
+    struct waitable wait = {.inbox = t->inbox};
+    while (!g.stop) {
+        g.n = 0;
+        take_group(t, &g);
+        if (g.n == 0) {
+            if (!g.stop)
+                (void)endpoint_wait(&wait, 1, -1);
+            continue;
+        }
+        make_durable(t, &g);
+        for (size_t i = 0; i < g.n; i++) {
+            struct message *m = g.items[i];
+            size_t no = (size_t)(m->shard - t->shards);
+            m->kind = MESSAGE_LOG_DONE;
+            outbox_put(t->to_shard[no], m);
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,217 @@
+#include "ids.h"
+
+#include <base/hash.h>
+
+#include <string.h>
+
+enum { IDS_CHUNK_CAP_MIN = 1024, IDS_TABLE_CAP_MIN = 16 };
+
+static uint32_t home_of(const struct ids_table *t, uint64_t hash)
+{
+    return (uint32_t)(((hash & UINT32_MAX) * t->cap) >> 32);
+}
+
+static struct ids_table *table_of(struct ids *ids, uint64_t hash)
+{
+    return &ids->tables[hash >> 56];
+}
+
+static uint32_t step(const struct ids_table *t, uint32_t i)
+{
+    return i + 1 == t->cap ? 0 : i + 1;
+}
+
+static void table_insert(struct ids_table *t, uint64_t hash, uint32_t ordinal)
+{
+    uint32_t i = home_of(t, hash);
+    while (t->slots[i])
+        i = step(t, i);
+    t->slots[i] = ordinal + 1;
+    t->n++;
+}
+
+static void table_grow(struct mem *m, const struct ids *ids, struct ids_table *t)
+{
+    if ((uint64_t)(t->n + 1) * 8 <= (uint64_t)t->cap * 7)
+        return;
+    struct ids_table grown = {.cap = t->cap ? t->cap + t->cap / 2 : IDS_TABLE_CAP_MIN};
+    grown.slots = mem_resize_zero(m, NULL, 0, grown.cap * sizeof *grown.slots);
+    for (uint32_t i = 0; i < t->cap; i++)
+        if (t->slots[i])
+            table_insert(&grown, hash_u64(ids_member(ids, t->slots[i] - 1)), t->slots[i] - 1);
+    (void)mem_resize(m, t->slots, t->cap * sizeof *t->slots, 0);
+    *t = grown;
+}
+
+static void table_remove(const struct ids *ids, struct ids_table *t, uint64_t hash, uint32_t ordinal)
+{
+    uint32_t i = home_of(t, hash);
+    while (t->slots[i] != ordinal + 1)
+        i = step(t, i);
+    for (uint32_t k = step(t, i); t->slots[k]; k = step(t, k)) {
+        uint32_t home = home_of(t, hash_u64(ids_member(ids, t->slots[k] - 1)));
+        uint32_t from_home = k >= home ? k - home : k + t->cap - home;
+        uint32_t from_gap = k >= i ? k - i : k + t->cap - i;
+        if (from_home >= from_gap) {
+            t->slots[i] = t->slots[k];
+            i = k;
+        }
+    }
+    t->slots[i] = 0;
+    t->n--;
+}
+
+bool ids_find(const struct ids *ids, one_id member, uint32_t *ordinal)
+{
+    uint64_t hash = hash_u64(member);
+    const struct ids_table *t = &ids->tables[hash >> 56];
+    if (t->cap == 0)
+        return false;
+    for (uint32_t i = home_of(t, hash); t->slots[i]; i = step(t, i)) {
+        if (ids_member(ids, t->slots[i] - 1) == member) {
+            *ordinal = t->slots[i] - 1;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Room for the member at `ordinal`. */
+static struct ids_chunk *reach(struct mem *m, struct ids *ids, uint32_t ordinal)
+{
+    uint32_t chunk = chunk_of(ordinal);
+    if (chunk >= ids->n_chunks) {
+        ids->chunks = mem_resize_zero(m, ids->chunks, ids->n_chunks * sizeof *ids->chunks,
+                                      (chunk + 1) * sizeof *ids->chunks);
+        for (uint32_t i = ids->n_chunks; i <= chunk; i++)
+            ids->chunks[i].live = mem_bitmap_new(m);
+        ids->n_chunks = chunk + 1;
+    }
+    struct ids_chunk *c = &ids->chunks[chunk];
+    if (low_of(ordinal) >= c->cap) {
+        uint32_t cap = c->cap ? c->cap : IDS_CHUNK_CAP_MIN;
+        while (cap <= low_of(ordinal))
+            cap *= 2;
+        c->members =
+            mem_resize_zero(m, c->members, c->cap * sizeof *c->members, cap * sizeof *c->members);
+        c->cap = cap;
+    }
+    return c;
+}
+
+static uint32_t free_in_chunk(const struct ids *ids, uint32_t chunk)
+{
+    const struct ids_chunk *c = &ids->chunks[chunk];
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        uint64_t taken = c->live[w] | (c->dead ? c->dead[w] : 0);
+        if (taken == UINT64_MAX)
+            continue;
+        uint32_t low = w * 64 + (uint32_t)__builtin_ctzll(~taken);
+        uint32_t ordinal = chunk << CHUNK_BITS | low;
+        return ordinal < ids->next ? ordinal : UINT32_MAX;
+    }
+    return UINT32_MAX;
+}
+
+static uint32_t take_ordinal(struct ids *ids)
+{
+    if (ids->n_free == 0)
+        return ids->next++;
+    for (uint32_t chunk = ids->first_free; chunk < ids->n_chunks; chunk++) {
+        uint32_t ordinal = free_in_chunk(ids, chunk);
+        if (ordinal == UINT32_MAX)
+            continue;
+        ids->first_free = chunk;
+        ids->n_free--;
+        return ordinal;
+    }
+    return ids->next++;
+}
+
+uint32_t ids_add(struct mem *m, struct ids *ids, one_id member)
+{
+    uint64_t hash = hash_u64(member);
+    struct ids_table *t = table_of(ids, hash);
+    table_grow(m, ids, t);
+    uint32_t ordinal = take_ordinal(ids);
+    struct ids_chunk *c = reach(m, ids, ordinal);
+    c->members[low_of(ordinal)] = member;
+    bit_set(c->live, low_of(ordinal));
+    c->n_live++;
+    ids->n_live++;
+    table_insert(t, hash, ordinal);
+    return ordinal;
+}
+
+uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal)
+{
+    struct ids_chunk *c = &ids->chunks[chunk_of(ordinal)];
+    uint64_t hash = hash_u64(c->members[low_of(ordinal)]);
+    table_remove(ids, table_of(ids, hash), hash, ordinal);
+    if (!c->dead)
+        c->dead = mem_bitmap_new(m);
+    bit_clear(c->live, low_of(ordinal));
+    bit_set(c->dead, low_of(ordinal));
+    c->n_live--;
+    ids->n_live--;
+    return ++c->n_dead;
+}
+
+void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk)
+{
+    struct ids_chunk *c = &ids->chunks[chunk];
+    mem_bitmap_free(m, c->dead);
+    c->dead = NULL;
+    ids->n_free += c->n_dead;
+    c->n_dead = 0;
+    if (chunk < ids->first_free)
+        ids->first_free = chunk;
+}
+
+void ids_close(struct mem *m, struct ids *ids)
+{
+    for (uint32_t i = 0; i < ids->n_chunks; i++) {
+        struct ids_chunk *c = &ids->chunks[i];
+        (void)mem_resize(m, c->members, c->cap * sizeof *c->members, 0);
+        mem_bitmap_free(m, c->live);
+        mem_bitmap_free(m, c->dead);
+    }
+    (void)mem_resize(m, ids->chunks, ids->n_chunks * sizeof *ids->chunks, 0);
+    for (uint32_t i = 0; i < IDS_TABLES; i++)
+        (void)mem_resize(m, ids->tables[i].slots, ids->tables[i].cap * sizeof(uint32_t), 0);
+    *ids = (struct ids){0};
+}
+
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const one_id *members,
+                    const uint64_t *live, const uint64_t *dead)
+{
+    if (n == 0 || n > CHUNK_SIZE || chunk != ids->n_chunks)
+        return false;
+    struct ids_chunk *c = reach(m, ids, (chunk << CHUNK_BITS) + n - 1);
+    memcpy(c->members, members, n * sizeof *members);
+    ids->next = (chunk << CHUNK_BITS) + n;
+    for (uint32_t low = 0; low < CHUNK_SIZE; low++) {
+        bool is_live = bit_get(live, low), is_dead = dead && bit_get(dead, low);
+        if ((is_live && is_dead) || ((is_live || is_dead) && low >= n))
+            return false;
+        if (is_dead) {
+            if (!c->dead)
+                c->dead = mem_bitmap_new(m);
+            bit_set(c->dead, low);
+            c->n_dead++;
+        } else if (!is_live) {
+            ids->n_free += low < n;
+        } else {
+            uint64_t hash = hash_u64(members[low]);
+            uint32_t twin;
+            if (ids_find(ids, members[low], &twin))
+                return false;
+            table_grow(m, ids, table_of(ids, hash));
+            table_insert(table_of(ids, hash), hash, chunk << CHUNK_BITS | low);
+            bit_set(c->live, low);
+            c->n_live++;
+            ids->n_live++;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,60 @@
+/* One-IDs to ordinals and back.
+ *
+ * An ordinal is free, live or dead. A dead one belonged to a member that is gone and may still lie
+ * in sets and columns; it becomes free when its chunk is cleaned. New members take the lowest free
+ * ordinal, so that the same changes give the same ordinals on every replica.
+ */
+#ifndef INDEX_IDS_H
+#define INDEX_IDS_H
+
+#include "mem.h"
+
+#include <cluster/slot.h>
+
+#include <stdbool.h>
+
+enum { IDS_TABLES = 256 };
+
+struct ids_chunk {
+    one_id *members; /* meaningful where live */
+    uint32_t cap;
+    uint32_t n_live, n_dead;
+    uint64_t *live;
+    uint64_t *dead; /* NULL: none */
+};
+
+/* Open addressing with linear probing; many small tables, so that none takes long to grow. */
+struct ids_table {
+    uint32_t *slots; /* ordinal + 1; 0: empty */
+    uint32_t n, cap;
+};
+
+struct ids {
+    struct ids_chunk *chunks;
+    uint32_t n_chunks;
+    uint32_t next;       /* ordinals below it have been given out */
+    uint32_t n_free;     /* free ones below `next` */
+    uint32_t first_free; /* no chunk before this one has a free ordinal below `next` */
+    uint64_t n_live;
+    struct ids_table tables[IDS_TABLES];
+};
+
+bool ids_find(const struct ids *ids, one_id member, uint32_t *ordinal);
+/* The member must not be there. */
+uint32_t ids_add(struct mem *m, struct ids *ids, one_id member);
+/* Live to dead; returns how many are dead in its chunk now. */
+uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal);
+/* All dead of the chunk to free: nothing refers to them any more. */
+void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk);
+void ids_close(struct mem *m, struct ids *ids);
+/* For loading: a chunk of that many members, given out in full; false when a member is there
+ * twice. `live` and `dead` are bitmaps; `dead` may be NULL. */
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const one_id *members,
+                    const uint64_t *live, const uint64_t *dead);
+
+static inline one_id ids_member(const struct ids *ids, uint32_t ordinal)
+{
+    return ids->chunks[chunk_of(ordinal)].members[low_of(ordinal)];
+}
+
+#endif
