@@ -321,8 +321,12 @@ enum error_code replica_start(struct replica *r, msec_t now, struct replica_effe
     enum error_code code = begin(r, now, out);
     if (code)
         return code;
-    if (!is_startable(r) || r->entries.n > UINT_MAX)
-        return finish(r, ERR_CORRUPT, out);
+    if (!is_startable(r) || r->entries.n > UINT_MAX) {
+        replica_die(r, "log, snapshot and state on disk contradict each other", 0);
+        r->fatal.code = ERR_CORRUPT;
+        finish(r, ERR_OK, out);
+        return ERR_CORRUPT;
+    }
     r->started = true;
     r->commit = r->snapshot.index > 0 ? r->snapshot.index : r->entries.n > 0 ? 1 : 0;
     r->conf_cursor = r->commit;

@@ -162,8 +162,8 @@ void replica_close(struct replica *r);
 /* Events. `now` is monotonic and never falls. After a REPLICA_FATAL they return ERR_INTERNAL and do
  * nothing. ERR_INTERNAL always comes with a REPLICA_FATAL. */
 
-/* A group with one voter is led from here on: its ROLE is among the effects. ERR_CORRUPT when the
- * persisted parts contradict each other. */
+/* A group with one voter is led from here on: its ROLE is among the effects. ERR_CORRUPT and a
+ * REPLICA_FATAL when the persisted parts contradict each other. */
 enum error_code replica_start(struct replica *r, msec_t now, struct replica_effects *out);
 /* When replica_next_timeout has come. Earlier calls do nothing. */
 enum error_code replica_tick(struct replica *r, msec_t now, struct replica_effects *out);
