@@ -35,6 +35,12 @@ enum command_type {
     COMMAND_BREAKDOWN,
     COMMAND_TYPE_END
 };
+const char *command_type_name(enum command_type t);
+
+enum {
+    COMMAND_LIMIT_MAX = 1000000, /* greatest `limit` */
+    COMMAND_TEXT_MAX = 64 * 1024 /* bytes of `expr` and of `by` */
+};
 
 /* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted, listable. */
 #define REFUSAL_LIST(X)                                                                            \
@@ -55,7 +61,7 @@ const char *refusal_text(enum refusal r);
 const char *refusal_name(enum refusal r);
 
 struct skip {
-    struct identity id;
+    struct identity id; /* empty value: not an identity at all (too long, a tag) */
     enum refusal reason;
 };
 

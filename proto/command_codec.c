@@ -1,0 +1,308 @@
+#include "wire.h"
+
+#include <proto/command.h>
+#include <proto/facts.h>
+
+#include <assert.h>
+
+const char *command_type_name(enum command_type t)
+{
+    switch (t) {
+    case COMMAND_APPLY:
+        return "APPLY";
+    case COMMAND_CLAIM:
+        return "CLAIM";
+    case COMMAND_FREEZE:
+        return "FREEZE";
+    case COMMAND_ABSORB:
+        return "ABSORB";
+    case COMMAND_DONE:
+        return "DONE";
+    case COMMAND_ABORT:
+        return "ABORT";
+    case COMMAND_REPAIR:
+        return "REPAIR";
+    case COMMAND_DROP:
+        return "DROP";
+    case COMMAND_LOCATE:
+        return "LOCATE";
+    case COMMAND_GET:
+        return "GET";
+    case COMMAND_SWEEP:
+        return "SWEEP";
+    case COMMAND_STATS:
+        return "STATS";
+    case COMMAND_REFUSED:
+        return "REFUSED";
+    case COMMAND_CHECK:
+        return "CHECK";
+    case COMMAND_COUNT:
+        return "COUNT";
+    case COMMAND_LIST:
+        return "LIST";
+    case COMMAND_BREAKDOWN:
+        return "BREAKDOWN";
+    case COMMAND_TYPE_END:
+        break;
+    }
+    return NULL;
+}
+
+bool command_is_read(enum command_type t)
+{
+    return t >= COMMAND_LOCATE && t < COMMAND_COUNT;
+}
+
+bool command_is_query(enum command_type t)
+{
+    return t >= COMMAND_COUNT && t < COMMAND_TYPE_END;
+}
+
+const char *refusal_text(enum refusal r)
+{
+    switch (r) {
+#define X(name, wire, text)                                                                        \
+    case REFUSAL_##name:                                                                           \
+        return text;
+        REFUSAL_LIST(X)
+#undef X
+    }
+    return "unknown reason";
+}
+
+const char *refusal_name(enum refusal r)
+{
+    switch (r) {
+#define X(name, wire, text)                                                                        \
+    case REFUSAL_##name:                                                                           \
+        return #name;
+        REFUSAL_LIST(X)
+#undef X
+    }
+    return "UNKNOWN";
+}
+
+bool refusal_is_known(uint32_t wire)
+{
+    switch (wire) {
+#define X(name, number, text) case number:
+        REFUSAL_LIST(X)
+#undef X
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* --- encoding --- */
+
+Wire__Skip **wire_skips_of(struct scratch *s, const struct skip *skips, size_t n)
+{
+    Wire__Skip **to = scratch_array(s, n, sizeof *to);
+    Wire__Skip *row = scratch_array(s, n, sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = &row[i];
+        wire__skip__init(to[i]);
+        to[i]->ns = skips[i].id.ns;
+        to[i]->value = binary_of(skips[i].id.value);
+        to[i]->reason = (uint32_t)skips[i].reason;
+    }
+    return to;
+}
+
+void command_encode(const struct command *c, struct buf *out)
+{
+    assert(command_type_name(c->type));
+    struct scratch s;
+    scratch_init(&s);
+    Wire__Command m = WIRE__COMMAND__INIT;
+    m.type = (uint32_t)c->type;
+    m.profile = c->profile;
+    m.other = c->other;
+    m.epoch = c->epoch;
+    m.version = c->version;
+    m.n_ids = c->n_ids;
+    m.ids = wire_identities_of(&s, c->ids, c->n_ids);
+    m.message_id = binary_of(c->message_id);
+    m.ts = c->ts;
+    m.source = binary_of(c->source);
+    m.facts = binary_of(c->facts);
+    m.behaviour = binary_of(c->behaviour);
+    m.content = binary_of(c->content);
+    m.n_skips = c->n_skips;
+    m.skips = wire_skips_of(&s, c->skips, c->n_skips);
+    m.want_content = c->want_content;
+    m.expr = binary_of(c->expr);
+    m.by = binary_of(c->by);
+    m.today = c->today;
+    m.cursor = c->cursor;
+    m.limit = c->limit;
+    m.age_ms = c->age_ms;
+    m.deadline_ms = c->deadline_ms;
+    wire_append(&m.base, out);
+    scratch_close(&s);
+}
+
+/* --- decoding --- */
+
+bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip **out,
+                     size_t *n_out)
+{
+    *n_out = n;
+    if (n == 0)
+        return true;
+    struct skip *to = *out = decoder_array(d, n, sizeof *to);
+    if (!to)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (from[i]->value.len > IDENTITY_VALUE_MAX)
+            return decoder_fail(d, "a refused identity's value is too long");
+        if (!refusal_is_known(from[i]->reason))
+            return decoder_fail(d, "unknown reason of a refusal");
+        to[i] = (struct skip){{from[i]->ns, bytes_of_binary(from[i]->value)},
+                              (enum refusal)from[i]->reason};
+    }
+    return true;
+}
+
+static bool check_sizes(struct decoder *d, const struct command *c)
+{
+    if (c->message_id.len > MESSAGE_ID_MAX)
+        return decoder_fail(d, "message_id is too long");
+    if (c->source.len > SOURCE_MAX_LEN)
+        return decoder_fail(d, "source is too long");
+    if (c->n_skips > EVENT_IDENTITIES_MAX)
+        return decoder_fail(d, "too many skips");
+    if (c->expr.len > COMMAND_TEXT_MAX || c->by.len > COMMAND_TEXT_MAX)
+        return decoder_fail(d, "expr or by is too long");
+    if (c->limit > COMMAND_LIMIT_MAX)
+        return decoder_fail(d, "limit is too great");
+    return true;
+}
+
+/* The fields that a type cannot do without. */
+struct needs {
+    bool profile, other, message_id, content, expr, by;
+    bool target; /* a profile or an identity */
+    size_t least_ids, most_ids;
+};
+
+static struct needs needs_of(enum command_type t)
+{
+    switch (t) {
+    case COMMAND_APPLY:
+        return (struct needs){.message_id = true, .least_ids = 1, .most_ids = EVENT_IDENTITIES_MAX};
+    case COMMAND_CLAIM:
+        return (struct needs){.profile = true, .least_ids = 2, .most_ids = 2};
+    case COMMAND_FREEZE:
+        return (struct needs){.profile = true, .other = true, .least_ids = 2, .most_ids = 2};
+    case COMMAND_ABSORB:
+        return (struct needs){
+            .profile = true, .other = true, .content = true, .least_ids = 2, .most_ids = 2};
+    case COMMAND_DONE:
+    case COMMAND_ABORT:
+    case COMMAND_DROP:
+        return (struct needs){.profile = true};
+    case COMMAND_REPAIR:
+        return (struct needs){.profile = true, .least_ids = 1, .most_ids = 1};
+    case COMMAND_LOCATE:
+    case COMMAND_GET:
+        return (struct needs){.target = true, .most_ids = 1};
+    case COMMAND_COUNT:
+    case COMMAND_LIST:
+        return (struct needs){.expr = true};
+    case COMMAND_BREAKDOWN:
+        return (struct needs){.expr = true, .by = true};
+    case COMMAND_SWEEP:
+    case COMMAND_STATS:
+    case COMMAND_REFUSED:
+    case COMMAND_CHECK:
+    case COMMAND_TYPE_END:
+        break;
+    }
+    return (struct needs){0};
+}
+
+static bool check_needs(struct decoder *d, const struct command *c)
+{
+    struct needs n = needs_of(c->type);
+    if (n.profile && !c->profile)
+        return decoder_fail(d, "missing profile");
+    if (n.other && !c->other)
+        return decoder_fail(d, "missing other");
+    if (c->n_ids < n.least_ids)
+        return decoder_fail(d, "missing identity");
+    if (c->n_ids > n.most_ids)
+        return decoder_fail(d, "too many identities for its type");
+    if (n.target && !c->profile && c->n_ids == 0)
+        return decoder_fail(d, "missing profile and identity");
+    if (n.message_id && c->message_id.len == 0)
+        return decoder_fail(d, "missing message_id");
+    if (n.content && c->content.len == 0)
+        return decoder_fail(d, "missing content");
+    if (n.expr && c->expr.len == 0)
+        return decoder_fail(d, "missing expr");
+    if (n.by && c->by.len == 0)
+        return decoder_fail(d, "missing by");
+    return true;
+}
+
+static bool check_payload(struct decoder *d, const struct command *c)
+{
+    struct behaviour b;
+    if (c->type != COMMAND_APPLY)
+        return true;
+    if (!facts_check(c->facts))
+        return decoder_fail(d, "facts are not canonical");
+    if (c->behaviour.len && !behaviour_decode(c->behaviour, &b))
+        return decoder_fail(d, "behaviour is not well-formed");
+    return true;
+}
+
+static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *out)
+{
+    const Wire__Command *m = (const Wire__Command *)base;
+    struct command *c = out;
+    *c = (struct command){
+        .profile = m->profile,
+        .other = m->other,
+        .epoch = m->epoch,
+        .version = m->version,
+        .message_id = bytes_of_binary(m->message_id),
+        .ts = m->ts,
+        .source = bytes_of_binary(m->source),
+        .facts = bytes_of_binary(m->facts),
+        .behaviour = bytes_of_binary(m->behaviour),
+        .content = bytes_of_binary(m->content),
+        .want_content = m->want_content != 0,
+        .expr = bytes_of_binary(m->expr),
+        .by = bytes_of_binary(m->by),
+        .today = m->today,
+        .cursor = m->cursor,
+        .limit = m->limit,
+        .age_ms = m->age_ms,
+        .deadline_ms = m->deadline_ms,
+    };
+    if (m->type >= COMMAND_TYPE_END || !command_type_name((enum command_type)m->type))
+        return decoder_fail(d, "unknown type");
+    c->type = (enum command_type)m->type;
+    return wire_take_identities(d, m->ids, m->n_ids, &c->ids, &c->n_ids) &&
+           wire_take_skips(d, m->skips, m->n_skips, &c->skips, &c->n_skips) && check_sizes(d, c) &&
+           check_needs(d, c) && check_payload(d, c);
+}
+
+enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct command **out, size_t *n_out, struct error *err)
+{
+    struct decoder d = {.arena = arena, .err = err, .what = "command"};
+    void *rows;
+    *out = NULL;
+    *n_out = 0;
+    enum error_code code = wire_batch_decode(&d, body, items, &wire__command__descriptor,
+                                             sizeof **out, take_command, &rows);
+    if (code != ERR_OK)
+        return code;
+    *out = rows;
+    *n_out = items;
+    return ERR_OK;
+}
