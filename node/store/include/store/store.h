@@ -36,7 +36,7 @@ enum error_code store_open(const struct store_options *o, struct store **out, st
 /* Waits for nothing: no store_write_frozen may be running. Unwritten changes are dropped. */
 void store_close(struct store *s);
 
-/* The applied index that the LMDB file holds (0: none yet). */
+/* The applied index that the LMDB file holds (0: none yet); a new one from store_release_frozen on. */
 uint64_t store_durable_index(const struct store *s);
 
 /* Is there a value? `*value` borrows: valid until the same key is written or deleted, or until the
@@ -47,16 +47,17 @@ void store_put(struct store *s, struct bytes key, struct bytes value);
 void store_del(struct store *s, struct bytes key);
 
 /* Every present key with this prefix, once each, in no particular order. The callback must not
- * write; returning false ends the scan. */
+ * write; returning false ends the scan. The memtables are not ordered: a scan walks all of them,
+ * however narrow the prefix. */
 typedef bool (*store_scan_cb)(void *ctx, struct bytes key, struct bytes value);
 void store_scan(struct store *s, struct bytes prefix, store_scan_cb cb, void *ctx);
 
 /* The first thing that went wrong, or ERR_OK. */
 enum error_code store_error(const struct store *s, struct error *err);
 
-/* RAM held by the active memtable, in bytes. */
+/* RAM held by the active memtable, in bytes; 0 when nothing was written since the last freeze. */
 uint64_t store_active_bytes(const struct store *s);
-/* Size of the LMDB file's used pages in bytes. */
+/* Size of the LMDB file's used pages in bytes, as of the last store_release_frozen. */
 uint64_t store_disk_bytes(const struct store *s);
 bool store_has_frozen(const struct store *s);
 /* Freezes the active memtable, which holds everything up to `applied_index`. None may be frozen. */
