@@ -11,7 +11,7 @@
  * it cannot express mappings whose keys the user chooses (events.fields, levels.steps), and what it
  * loads has no positions any more, which a mistake in meaning needs as much as one in form. */
 
-enum { PATH_SHOWN_MAX = 100, TEXT_MAX = 200 };
+enum { PATH_SHOWN_MAX = 100, TEXT_MAX = 200, DEPTH_MAX = 16, ANCHORS_MAX = 256 };
 
 struct config_doc {
     const char *path;
@@ -92,6 +92,55 @@ static enum error_code refuse_tags(struct config_doc *d, struct error *err)
     return ERR_OK;
 }
 
+/* Initialises the parser on the text; false when memory is out. */
+static bool start_parser(yaml_parser_t *p, struct bytes text)
+{
+    if (!yaml_parser_initialize(p))
+        return false;
+    /* Without this a byte order mark would let a file in UTF-16 through. */
+    yaml_parser_set_encoding(p, YAML_UTF8_ENCODING);
+    yaml_parser_set_input_string(p, text.len ? text.data : (const uint8_t *)"", text.len);
+    return true;
+}
+
+/* What an event adds to the depth of nesting. */
+static int depth_step(const yaml_event_t *e)
+{
+    if (e->type == YAML_SEQUENCE_START_EVENT || e->type == YAML_MAPPING_START_EVENT)
+        return 1;
+    return e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT ? -1 : 0;
+}
+
+static bool has_anchor(const yaml_event_t *e)
+{
+    return (e->type == YAML_SCALAR_EVENT && e->data.scalar.anchor) ||
+           (e->type == YAML_SEQUENCE_START_EVENT && e->data.sequence_start.anchor) ||
+           (e->type == YAML_MAPPING_START_EVENT && e->data.mapping_start.anchor);
+}
+
+/* Walks the events of the whole text: is it YAML, not nested deeply, with few anchors? libyaml
+ * takes time in the square of the depth and of the number of anchors, minutes for a bad file. */
+static enum error_code check_shape(yaml_parser_t *p, const char *path, struct bytes text,
+                                   struct error *err)
+{
+    int depth = 0, anchors = 0;
+    for (bool more = true; more;) {
+        yaml_event_t e;
+        if (!yaml_parser_parse(p, &e))
+            return syntax_mistake(p, path, text, err);
+        depth += depth_step(&e);
+        anchors += has_anchor(&e);
+        more = e.type != YAML_STREAM_END_EVENT;
+        yaml_mark_t at = e.start_mark;
+        yaml_event_delete(&e);
+        if (depth > DEPTH_MAX)
+            return set_mistake(err, path, at, "expected at most 16 levels of nesting");
+        if (anchors > ANCHORS_MAX)
+            return set_mistake(err, path, at, "expected at most 256 anchors");
+    }
+    return ERR_OK;
+}
+
 /* Loads the only document into d->yaml, which config_doc_close deletes in any case. */
 static enum error_code load_only(struct config_doc *d, yaml_parser_t *p, struct bytes text,
                                  struct error *err)
@@ -112,27 +161,37 @@ static enum error_code load_only(struct config_doc *d, yaml_parser_t *p, struct 
     return refuse_tags(d, err);
 }
 
+/* Two passes: the first refuses what would make the second, which builds the document, slow. */
+static enum error_code parse(struct config_doc *d, struct bytes text, struct error *err)
+{
+    yaml_parser_t p;
+    if (!start_parser(&p, text))
+        return error_set(err, ERR_NOMEM, "%s: out of memory", d->path);
+    enum error_code rc = check_shape(&p, d->path, text, err);
+    yaml_parser_delete(&p);
+    if (rc)
+        return rc;
+    if (!start_parser(&p, text))
+        return error_set(err, ERR_NOMEM, "%s: out of memory", d->path);
+    rc = load_only(d, &p, text, err);
+    yaml_parser_delete(&p);
+    return rc;
+}
+
 enum error_code config_doc_open(const char *path, struct bytes text, struct arena *arena,
                                 struct config_doc **out, struct error *err)
 {
     if (text.len > CONFIG_FILE_MAX)
         return set_mistake(err, path, (yaml_mark_t){0}, "the file is larger than 1 MiB");
-    struct config_doc *d = calloc(1, sizeof *d);
-    yaml_parser_t parser;
-    if (!d || !yaml_parser_initialize(&parser)) {
-        free(d);
-        return error_set(err, ERR_NOMEM, "%s: out of memory", path);
-    }
-    d->path = path;
-    d->arena = arena;
     /* Columns count from behind the mark that some editors begin a file with. */
     if (text.len >= 3 && memcmp(text.data, "\xEF\xBB\xBF", 3) == 0)
         text = bytes_of(text.data + 3, text.len - 3);
-    /* Without this a byte order mark would let a file in UTF-16 through. */
-    yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, text.len ? text.data : (const uint8_t *)"", text.len);
-    enum error_code rc = load_only(d, &parser, text, err);
-    yaml_parser_delete(&parser);
+    struct config_doc *d = calloc(1, sizeof *d);
+    if (!d)
+        return error_set(err, ERR_NOMEM, "%s: out of memory", path);
+    d->path = path;
+    d->arena = arena;
+    enum error_code rc = parse(d, text, err);
     if (rc) {
         config_doc_close(d);
         return rc;

@@ -137,6 +137,8 @@ static enum identity_verdict to_phone(struct bytes v, struct arena *arena, struc
     if (!phone_digits(v, digits, &n))
         return IDENTITY_BAD_FORM;
     struct bytes d = bytes_of(digits, n);
+    if (is_placeholder(d))
+        return IDENTITY_BLOCKED;
     /* Every leading 00 goes, and only then 86, so that a second pass finds nothing more to drop. */
     while (d.len >= 2 && d.data[0] == '0' && d.data[1] == '0')
         d = bytes_of(d.data + 2, d.len - 2);
