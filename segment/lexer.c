@@ -156,11 +156,13 @@ static enum error_code lex_number(struct lexer *lx, struct token *out, struct er
         }
     }
     out->text = bytes_of(start, n);
-    if (word_char(start + n + left_out, end))
-        return error_set(err, ERR_SYNTAX,
-                         "column %u: expected a number, a date or a window such as 30d (a name or "
-                         "value that begins with a digit is written in quotes)",
-                         out->column);
+    bool runs_on = end - start > (ptrdiff_t)n && start[n] == '-';
+    if (runs_on || word_char(start + n + left_out, end))
+        return error_set(
+            err, ERR_SYNTAX,
+            "column %u: expected a number, a date as 2026-01-31 or a window as 30d (a name or "
+            "value that begins with a digit is written in quotes)",
+            out->column);
     skip(lx, n + left_out);
     return ERR_OK;
 }
