@@ -1,0 +1,1 @@
+oneid_fuzz(NAME fuzz_segment CORPUS corpus/segment USES oneid_segment)
