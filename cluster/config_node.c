@@ -302,12 +302,6 @@ const char *config_show(struct config_node n, char *out)
     return out;
 }
 
-size_t config_line(struct config_node n)
-{
-    const yaml_node_t *y = node_of(n);
-    return y ? y->start_mark.line + 1 : 0;
-}
-
 bool config_exists(struct config_node n)
 {
     return node_of(n) != NULL;

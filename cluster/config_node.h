@@ -51,8 +51,6 @@ void config_fail(struct config_node n, const char *fmt, ...) __attribute__((form
 /* What the file has there, cut short and on one line, for a message; `out` holds CONFIG_SHOW_MAX.
  */
 const char *config_show(struct config_node n, char *out);
-/* 1-based line, for messages that point at another place. */
-size_t config_line(struct config_node n);
 bool config_exists(struct config_node n);
 
 /* A mapping with these keys (at most CONFIG_KEYS_MAX) and no others, none twice. False: it is not
