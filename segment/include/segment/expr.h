@@ -1,21 +1,26 @@
 /* The segment language: text to an expression that is checked against the schema.
  *
- *   expr    = and { "or" and } ;  and = not { "and" not } ;  not = [ "not" ] primary
- *   primary = "(" expr ")" | "true" | "false" | "tag" "(" name ")" | "channel" "(" name ")" | "has" "(" namespace ")"
- *           | "exists" "(" trait ")" | "segment" "(" name ")"
- *           | trait cmp literal | trait [ "not" ] "in" "(" literal { "," literal } ")"
- *           | trait "between" literal "and" literal | "level" cmp-or-in level-name
- *           | "count" "(" event [ where ] [ "," window ] ")" cmp number | ... between / in
- *           | "sum" "(" event "." field [ where ] [ "," window ] ")" cmp number
- *           | "last" "(" event ")" cmp ( number "d" "ago" | date )
- *   where   = "where" field cmp-or-in literal { "and" field cmp-or-in literal }     (enum fields)
- *   window  = number "d"                    (whole days of the cluster's time zone, today included)
- *   cmp     = "=" | "!=" | "<" | "<=" | ">" | ">="
+ *   expr     = and { "or" and } ;  and = not { "and" not } ;  not = { "not" } primary
+ *   primary  = "(" expr ")" | "true" | "false" | "tag" "(" name ")" | "channel" "(" name ")"
+ *            | "has" "(" namespace ")" | "exists" "(" trait ")" | "segment" "(" name ")"
+ *            | trait compare | "level" compare | "last" "(" event ")" compare
+ *            | "count" "(" event [ where ] [ "," days ] ")" compare
+ *            | "sum" "(" event "." field [ where ] [ "," days ] ")" compare
+ *   where    = "where" field compare { "and" field compare }                     (enum fields)
+ *   compare  = ( "=" | "!=" | "<" | "<=" | ">" | ">=" ) literal
+ *            | [ "not" ] "in" "(" literal { "," literal } ")"
+ *            | [ "not" ] "between" literal "and" literal
+ *   literal  = name | number | date | days "ago"
+ *   days     = digits "d"                   (whole days of the cluster's time zone, today included)
  *
  * A trait that a profile does not have satisfies no comparison, and `!=` and `not in` are
- * comparisons too; counters, counts and sums are 0 where nothing was counted. Words are case-insensitive
- * keywords; names may be written bare ([A-Za-z_][A-Za-z0-9_]* and any non-ASCII letters) or quoted "…".
- * Columns in errors count characters from 1. Nesting, terms and size are bounded (SEGMENT_*_MAX).
+ * comparisons too; counters, counts and sums are 0 where nothing was counted. Keywords are
+ * case-insensitive; a name may be bare ([A-Za-z_][A-Za-z0-9_]* and any non-ASCII letters, no
+ * keyword) or quoted "..." with \" and \\. A level is the name of one, or `none` for who is below
+ * the first; levels are ordered. Columns in errors count characters from 1. Nesting (parentheses,
+ * `not`s, lists of numbers or dates), terms (a list of numbers has one for each, a `where` one for
+ * each condition) and size are bounded (SEGMENT_*_MAX). docs/segment-language.md is the user's
+ * text.
  */
 #ifndef SEGMENT_EXPR_H
 #define SEGMENT_EXPR_H
@@ -39,11 +44,14 @@ enum expr_kind {
     EXPR_HAS,     /* ns */
     EXPR_EXISTS,  /* trait */
     EXPR_SEGMENT, /* name: a saved segment; resolved by who evaluates */
-    EXPR_VALUES,  /* trait is (not: is not) one of `values`; enum, string, set traits, and levels (trait NULL) */
-    EXPR_RANGE,   /* lo <= number(trait) <= hi, inclusive */
-    EXPR_COUNT,   /* lo <= count(event where, window) <= hi */
-    EXPR_SUM,     /* lo <= sum(event.field where, window) <= hi, in millionths */
-    EXPR_LAST,    /* lo <= day of last(event) <= hi, as `day_lo`, `day_hi` relative to today or absolute */
+    /* The trait is (negate: is not) one of `values`, of which there is at least one: enum, string,
+     * set traits. trait NULL: the level, where "none" is among the values for who is below the
+     * first level and `negate` is never set. */
+    EXPR_VALUES,
+    EXPR_RANGE, /* lo <= number(trait) <= hi, inclusive */
+    EXPR_COUNT, /* lo <= count(event where, window) <= hi */
+    EXPR_SUM,   /* lo <= sum(event.field where, window) <= hi, in millionths */
+    EXPR_LAST,  /* lo <= day of last(event) <= hi; days relative to today or absolute */
 };
 
 /* A condition on an enum field of an event: the field is (not: is not) one of `values`. */
@@ -58,7 +66,9 @@ struct expr {
     enum expr_kind kind;
     uint32_t column; /* where the term begins, from 1 */
     bool truth;      /* EXPR_CONST */
-    bool negate;     /* EXPR_VALUES: not in / !=. EXPR_RANGE, COUNT, SUM, LAST: outside lo..hi (for `!=`) */
+    /* EXPR_VALUES: not in / !=. EXPR_RANGE, COUNT, SUM, LAST: outside lo..hi; a date, number or
+     * last day that is not there is not outside either (a counter, count or sum is 0 then). */
+    bool negate;
     struct expr **children;
     size_t n_children;
     struct bytes name; /* EXPR_TAG, EXPR_CHANNEL, EXPR_SEGMENT */
@@ -67,23 +77,30 @@ struct expr {
     struct bytes *values;             /* sorted, distinct; in EXPR_VALUES */
     size_t n_values;
     /* Inclusive bounds; INT64_MIN / INT64_MAX where open. Units: counters and counts whole numbers,
-     * numbers and sums millionths, dates day numbers. A strict `<` has been turned into `<=`. */
+     * numbers and sums millionths, dates day numbers. A strict `<` has been turned into `<=`.
+     * lo <= hi always: what no value satisfies (`qty = 1.5`) is an EXPR_CONST. */
     int64_t lo, hi;
     const struct schema_event *event;
     const struct schema_field *field; /* EXPR_SUM */
     struct expr_where *wheres;
     size_t n_wheres;
-    uint32_t window_days;  /* 0: everything that is kept */
-    bool relative;         /* EXPR_LAST: lo and hi are offsets to today (-14: 14 days ago) */
+    uint32_t window_days; /* 0: everything that is kept */
+    bool relative;        /* EXPR_LAST: lo and hi are offsets to today (-14: 14 days ago) */
 };
 
-/* Parses and checks. The result and all it holds live in `arena`; strings may borrow from `text`.
- * ERR_SYNTAX / ERR_UNKNOWN_NAME / ERR_INVALID / ERR_TOO_LARGE with "column N: ..." and what was
- * expected; names from the schema may be suggested, values are not repeated. */
+/* Parses and checks. The result and all it holds live in `arena`; strings may borrow from `text`
+ * and from the schema. ERR_SYNTAX (grammar) / ERR_UNKNOWN_NAME / ERR_INVALID (types, what the
+ * cluster keeps) / ERR_TOO_LARGE with "column N: ..." and what was expected, or ERR_NOMEM; names
+ * from the schema may be suggested, values are not repeated.
+ *
+ * The tree: AND in AND, OR in OR and NOT in NOT do not occur, AND and OR have at least two
+ * children, and it is at most 2 * SEGMENT_DEPTH_MAX + 2 nodes deep, so that recursion over it is
+ * safe. */
 enum error_code expr_parse(struct bytes text, const struct schema *schema, struct arena *arena,
                            struct expr **out, struct error *err);
 
-/* A canonical text of the expression (for logs of structure, tests, saved segments). */
+/* Appends a canonical text of the expression (for tests, saved segments). It holds values: not for
+ * logs. expr_parse takes it again under the same schema and gives an equal expression. */
 void expr_format(const struct expr *e, struct buf *out);
 
 #endif
