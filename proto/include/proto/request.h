@@ -7,6 +7,8 @@
 #include <base/error.h>
 #include <proto/command.h>
 
+enum { REQUEST_LIMIT_MAX = COMMAND_LIMIT_MAX };
+
 enum request_type {
     REQUEST_INGEST = 1,
     REQUEST_RESOLVE, /* identity → One-ID */
@@ -139,6 +141,15 @@ struct response {
     struct bytes *findings; /* CHECK */
     size_t n_findings;
 };
+
+const char *request_type_name(enum request_type t);
+
+/* Decoding looks at the form only, so that one faulty event does not take its whole batch along. This
+ * looks at one request: required fields, sizes (EVENT_MAX_SIZE and those of cluster/schema.h), UTF-8,
+ * types. What passes can be turned into commands that command_decode takes, once the identities are
+ * normalised. Clients call it before they send, routers on each request they got. The message has no
+ * value of the input in it. ERR_INVALID, ERR_TOO_LARGE, ERR_NO_IDENTITY. */
+enum error_code request_check(const struct request *r, struct error *err);
 
 void request_encode(const struct request *r, struct buf *out); /* appends one item to the body */
 enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena, struct request **out,

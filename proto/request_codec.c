@@ -1,0 +1,137 @@
+#include "named_codec.h"
+
+#include <assert.h>
+
+const char *request_type_name(enum request_type t)
+{
+    switch (t) {
+    case REQUEST_INGEST:
+        return "INGEST";
+    case REQUEST_RESOLVE:
+        return "RESOLVE";
+    case REQUEST_PROFILE:
+        return "PROFILE";
+    case REQUEST_COUNT:
+        return "COUNT";
+    case REQUEST_LIST:
+        return "LIST";
+    case REQUEST_BREAKDOWN:
+        return "BREAKDOWN";
+    case REQUEST_STATS:
+        return "STATS";
+    case REQUEST_REFUSED:
+        return "REFUSED";
+    case REQUEST_STATUS:
+        return "STATUS";
+    case REQUEST_CHECK:
+        return "CHECK";
+    case REQUEST_TYPE_END:
+        break;
+    }
+    return "UNKNOWN";
+}
+
+/* --- encoding --- */
+
+static Wire__Event *event_of(struct scratch *s, const struct event_message *e)
+{
+    Wire__Event *m = scratch_array(s, 1, sizeof *m);
+    wire__event__init(m);
+    m->message_id = binary_of(e->message_id);
+    m->ts = e->ts;
+    m->source = binary_of(e->source);
+    m->n_ids = e->n_ids;
+    m->ids = named_identities_of(s, e->ids, e->n_ids);
+    m->n_traits = e->n_traits;
+    m->traits = named_values_of(s, e->traits, e->n_traits);
+    m->n_tags_add = e->n_tags_add;
+    m->tags_add = wire_list_of(s, e->tags_add, e->n_tags_add);
+    m->n_tags_remove = e->n_tags_remove;
+    m->tags_remove = wire_list_of(s, e->tags_remove, e->n_tags_remove);
+    m->n_adds = e->n_adds;
+    m->adds = named_values_of(s, e->adds, e->n_adds);
+    m->event = binary_of(e->event);
+    m->n_fields = e->n_fields;
+    m->fields = named_values_of(s, e->fields, e->n_fields);
+    return m;
+}
+
+void request_encode(const struct request *r, struct buf *out)
+{
+    assert(r->type > 0 && r->type < REQUEST_TYPE_END);
+    struct scratch s;
+    scratch_init(&s);
+    Wire__Request m = WIRE__REQUEST__INIT;
+    m.type = (uint32_t)r->type;
+    m.deadline_ms = r->deadline_ms;
+    m.event = r->event ? event_of(&s, r->event) : NULL;
+    m.ns = binary_of(r->id.ns);
+    m.value = binary_of(r->id.value);
+    m.profile = r->profile;
+    m.expr = binary_of(r->expr);
+    m.by = binary_of(r->by);
+    m.cursor = binary_of(r->cursor);
+    m.limit = r->limit;
+    wire_append(&m.base, out);
+    scratch_close(&s);
+}
+
+/* --- decoding --- */
+
+static bool take_event(struct decoder *d, const Wire__Event *m, struct request *r)
+{
+    struct event_message *e = decoder_array(d, 1, sizeof *e);
+    if (!e)
+        return false;
+    *e = (struct event_message){
+        .message_id = bytes_of_binary(m->message_id),
+        .ts = m->ts,
+        .source = bytes_of_binary(m->source),
+        .event = bytes_of_binary(m->event),
+    };
+    r->event = e;
+    return take_named_identities(d, m->ids, m->n_ids, &e->ids, &e->n_ids) &&
+           take_named_values(d, m->traits, m->n_traits, &e->traits, &e->n_traits) &&
+           wire_take_list(d, m->tags_add, m->n_tags_add, &e->tags_add, &e->n_tags_add) &&
+           wire_take_list(d, m->tags_remove, m->n_tags_remove, &e->tags_remove,
+                          &e->n_tags_remove) &&
+           take_named_values(d, m->adds, m->n_adds, &e->adds, &e->n_adds) &&
+           take_named_values(d, m->fields, m->n_fields, &e->fields, &e->n_fields);
+}
+
+static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *out)
+{
+    const Wire__Request *m = (const Wire__Request *)base;
+    struct request *r = out;
+    *r = (struct request){
+        .deadline_ms = m->deadline_ms,
+        .id = {bytes_of_binary(m->ns), bytes_of_binary(m->value)},
+        .profile = m->profile,
+        .expr = bytes_of_binary(m->expr),
+        .by = bytes_of_binary(m->by),
+        .cursor = bytes_of_binary(m->cursor),
+        .limit = m->limit,
+    };
+    if (m->type == 0 || m->type >= REQUEST_TYPE_END)
+        return decoder_fail(d, "unknown type");
+    r->type = (enum request_type)m->type;
+    if (r->type == REQUEST_INGEST && !m->event)
+        return decoder_fail(d, "missing event");
+    return !m->event || take_event(d, m->event, r);
+}
+
+enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct request **out, size_t *n_out, struct error *err)
+{
+    struct decoder d = {.arena = arena, .err = err, .what = "request"};
+    void *rows;
+    *out = NULL;
+    *n_out = 0;
+    enum error_code code = wire_batch_decode(&d, body, items, &wire__request__descriptor,
+                                             sizeof **out, take_request, &rows);
+    if (code != ERR_OK)
+        return code;
+    *out = rows;
+    *n_out = items;
+    return ERR_OK;
+}
