@@ -54,7 +54,8 @@ enum expr_kind {
     EXPR_LAST,  /* lo <= day of last(event) <= hi; days relative to today or absolute */
 };
 
-/* A condition on an enum field of an event: the field is (not: is not) one of `values`. */
+/* A condition on an enum field of an event: the field is there and is (negate: is not) one of
+ * `values`. */
 struct expr_where {
     const struct schema_field *field;
     bool negate;
