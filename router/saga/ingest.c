@@ -38,8 +38,7 @@ static void fill_skips(struct saga *s, struct command *c)
         c->skips[c->n_skips++] = g->in.skips[i];
     for (uint32_t i = 0; i < g->in.n_ids; i++) {
         if (!is_id_sent(g, i))
-            c->skips[c->n_skips++] =
-                (struct skip){g->in.ids[i], (enum refusal)g->skip[i]};
+            c->skips[c->n_skips++] = (struct skip){g->in.ids[i], (enum refusal)g->skip[i]};
     }
 }
 
@@ -227,7 +226,7 @@ static void begin_tail(struct saga *s)
         saga_end(s);
 }
 
-static void go_on(struct saga *s)
+void ingest_go_on(struct saga *s)
 {
     struct ingest *g = &s->u.ingest;
 
@@ -253,11 +252,11 @@ static void go_on(struct saga *s)
 void ingest_settle(struct saga *s)
 {
     if (s->state == STATE_APPLY)
-        go_on(s);
+        ingest_go_on(s);
     else if (s->state == STATE_LINK)
         link_settle(s);
     else if (s->state == STATE_FREEZE)
-        link_absorb_settle(s);
+        link_self_settle(s);
     else if (s->state == STATE_ABSORB) {
         if (s->answered)
             begin_tail(s);

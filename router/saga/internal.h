@@ -9,8 +9,8 @@
  *       ─ help ───> HELP ─> END
  *       ─ sweep ──> SWEEP_ASK ─> HELP | CHECK ─> FIND ─> FIX ─> DROP ─> next row … ─> END
  *
- * Every state but BACKOFF and READ_BACKOFF has calls in flight; any state may END at the deadline or
- * on an error that repeating cannot help.
+ * Every state but BACKOFF and READ_BACKOFF has calls in flight; any state may END at the deadline
+ * or on an error that repeating cannot help.
  */
 #ifndef SAGA_INTERNAL_H
 #define SAGA_INTERNAL_H
@@ -119,9 +119,7 @@ struct loser {
     uint32_t epoch;
     struct identity a, b;
     struct bytes content;
-    bool claimed;
     enum reply_status status; /* 0: not answered yet */
-    enum refusal reason;
 };
 
 struct ingest {
@@ -129,16 +127,25 @@ struct ingest {
     one_id profile; /* where APPLY goes; 0: to the index entry of the primary */
     uint32_t epoch;
     uint8_t skip[EVENT_IDENTITIES_MAX]; /* enum refusal; 0: not skipped */
-    uint8_t sent[EVENT_IDENTITIES_MAX]; /* place in in.ids of each identity of the APPLY under way */
+    uint8_t
+        sent[EVENT_IDENTITIES_MAX]; /* place in in.ids of each identity of the APPLY under way */
     uint32_t n_sent;
     struct link links[EVENT_IDENTITIES_MAX];
     uint32_t n_links;
     struct loser losers[EVENT_IDENTITIES_MAX];
     uint32_t n_losers;
     uint32_t hops, restarts, freezes;
-    uint32_t lower; /* the link whose holder the profile is frozen into */
-    enum { NEXT_APPLY, NEXT_LINK, NEXT_HELP, NEXT_AGAIN, NEXT_TAIL } next; /* when all replies are in */
-    one_id help;                                                          /* NEXT_HELP: whom */
+    uint32_t lower;  /* the link whose holder the profile is frozen into */
+    bool with_apply; /* the batch of ABSORBs has an APPLY at its end */
+    enum { SELF_MOVED, SELF_FROZEN, SELF_OTHER_EPOCH, SELF_MERGING } self;
+    enum {
+        NEXT_APPLY,
+        NEXT_LINK,
+        NEXT_HELP,
+        NEXT_AGAIN,
+        NEXT_TAIL
+    } next;      /* when all replies are in */
+    one_id help; /* NEXT_HELP: whom */
 };
 
 struct read {
@@ -225,14 +232,15 @@ void ingest_after_help(struct saga *s);
 void ingest_on_refusal(struct saga *s, const struct identity pair[2], enum refusal reason);
 void ingest_apply(struct saga *s);
 void ingest_again(struct saga *s);
+void ingest_go_on(struct saga *s);
 void ingest_send_apply(struct saga *s);
 void link_begin(struct saga *s);
 void link_on_reply(struct saga *s, struct link *l, const struct command *asked,
                    const struct reply *r);
 void link_settle(struct saga *s);
-void link_freeze_self(struct saga *s);
 void link_on_frozen_self(struct saga *s, const struct reply *r);
 void link_on_absorb(struct saga *s, struct loser *l, const struct reply *r);
+void link_self_settle(struct saga *s);
 void link_absorb_settle(struct saga *s);
 
 /* read.c, sweep.c */

@@ -87,9 +87,19 @@ static void ask(struct saga *s, struct link *l, one_id holder)
 void link_begin(struct saga *s)
 {
     struct ingest *g = &s->u.ingest;
+    uint32_t n = 0;
 
+    for (uint32_t k = 0; k < g->n_links; k++) { /* a refusal may have come in beside MISSING */
+        if (g->skip[g->links[k].id] == REFUSAL_NONE)
+            g->links[n++] = g->links[k];
+    }
+    g->n_links = n;
+    if (n == 0) {
+        ingest_again(s);
+        return;
+    }
     saga_move(s, STATE_LINK);
-    for (uint32_t k = 0; k < g->n_links; k++) {
+    for (uint32_t k = 0; k < n; k++) {
         struct link *l = &g->links[k];
         one_id cached = g->in.hints ? g->in.hints[l->id] : 0;
         if (l->holder == 0 && cached != g->profile) {
@@ -183,8 +193,7 @@ static void add_loser(struct ingest *g, const struct link *l)
                                               .epoch = l->epoch,
                                               .a = g->in.ids[0],
                                               .b = g->in.ids[l->id],
-                                              .content = l->content,
-                                              .claimed = l->state == LINK_CLAIMED};
+                                              .content = l->content};
 }
 
 static void send_absorb(struct saga *s, uint32_t at)
@@ -204,7 +213,7 @@ static void absorb_all(struct saga *s, bool with_apply)
     struct ingest *g = &s->u.ingest;
 
     saga_move(s, STATE_ABSORB);
-    g->next = NEXT_APPLY;
+    g->with_apply = with_apply;
     for (uint32_t k = 0; k < g->n_losers; k++)
         send_absorb(s, k);
     if (with_apply)
@@ -235,7 +244,7 @@ static struct rest rest_of_round(const struct ingest *g)
         const struct link *l = &g->links[k];
         if (l->state == LINK_AGAIN)
             rest.again = true;
-        else if (l->state == LINK_MERGING && !is_loser(g, l->holder))
+        else if (l->state == LINK_MERGING)
             rest.merging = l->holder;
         else if (l->state == LINK_LOWER &&
                  (!rest.has_lower || l->holder < g->links[rest.lower].holder)) {
@@ -246,6 +255,20 @@ static struct rest rest_of_round(const struct ingest *g)
     return rest;
 }
 
+static void freeze_self(struct saga *s)
+{
+    struct ingest *g = &s->u.ingest;
+    const struct link *l = &g->links[g->lower];
+    struct command *c = saga_command(s, COMMAND_FREEZE, g->profile);
+
+    saga_move(s, STATE_FREEZE);
+    c->epoch = g->epoch;
+    c->other = l->holder;
+    c->want_content = true;
+    put_evidence(s, c, g->in.ids[0], g->in.ids[l->id]);
+    saga_send(s, CALL_FREEZE, 0, slot_of_one_id(g->profile), c);
+}
+
 static void after_links(struct saga *s)
 {
     struct ingest *g = &s->u.ingest;
@@ -254,7 +277,7 @@ static void after_links(struct saga *s)
     if (rest.has_lower) {
         g->lower = rest.lower;
         g->freezes = 0;
-        link_freeze_self(s);
+        freeze_self(s);
     } else if (rest.merging) {
         help_start(s, rest.merging);
     } else if (rest.again) {
@@ -274,26 +297,15 @@ void link_settle(struct saga *s)
         if (g->links[k].state == LINK_CLAIMED || g->links[k].state == LINK_FROZEN)
             add_loser(g, &g->links[k]);
     }
+    for (uint32_t k = 0; k < g->n_links; k++) { /* two identities of one profile: frozen once */
+        if (g->links[k].state == LINK_MERGING && is_loser(g, g->links[k].holder))
+            g->links[k].state = LINK_AGAIN;
+    }
     rest = rest_of_round(g);
     if (g->n_losers > 0)
         absorb_all(s, !rest.has_lower && !rest.merging);
     else
         after_links(s);
-}
-
-void link_freeze_self(struct saga *s)
-{
-    struct ingest *g = &s->u.ingest;
-    const struct link *l = &g->links[g->lower];
-    struct command *c = saga_command(s, COMMAND_FREEZE, g->profile);
-
-    saga_move(s, STATE_FREEZE);
-    g->next = NEXT_AGAIN;
-    c->epoch = g->epoch;
-    c->other = l->holder;
-    c->want_content = true;
-    put_evidence(s, c, g->in.ids[0], g->in.ids[l->id]);
-    saga_send(s, CALL_FREEZE, 0, slot_of_one_id(g->profile), c);
 }
 
 static void add_self(struct saga *s, const struct reply *r)
@@ -315,92 +327,83 @@ void link_on_frozen_self(struct saga *s, const struct reply *r)
 {
     struct ingest *g = &s->u.ingest;
 
-    g->n_losers = 0;
+    g->self = SELF_MOVED;
     if (r->status == REPLY_FROZEN) {
         add_self(s, r);
-        g->next = NEXT_LINK;
+        g->self = SELF_FROZEN;
     } else if (r->status == REPLY_HERE && r->epoch != g->epoch && ++g->freezes < HOPS_MAX) {
         g->epoch = r->epoch;
-        g->next = NEXT_APPLY; /* meaning: freeze again */
+        g->self = SELF_OTHER_EPOCH;
     } else if (r->status == REPLY_MERGING) {
-        g->next = NEXT_HELP;
-    } else if (r->status == REPLY_GOTO && r->profile != 0) {
-        g->profile = r->profile;
-        g->next = NEXT_AGAIN;
-    } else {
-        g->next = NEXT_AGAIN;
+        g->self = SELF_MERGING;
+    }
+}
+
+void link_self_settle(struct saga *s)
+{
+    struct ingest *g = &s->u.ingest;
+
+    switch (g->self) {
+    case SELF_FROZEN:
+        g->profile = g->losers[0].winner;
+        absorb_all(s, true);
+        break;
+    case SELF_OTHER_EPOCH:
+        freeze_self(s);
+        break;
+    case SELF_MERGING:
+        help_start(s, g->profile);
+        break;
+    case SELF_MOVED: /* APPLY says where */
+        ingest_again(s);
+        break;
     }
 }
 
 void link_on_absorb(struct saga *s, struct loser *l, const struct reply *r)
 {
     l->status = r->status;
-    l->reason = r->reason;
     if (r->status == REPLY_ABSORBED) {
         closing_add(s, l->profile, l->winner, l->epoch, r);
     } else if (r->status == REPLY_REFUSED) {
-        s->u.ingest.skip[l->id] =
-            (uint8_t)(r->reason == REFUSAL_NONE ? REFUSAL_LIMIT : r->reason);
+        s->u.ingest.skip[l->id] = (uint8_t)(r->reason == REFUSAL_NONE ? REFUSAL_LIMIT : r->reason);
     }
 }
 
-static void after_freeze(struct saga *s)
+/* Not every loser was absorbed. Those refused are given up, together with their ABORT; what was
+ * answered beside to APPLY says no more than that. */
+static void after_mixed(struct saga *s)
 {
     struct ingest *g = &s->u.ingest;
-
-    switch (g->next) {
-    case NEXT_LINK:
-        g->profile = g->losers[0].winner;
-        absorb_all(s, true);
-        break;
-    case NEXT_APPLY:
-        link_freeze_self(s);
-        break;
-    case NEXT_HELP:
-        help_start(s, g->profile);
-        break;
-    case NEXT_AGAIN:
-    case NEXT_TAIL:
-        ingest_again(s);
-        break;
-    }
-}
-
-/* The winner was where the profile itself was to go, and did not take it. */
-static bool lost_self(const struct ingest *g)
-{
-    return g->n_losers == 1 && identity_equal(g->losers[0].b, g->in.ids[0]) &&
-           g->losers[0].status != REPLY_ABSORBED;
-}
-
-static void after_absorb(struct saga *s)
-{
-    struct ingest *g = &s->u.ingest;
-    bool all = true, busy = false, odd = false;
-    one_id winner = g->losers[0].winner;
-    bool self = lost_self(g);
+    bool is_self = identity_equal(g->losers[0].b, g->in.ids[0]);
+    bool busy = false, stale = false;
 
     for (uint32_t k = 0; k < g->n_losers; k++) {
-        all = all && (g->losers[k].status == REPLY_ABSORBED || g->losers[k].status == REPLY_REFUSED);
         busy = busy || g->losers[k].status == REPLY_BUSY;
-        odd = odd || g->losers[k].status == REPLY_STALE;
+        stale = stale || g->losers[k].status != REPLY_REFUSED;
     }
-    if (self)
-        g->profile = g->losers[0].profile;
+    g->profile = is_self ? g->losers[0].profile : g->losers[0].winner;
     if (busy)
-        help_start(s, self ? g->profile : winner);
-    else if (!all || odd)
+        help_start(s, g->profile);
+    else if (stale)
         ingest_again(s);
-    else if (self || g->next == NEXT_APPLY)
-        ingest_apply(s);
     else
-        ingest_again(s);
+        ingest_apply(s);
 }
 
 void link_absorb_settle(struct saga *s)
 {
-    if (s->state == STATE_FREEZE)
-        after_freeze(s);
+    struct ingest *g = &s->u.ingest;
+
+    for (uint32_t k = 0; k < g->n_losers; k++) {
+        if (g->losers[k].status != REPLY_ABSORBED) {
+            after_mixed(s);
+            return;
+        }
+    }
+    g->n_losers = 0;
+    if (g->with_apply)
+        ingest_go_on(s);
     else
-        after_absorb(s);
+        after_links(s);
 }

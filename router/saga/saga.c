@@ -14,8 +14,7 @@ static const uint32_t allowed_moves[STATE_COUNT] = {
     [STATE_APPLY] = BIT(APPLY) | BIT(LINK) | BIT(HELP) | BIT(BACKOFF) | BIT(TAIL),
     [STATE_LINK] = BIT(APPLY) | BIT(FREEZE) | BIT(ABSORB) | BIT(HELP) | BIT(BACKOFF),
     [STATE_FREEZE] = BIT(APPLY) | BIT(FREEZE) | BIT(ABSORB) | BIT(HELP) | BIT(BACKOFF),
-    [STATE_ABSORB] =
-        BIT(APPLY) | BIT(LINK) | BIT(FREEZE) | BIT(HELP) | BIT(BACKOFF) | BIT(TAIL),
+    [STATE_ABSORB] = BIT(APPLY) | BIT(LINK) | BIT(FREEZE) | BIT(HELP) | BIT(BACKOFF) | BIT(TAIL),
     [STATE_BACKOFF] = BIT(APPLY),
     [STATE_TAIL] = 0,
     [STATE_HELP] = BIT(APPLY) | BIT(BACKOFF) | BIT(HELP) | BIT(CHECK),
@@ -340,7 +339,8 @@ static void on_trouble(struct saga *s, struct call *c, enum error_code code)
         code == ERR_STALE_EPOCH)
         effect_add(s, SAGA_REFRESH_MAP);
     c->number = 0;
-    c->resend_ms = s->now + 5 + (msec_t)rng_below(&s->rng, UINT64_C(10) << (c->sends < 5 ? c->sends : 5));
+    c->resend_ms =
+        s->now + 5 + (msec_t)rng_below(&s->rng, UINT64_C(10) << (c->sends < 5 ? c->sends : 5));
 }
 
 static void on_reply(struct saga *s, uint32_t number, const struct reply *r)

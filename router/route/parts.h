@@ -1,0 +1,120 @@
+/* The router's parts, private to route/. */
+#ifndef ROUTE_PARTS_H
+#define ROUTE_PARTS_H
+
+#include <route/idcache.h>
+#include <route/router.h>
+
+#include <cluster/map.h>
+#include <gather/gather.h>
+#include <prepare/prepare.h>
+#include <proto/endpoint.h>
+#include <proto/envelope.h>
+#include <saga/saga.h>
+
+#include <stdatomic.h>
+
+enum {
+    TASKS_MAX = 8192,      /* requests in flight; then clients wait */
+    SENT_MAX = 16384,      /* batches that a reply may still come for; a power of two */
+    BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big */
+    TICK_MS = 20,          /* how fine the cores' timers are */
+    MAP_RETRY_MS = 200,
+    SWEEP_MS = 1000,
+    SWEEP_LIMIT = 64,
+    SWEEP_AGE_MS = 1000,
+};
+
+/* A message of a client, until all its requests are answered. */
+struct client_message {
+    struct peer peer;
+    uint64_t request_id;
+    uint32_t open; /* requests without an answer */
+    struct buf out; /* answers of this turn, behind room for the envelope; empty: none */
+    uint32_t n_out;
+    struct client_message *next_dirty; /* those with answers in this turn */
+    bool dirty;
+};
+
+/* One request in flight: a saga or a gather. */
+struct task {
+    uint32_t number, generation; /* of the slot in the table; which use of it */
+    bool used;
+    struct saga *saga; /* kept over uses */
+    struct gather *gather;
+    enum request_type type;
+    struct client_message *client; /* NULL: the router's own (sweeps) */
+    uint32_t item;                 /* position in the client's message */
+    msec_t wake_ms;
+    struct task *next_free;
+};
+
+/* Who waits for an item of a batch. */
+struct ref {
+    uint32_t task, generation;
+    uint32_t call; /* saga's call; gathers have one call a shard */
+};
+
+enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
+
+/* The batch of a shard and lane that is being filled. */
+struct outgoing {
+    struct buf buf;
+    struct ref *refs;
+    size_t n, cap;
+};
+
+/* A batch that was sent. */
+struct sent {
+    uint64_t request_id; /* 0: none */
+    shard_id shard;
+    struct ref *refs;
+    size_t n;
+};
+
+struct router {
+    const struct cluster_config *config;
+    uint16_t id;
+    struct log *log;
+    struct net *net;
+    struct server *server;
+    struct link **links; /* one for each of config->nodes */
+    struct waitable *waits;
+    struct idcache *cache;
+    struct cluster_map map;
+    bool has_map;
+    msec_t map_asked_ms, swept_ms, ticked_ms;
+    shard_id sweep_next;
+    struct task *tasks;
+    struct task *free_tasks;
+    size_t n_tasks; /* in use */
+    struct outgoing *outgoing; /* [shard][lane] */
+    struct sent *sent;
+    uint64_t next_request;
+    struct client_message *dirty;
+    struct arena arena; /* of one message */
+    struct saga_effects saga_effects;
+    struct gather_effects gather_effects;
+    uint64_t seed, refused_frames, lost_replies;
+    msec_t now; /* monotonic, of this turn */
+    _Atomic bool stop;
+};
+
+/* --- tasks.c: requests in and out --- */
+void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
+void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const struct reply *reply);
+void tasks_tick(struct router *r);
+void tasks_sweep(struct router *r);
+/* Sends the answers of this turn. */
+void tasks_flush(struct router *r);
+void tasks_close(struct router *r);
+
+/* --- shards.c: batches to and from shards, and the map --- */
+enum error_code shards_open(struct router *r, struct error *err);
+void shards_close(struct router *r);
+void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c, struct ref ref);
+void shards_flush(struct router *r);
+void shards_take_frame(struct router *r, size_t node, const struct frame *f);
+void shards_refresh_map(struct router *r);
+
+#endif

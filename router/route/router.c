@@ -1,0 +1,158 @@
+#include "parts.h"
+
+#include <stdlib.h>
+
+enum { IO_THREADS = 1, TURN_MESSAGES = 256, CLIENT_MESSAGE_MAX = 16 << 20, ARENA_MAX = 256 << 20 };
+
+static const char *listen_of(const struct cluster_config *c, uint16_t id)
+{
+    for (size_t i = 0; i < c->n_routers; i++) {
+        if (c->routers[i].id == id)
+            return c->routers[i].listen;
+    }
+    return NULL;
+}
+
+static enum error_code open_tasks(struct router *r, struct error *err)
+{
+    r->tasks = calloc(TASKS_MAX, sizeof *r->tasks);
+    if (!r->tasks)
+        return error_set(err, ERR_NOMEM, "router");
+    for (uint32_t i = TASKS_MAX; i-- > 0;) {
+        r->tasks[i].number = i;
+        r->tasks[i].next_free = r->free_tasks;
+        r->free_tasks = &r->tasks[i];
+    }
+    return ERR_OK;
+}
+
+static enum error_code open_parts(struct router *r, const char *listen, struct error *err)
+{
+    r->cache = idcache_new((size_t)r->config->router_cache_mb << 20);
+    r->waits = calloc(r->config->n_nodes + 1, sizeof *r->waits);
+    if (!r->cache || !r->waits)
+        return error_set(err, ERR_NOMEM, "router");
+    enum error_code rc = open_tasks(r, err);
+    if (rc == ERR_OK)
+        rc = net_open(IO_THREADS, &r->net, err);
+    if (rc == ERR_OK)
+        rc = server_open(r->net, listen, CLIENT_MESSAGE_MAX, &r->server, err);
+    if (rc == ERR_OK)
+        rc = shards_open(r, err);
+    return rc;
+}
+
+enum error_code router_open(const struct cluster_config *config, uint16_t id, struct log *log,
+                            struct router **out, struct error *err)
+{
+    const char *listen = listen_of(config, id);
+    if (!listen)
+        return error_set(err, ERR_USAGE, "%s names no router %u", config->path, id);
+    struct router *r = calloc(1, sizeof *r);
+    if (!r)
+        return error_set(err, ERR_NOMEM, "router");
+    r->config = config;
+    r->id = id;
+    r->log = log;
+    r->seed = (uint64_t)clock_wall_ms() * 65536 + id;
+    arena_init(&r->arena, ARENA_MAX);
+    enum error_code rc = open_parts(r, listen, err);
+    if (rc != ERR_OK) {
+        router_close(r);
+        return rc;
+    }
+    *out = r;
+    return ERR_OK;
+}
+
+/* true: there may be more. Reads nothing while the table of requests is nearly full: the clients'
+ * queues fill instead. */
+static bool take_requests(struct router *r)
+{
+    bool more = false;
+    for (int i = 0; i < TURN_MESSAGES && r->n_tasks < TASKS_MAX / 2; i++) {
+        struct peer peer;
+        struct frame f = {0};
+        more = server_recv(r->server, &peer, &f);
+        if (!more)
+            break;
+        struct envelope e;
+        struct error err;
+        if (envelope_decode(frame_bytes(&f), &e, &err) == ERR_OK)
+            tasks_take_message(r, &peer, &e);
+        else
+            r->refused_frames++;
+        frame_close(&f);
+        arena_reset(&r->arena);
+    }
+    return more && r->n_tasks < TASKS_MAX / 2;
+}
+
+static bool take_replies(struct router *r)
+{
+    bool more = false;
+    for (size_t n = 0; n < r->config->n_nodes; n++) {
+        struct frame f = {0};
+        for (int i = 0; i < TURN_MESSAGES && link_recv(r->links[n], &f); i++) {
+            shards_take_frame(r, n, &f);
+            frame_close(&f);
+            arena_reset(&r->arena);
+            more = true;
+        }
+    }
+    return more;
+}
+
+static void log_refused(struct router *r, uint64_t *logged)
+{
+    uint64_t n = r->refused_frames + server_dropped(r->server);
+    if (n < 2 * *logged + 1)
+        return;
+    log_event(r->log, LOG_LEVEL_WARN, "refused_messages", "total=%llu", (unsigned long long)n);
+    *logged = n;
+}
+
+void router_run(struct router *r)
+{
+    uint64_t logged = 0;
+    size_t n_links = r->config->n_nodes;
+    for (size_t i = 0; i < n_links; i++)
+        r->waits[i].link = r->links[i];
+    r->waits[n_links].server = r->server;
+    while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
+        r->now = clock_mono_ms();
+        if (!r->has_map)
+            shards_refresh_map(r);
+        bool more = take_replies(r);
+        if (r->has_map) {
+            more |= take_requests(r);
+            tasks_tick(r);
+            tasks_sweep(r);
+        }
+        shards_flush(r);
+        tasks_flush(r);
+        log_refused(r, &logged);
+        bool listening = r->has_map && r->n_tasks < TASKS_MAX / 2;
+        if (!more)
+            (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, TICK_MS);
+    }
+}
+
+void router_stop(struct router *r)
+{
+    atomic_store_explicit(&r->stop, true, memory_order_relaxed);
+}
+
+void router_close(struct router *r)
+{
+    if (!r)
+        return;
+    tasks_close(r);
+    shards_close(r);
+    server_close(r->server);
+    net_close(r->net);
+    idcache_free(r->cache);
+    arena_close(&r->arena);
+    free(r->waits);
+    free(r);
+}

@@ -1,0 +1,219 @@
+#include "parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void must(const void *p)
+{
+    if (!p)
+        abort(); /* out of memory: a router keeps nothing that could be lost */
+}
+
+enum error_code shards_open(struct router *r, struct error *err)
+{
+    size_t n = r->config->n_nodes;
+    r->links = calloc(n, sizeof(struct link *));
+    r->outgoing = calloc((size_t)r->config->n_shards * LANES, sizeof *r->outgoing);
+    r->sent = calloc(SENT_MAX, sizeof *r->sent);
+    if (!r->links || !r->outgoing || !r->sent)
+        return error_set(err, ERR_NOMEM, "router");
+    for (size_t i = 0; i < n; i++) {
+        enum error_code rc = link_open(r->net, r->config->nodes[i].listen, &r->links[i], err);
+        if (rc != ERR_OK)
+            return error_wrap(err, "node %u", r->config->nodes[i].id);
+    }
+    r->next_request = 1;
+    return ERR_OK;
+}
+
+void shards_close(struct router *r)
+{
+    for (size_t i = 0; r->links && i < r->config->n_nodes; i++)
+        link_close(r->links[i]);
+    free(r->links);
+    for (size_t i = 0; r->outgoing && i < (size_t)r->config->n_shards * LANES; i++) {
+        buf_free(&r->outgoing[i].buf);
+        free(r->outgoing[i].refs);
+    }
+    free(r->outgoing);
+    for (size_t i = 0; r->sent && i < SENT_MAX; i++)
+        free(r->sent[i].refs);
+    free(r->sent);
+}
+
+/* --- the map --- */
+
+void shards_refresh_map(struct router *r)
+{
+    if (r->map_asked_ms && r->now - r->map_asked_ms < MAP_RETRY_MS)
+        return;
+    r->map_asked_ms = r->now;
+    for (size_t i = 0; i < r->config->n_nodes; i++) {
+        struct buf b = {0};
+        struct envelope e = {.type = MESSAGE_MAP_REQUEST, .request_id = r->next_request++};
+        envelope_encode(&e, 0, &b);
+        struct frame f = {0};
+        if (frame_of_buf(&f, &b) == ERR_OK)
+            (void)link_send(r->links[i], &f);
+        buf_free(&b);
+        frame_close(&f);
+    }
+}
+
+static void take_map(struct router *r, size_t node, struct bytes body)
+{
+    struct cluster_map map, expected;
+    struct error err;
+    enum error_code rc = cluster_map_decode(body, &map, &err);
+    if (rc == ERR_OK) {
+        cluster_map_init(&expected, r->config);
+        if (map.cluster_id != expected.cluster_id || map.n_shards != expected.n_shards)
+            rc = error_set(&err, ERR_MISMATCH, "the node serves another cluster than %s describes", r->config->path);
+    }
+    if (rc != ERR_OK) {
+        log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"", r->config->nodes[node].id, err.msg);
+        return;
+    }
+    if (r->has_map && map.epoch <= r->map.epoch)
+        return;
+    r->map = map;
+    r->has_map = true;
+    log_event(r->log, LOG_LEVEL_INFO, "map", "epoch=%llu shards=%u", (unsigned long long)map.epoch, map.n_shards);
+}
+
+static struct link *link_of_shard(struct router *r, shard_id shard)
+{
+    for (size_t i = 0; i < r->config->n_nodes; i++) {
+        if (r->config->nodes[i].id == r->map.leader_of_shard[shard])
+            return r->links[i];
+    }
+    return NULL;
+}
+
+/* --- batches out --- */
+
+static void remember(struct router *r, uint64_t request_id, shard_id shard, const struct outgoing *o)
+{
+    struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
+    if (s->request_id != 0)
+        r->lost_replies++; /* so old that its askers have asked again */
+    struct ref *refs = realloc(s->refs, o->n * sizeof *refs);
+    must(refs);
+    memcpy(refs, o->refs, o->n * sizeof *refs);
+    *s = (struct sent){request_id, shard, refs, o->n};
+}
+
+static void flush(struct router *r, shard_id shard, enum lane lane)
+{
+    static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ, MESSAGE_SHARD_QUERY};
+    struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
+    if (o->n == 0)
+        return;
+    uint64_t id = r->next_request++;
+    struct envelope e = {.type = TYPES[lane],
+                         .shard = shard,
+                         .epoch = r->map.epoch,
+                         .request_id = id,
+                         .items = (uint32_t)o->n};
+    envelope_finish(&o->buf, 0, &e);
+    remember(r, id, shard, o);
+    o->n = 0;
+    struct frame f = {0};
+    struct link *link = link_of_shard(r, shard);
+    if (frame_of_buf(&f, &o->buf) == ERR_OK && link)
+        (void)link_send(link, &f); /* a full queue loses it: the cores ask again */
+    buf_free(&o->buf);
+    frame_close(&f);
+}
+
+void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c, struct ref ref)
+{
+    struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
+    if (o->n == 0)
+        (void)envelope_begin(&o->buf);
+    if (o->n == o->cap) {
+        o->cap = o->cap ? o->cap * 2 : 64;
+        o->refs = realloc(o->refs, o->cap * sizeof *o->refs);
+        must(o->refs);
+    }
+    command_encode(c, &o->buf);
+    o->refs[o->n++] = ref;
+}
+
+void shards_flush(struct router *r)
+{
+    for (shard_id s = 0; s < r->config->n_shards; s++) {
+        for (int lane = 0; lane < LANES; lane++)
+            flush(r, s, (enum lane)lane);
+    }
+}
+
+/* --- replies in --- */
+
+static struct sent *find_sent(struct router *r, uint64_t request_id)
+{
+    struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
+    return request_id != 0 && s->request_id == request_id ? s : NULL;
+}
+
+static void reply_all(struct router *r, struct sent *s, const struct reply *reply)
+{
+    s->request_id = 0;
+    for (size_t i = 0; i < s->n; i++)
+        tasks_reply(r, &s->refs[i], s->shard, reply);
+}
+
+static void take_error(struct router *r, struct sent *s, struct bytes body)
+{
+    struct error err;
+    enum error_code code = wire_error_decode(body, &err);
+    if (code == ERR_STALE_EPOCH || code == ERR_WRONG_SHARD) {
+        shards_refresh_map(r);
+        struct reply reply = {.status = REPLY_WRONG_SHARD};
+        reply_all(r, s, &reply);
+        return;
+    }
+    struct reply reply = {.status = REPLY_ERROR, .error = code, .text = bytes_of_str(err.msg)};
+    reply_all(r, s, &reply);
+}
+
+static void take_replies(struct router *r, struct sent *s, const struct envelope *e)
+{
+    struct reply *replies;
+    size_t n;
+    struct error err;
+    enum error_code rc = reply_decode(e->body, e->items, &r->arena, &replies, &n, &err);
+    if (rc == ERR_OK && n != s->n)
+        rc = error_set(&err, ERR_MALFORMED, "%zu replies to %zu commands", n, s->n);
+    if (rc != ERR_OK) {
+        r->refused_frames++;
+        log_event(r->log, LOG_LEVEL_ERROR, "reply_refused", "shard=%u text=\"%s\"", s->shard, err.msg);
+        return;
+    }
+    s->request_id = 0;
+    for (size_t i = 0; i < n; i++)
+        tasks_reply(r, &s->refs[i], s->shard, &replies[i]);
+}
+
+void shards_take_frame(struct router *r, size_t node, const struct frame *f)
+{
+    struct envelope e;
+    struct error err;
+    if (envelope_decode(frame_bytes(f), &e, &err) != ERR_OK) {
+        r->refused_frames++;
+        return;
+    }
+    if (e.type == MESSAGE_MAP_REPLY) {
+        take_map(r, node, e.body);
+        return;
+    }
+    struct sent *s = find_sent(r, e.request_id);
+    if (!s)
+        return; /* of an older sending: answered since */
+    if (e.type == MESSAGE_SHARD_REPLY && e.shard == s->shard)
+        take_replies(r, s, &e);
+    else if (e.type == MESSAGE_ERROR)
+        take_error(r, s, e.body);
+    else
+        r->refused_frames++;
+}

@@ -1,0 +1,414 @@
+#include "parts.h"
+
+#include <base/hash.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+/* --- answers to clients --- */
+
+static void answer(struct router *r, struct client_message *c, struct response *resp, uint32_t item)
+{
+    if (!c->dirty) {
+        c->dirty = true;
+        c->next_dirty = r->dirty;
+        r->dirty = c;
+    }
+    if (c->n_out == 0)
+        (void)envelope_begin(&c->out);
+    resp->item = item;
+    response_encode(resp, &c->out);
+    c->n_out++;
+    c->open--;
+}
+
+static void send_answers(struct router *r, struct client_message *c)
+{
+    struct envelope e = {.type = MESSAGE_CLIENT_REPLY,
+                         .epoch = r->map.epoch,
+                         .request_id = c->request_id,
+                         .items = c->n_out};
+    envelope_finish(&c->out, 0, &e);
+    struct frame f = {0};
+    if (frame_of_buf(&f, &c->out) == ERR_OK)
+        (void)server_send(r->server, &c->peer, &f); /* a client that is gone loses it */
+    buf_free(&c->out);
+    frame_close(&f);
+    c->n_out = 0;
+}
+
+void tasks_flush(struct router *r)
+{
+    struct client_message *c = r->dirty;
+    r->dirty = NULL;
+    while (c) {
+        struct client_message *next = c->next_dirty;
+        c->dirty = false;
+        send_answers(r, c);
+        if (c->open == 0)
+            free(c);
+        c = next;
+    }
+}
+
+static void send_error(struct router *r, const struct peer *peer, uint64_t request_id, enum error_code code,
+                       const char *text)
+{
+    struct buf body = {0}, out = {0};
+    wire_error_encode(code, text, &body);
+    struct envelope e = {.type = MESSAGE_ERROR, .request_id = request_id};
+    envelope_encode(&e, body.len, &out);
+    buf_put(&out, body.data, body.len);
+    buf_free(&body);
+    struct frame f = {0};
+    if (frame_of_buf(&f, &out) == ERR_OK)
+        (void)server_send(r->server, peer, &f);
+    buf_free(&out);
+    frame_close(&f);
+}
+
+/* --- tasks --- */
+
+static struct task *take_task(struct router *r)
+{
+    struct task *t = r->free_tasks;
+    if (!t)
+        return NULL;
+    r->free_tasks = t->next_free;
+    r->n_tasks++;
+    t->used = true;
+    t->generation++;
+    t->client = NULL;
+    return t;
+}
+
+static void end_task(struct router *r, struct task *t)
+{
+    gather_free(t->gather);
+    t->gather = NULL;
+    if (t->saga)
+        saga_reset(t->saga);
+    t->used = false;
+    t->next_free = r->free_tasks;
+    r->free_tasks = t;
+    r->n_tasks--;
+}
+
+static const char *answer_text(enum error_code code)
+{
+    if (code == ERR_OK)
+        return "";
+    return code == ERR_TIMEOUT ? "no answer from the shards within the deadline" : error_text(code);
+}
+
+static void answer_saga(struct router *r, struct task *t, const struct saga_answer *a)
+{
+    if (!t->client)
+        return;
+    struct named_refusal refused[EVENT_IDENTITIES_MAX * 2];
+    size_t n = 0;
+    for (size_t i = 0; i < a->n_refused && n < sizeof refused / sizeof *refused; i++) {
+        const struct schema_namespace *ns = schema_namespace_by_id(&r->config->schema, a->refused[i].id.ns);
+        refused[n++] = (struct named_refusal){bytes_of_str(ns ? ns->name : ""), a->refused[i].reason};
+    }
+    struct response resp = {.code = a->code,
+                            .text = bytes_of_str(answer_text(a->code)),
+                            .profile = a->profile,
+                            .duplicate = a->duplicate,
+                            .refused = refused,
+                            .n_refused = n,
+                            .view = a->content};
+    answer(r, t->client, &resp, t->item);
+}
+
+/* Performs a saga's effects; true when it has ended. */
+static bool perform_saga(struct router *r, struct task *t)
+{
+    for (size_t i = 0; i < r->saga_effects.n; i++) {
+        const struct saga_effect *e = &r->saga_effects.items[i];
+        switch (e->kind) {
+        case SAGA_SEND:
+            shards_send(r, r->map.shard_of_slot[e->slot], e->write ? LANE_WRITE : LANE_READ, e->command,
+                        (struct ref){t->number, t->generation, e->call});
+            break;
+        case SAGA_ANSWER:
+            answer_saga(r, t, e->answer);
+            break;
+        case SAGA_LEARN:
+            idcache_put(r->cache, e->id, e->profile);
+            break;
+        case SAGA_FORGET:
+            idcache_drop(r->cache, e->id, e->profile);
+            break;
+        case SAGA_REFRESH_MAP:
+            shards_refresh_map(r);
+            break;
+        case SAGA_END:
+            return true;
+        }
+    }
+    return false;
+}
+
+static void step_saga(struct router *r, struct task *t, const struct saga_event *e)
+{
+    r->saga_effects.n = 0;
+    saga_step(t->saga, r->now, e, &r->saga_effects);
+    if (perform_saga(r, t))
+        end_task(r, t);
+    else
+        t->wake_ms = saga_wake_ms(t->saga);
+}
+
+static void perform_gather(struct router *r, struct task *t)
+{
+    for (size_t i = 0; i < r->gather_effects.n; i++) {
+        const struct gather_effect *e = &r->gather_effects.items[i];
+        if (e->kind == GATHER_SEND) {
+            shards_send(r, e->shard, e->query ? LANE_QUERY : LANE_READ, e->command,
+                        (struct ref){t->number, t->generation, 0});
+            continue;
+        }
+        struct response resp = *e->answer;
+        answer(r, t->client, &resp, t->item);
+        end_task(r, t);
+        return;
+    }
+    t->wake_ms = gather_wake_ms(t->gather);
+}
+
+/* --- requests in --- */
+
+static bool ready_saga(struct task *t)
+{
+    if (!t->saga)
+        t->saga = saga_new();
+    if (t->saga)
+        saga_reset(t->saga);
+    return t->saga != NULL;
+}
+
+static struct bytes keep(struct arena *a, struct bytes b)
+{
+    return arena_copy(a, b);
+}
+
+/* What the decoder lent lives as long as the message's arena: the saga keeps its own copy. */
+static enum error_code start_ingest(struct router *r, struct task *t, const struct request *q,
+                                    struct saga_start *start, struct error *err)
+{
+    struct arena *arena = saga_arena(t->saga);
+    struct saga_ingest *in = &start->in.ingest;
+    start->kind = SAGA_INGEST;
+    enum error_code rc = prepare_event(q->event, &r->config->schema, clock_wall_ms(), arena, in, err);
+    if (rc != ERR_OK)
+        return rc;
+    in->message_id = keep(arena, in->message_id);
+    in->source = keep(arena, in->source);
+    struct identity *ids = arena_alloc(arena, in->n_ids * sizeof *ids);
+    one_id *hints = arena_alloc(arena, in->n_ids * sizeof *hints);
+    struct skip *skips = arena_alloc(arena, (in->n_skips + 1) * sizeof *skips);
+    if (!ids || !hints || !skips)
+        return error_set(err, ERR_NOMEM, "event");
+    for (size_t i = 0; i < in->n_ids; i++) {
+        ids[i] = (struct identity){in->ids[i].ns, keep(arena, in->ids[i].value)};
+        hints[i] = idcache_get(r->cache, ids[i]);
+    }
+    for (size_t i = 0; i < in->n_skips; i++) {
+        skips[i] = in->skips[i];
+        skips[i].id.value = keep(arena, skips[i].id.value);
+    }
+    in->ids = ids;
+    in->hints = hints;
+    in->skips = skips;
+    return ERR_OK;
+}
+
+static enum error_code start_read(struct router *r, struct task *t, const struct request *q,
+                                  struct saga_start *start, struct error *err)
+{
+    struct saga_read *in = &start->in.read;
+    start->kind = SAGA_READ;
+    in->want_profile = q->type == REQUEST_PROFILE;
+    if (q->type == REQUEST_PROFILE && q->id.ns.len == 0) {
+        in->profile = q->profile;
+        return q->profile ? ERR_OK : error_set(err, ERR_INVALID, "an identity or a One-ID is expected");
+    }
+    struct arena *arena = saga_arena(t->saga);
+    enum error_code rc = prepare_identity(&q->id, &r->config->schema, arena, &in->id, err);
+    if (rc != ERR_OK)
+        return rc;
+    in->id.value = keep(arena, in->id.value);
+    in->profile = idcache_get(r->cache, in->id);
+    return ERR_OK;
+}
+
+static msec_t deadline_of(const struct router *r, const struct request *q)
+{
+    return r->now + (q->deadline_ms ? q->deadline_ms : r->config->deadline_ms);
+}
+
+static void start_saga(struct router *r, struct task *t, const struct request *q)
+{
+    struct saga_start start = {.deadline_ms = deadline_of(r, q), .seed = hash_u64(++r->seed)};
+    struct error err = {.code = ERR_NOMEM};
+    enum error_code rc = ERR_NOMEM;
+    if (ready_saga(t))
+        rc = q->type == REQUEST_INGEST ? start_ingest(r, t, q, &start, &err) : start_read(r, t, q, &start, &err);
+    if (rc != ERR_OK) {
+        struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
+        answer(r, t->client, &resp, t->item);
+        end_task(r, t);
+        return;
+    }
+    struct saga_event e = {.kind = SAGA_START, .start = &start};
+    step_saga(r, t, &e);
+}
+
+static void start_gather(struct router *r, struct task *t, const struct request *q)
+{
+    struct gather_start start = {.request = q,
+                                 .schema = &r->config->schema,
+                                 .node_of_shard = r->map.leader_of_shard,
+                                 .map_epoch = r->map.epoch,
+                                 .n_shards = r->map.n_shards,
+                                 .today = clock_day_of_ms(clock_wall_ms()),
+                                 .deadline_ms = deadline_of(r, q)};
+    r->gather_effects.n = 0;
+    t->gather = gather_new(&start, r->now, &r->gather_effects);
+    if (!t->gather) {
+        struct response resp = {.code = ERR_NOMEM, .text = bytes_of_str(error_text(ERR_NOMEM))};
+        answer(r, t->client, &resp, t->item);
+        end_task(r, t);
+        return;
+    }
+    perform_gather(r, t);
+}
+
+static void start_request(struct router *r, struct client_message *c, uint32_t item, const struct request *q)
+{
+    struct task *t = take_task(r);
+    if (!t) {
+        struct response resp = {.code = ERR_BUSY, .text = bytes_of_str("too much in flight at this router")};
+        answer(r, c, &resp, item);
+        return;
+    }
+    t->client = c;
+    t->item = item;
+    t->type = q->type;
+    if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
+        start_saga(r, t, q);
+    else
+        start_gather(r, t, q);
+}
+
+void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
+{
+    struct request *requests;
+    size_t n;
+    struct error err;
+    enum error_code rc = ERR_OK;
+    if (e->type != MESSAGE_CLIENT_REQUEST)
+        rc = error_set(&err, ERR_MALFORMED, "a router does not take this type of message");
+    else
+        rc = request_decode(e->body, e->items, &r->arena, &requests, &n, &err);
+    struct client_message *c = rc == ERR_OK && n > 0 ? calloc(1, sizeof *c) : NULL;
+    if (rc == ERR_OK && n > 0 && !c)
+        rc = error_set(&err, ERR_NOMEM, "request");
+    if (rc != ERR_OK) {
+        r->refused_frames++;
+        send_error(r, peer, e->request_id, rc, err.msg);
+        return;
+    }
+    if (!c)
+        return;
+    c->peer = *peer;
+    c->request_id = e->request_id;
+    c->open = (uint32_t)n;
+    for (size_t i = 0; i < n; i++)
+        start_request(r, c, (uint32_t)i, &requests[i]);
+}
+
+/* --- events of tasks --- */
+
+void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const struct reply *reply)
+{
+    struct task *t = &r->tasks[ref->task];
+    if (!t->used || t->generation != ref->generation)
+        return;
+    if (t->gather) {
+        r->gather_effects.n = 0;
+        gather_reply(t->gather, shard, reply, r->now, &r->gather_effects);
+        perform_gather(r, t);
+        return;
+    }
+    struct saga_event e = {.kind = SAGA_REPLY, .call = ref->call, .reply = reply};
+    step_saga(r, t, &e);
+}
+
+void tasks_tick(struct router *r)
+{
+    if (r->n_tasks == 0 || r->now - r->ticked_ms < TICK_MS)
+        return;
+    r->ticked_ms = r->now;
+    for (size_t i = 0; i < TASKS_MAX; i++) {
+        struct task *t = &r->tasks[i];
+        if (!t->used || t->wake_ms > r->now)
+            continue;
+        if (t->gather) {
+            r->gather_effects.n = 0;
+            gather_tick(t->gather, r->now, &r->gather_effects);
+            perform_gather(r, t);
+        } else {
+            struct saga_event e = {.kind = SAGA_TICK};
+            step_saga(r, t, &e);
+        }
+    }
+}
+
+static slot_id slot_of_shard(const struct router *r, shard_id shard)
+{
+    slot_id s = 0;
+    while (s < SLOT_COUNT - 1 && r->map.shard_of_slot[s] != shard)
+        s++;
+    return s;
+}
+
+void tasks_sweep(struct router *r)
+{
+    if (!r->has_map || r->now - r->swept_ms < SWEEP_MS / r->map.n_shards)
+        return;
+    r->swept_ms = r->now;
+    shard_id shard = r->sweep_next;
+    r->sweep_next = (shard_id)((shard + 1U) % r->map.n_shards);
+    struct task *t = take_task(r);
+    if (!t || !ready_saga(t)) {
+        if (t)
+            end_task(r, t);
+        return;
+    }
+    struct saga_start start = {.kind = SAGA_SWEEP,
+                               .deadline_ms = r->now + r->config->deadline_ms,
+                               .seed = hash_u64(++r->seed)};
+    start.in.sweep = (struct saga_sweep){slot_of_shard(r, shard), SWEEP_AGE_MS, SWEEP_LIMIT};
+    struct saga_event e = {.kind = SAGA_START, .start = &start};
+    step_saga(r, t, &e);
+}
+
+/* A client that waits past the end asks the next router. */
+void tasks_close(struct router *r)
+{
+    for (size_t i = 0; r->tasks && i < TASKS_MAX; i++) {
+        struct task *t = &r->tasks[i];
+        if (t->used && t->client) {
+            struct response resp = {.code = ERR_SHUTDOWN, .text = bytes_of_str(error_text(ERR_SHUTDOWN))};
+            answer(r, t->client, &resp, t->item);
+        }
+        gather_free(t->gather);
+        saga_free(t->saga);
+    }
+    tasks_flush(r);
+    free(r->tasks);
+    saga_effects_free(&r->saga_effects);
+    gather_effects_free(&r->gather_effects);
+}

@@ -1,0 +1,146 @@
+#include "internal.h"
+
+/* Reads never write: they follow the index, `moved` and redirects. A profile that is merging has
+ * everything up to its freeze; its target has all of that and more once it has absorbed it. So the
+ * snapshot of the former is kept, and the target asked. */
+
+static void ask(struct saga *s)
+{
+    struct read *d = &s->u.read;
+    struct command *c =
+        saga_command(s, d->in.want_profile ? COMMAND_GET : COMMAND_LOCATE, d->profile);
+
+    if (d->id.value.len > 0) {
+        c->ids = saga_alloc(s, sizeof *c->ids);
+        c->ids[0] = d->id;
+        c->n_ids = 1;
+    }
+    saga_move(s, STATE_READ);
+    saga_send(s, CALL_READ, 0, d->profile ? slot_of_one_id(d->profile) : slot_of_identity(d->id),
+              c);
+}
+
+static bool is_by_identity(const struct read *d)
+{
+    return d->in.id.value.len > 0;
+}
+
+void read_start(struct saga *s, const struct saga_read *in)
+{
+    struct read *d = &s->u.read;
+
+    *d = (struct read){.in = *in, .id = in->id, .profile = in->profile};
+    d->hinted = is_by_identity(d) && in->profile != 0;
+    if (!is_by_identity(d) && in->profile == 0) {
+        saga_fail(s, ERR_NOT_FOUND);
+        return;
+    }
+    ask(s);
+}
+
+void read_resume(struct saga *s)
+{
+    ask(s);
+}
+
+static void answer(struct saga *s, one_id profile, struct bytes content)
+{
+    s->answer = (struct saga_answer){.code = ERR_OK, .profile = profile, .content = content};
+    saga_answer(s);
+    saga_end(s);
+}
+
+static void answer_here(struct saga *s, const struct reply *r)
+{
+    struct read *d = &s->u.read;
+    one_id profile = r->profile ? r->profile : d->profile;
+
+    if (is_by_identity(d) && profile != d->in.profile)
+        saga_learn(s, d->in.id, profile);
+    answer(s, profile, saga_copy(s, r->content));
+}
+
+static void from_the_start(struct saga *s)
+{
+    struct read *d = &s->u.read;
+
+    d->profile = is_by_identity(d) ? 0 : d->in.profile;
+    d->id = d->in.id;
+    d->has_snapshot = false;
+    d->hops = 0;
+    d->restarts++;
+    saga_back_off(s, STATE_READ_BACKOFF, d->restarts);
+}
+
+static void go_to(struct saga *s, one_id profile)
+{
+    struct read *d = &s->u.read;
+
+    if (profile == 0 || profile == d->profile || ++d->hops > HOPS_MAX) {
+        from_the_start(s);
+        return;
+    }
+    d->profile = profile;
+    ask(s);
+}
+
+static void on_merging(struct saga *s, const struct reply *r)
+{
+    struct read *d = &s->u.read;
+
+    d->has_snapshot = true;
+    d->snapshot_profile = r->profile ? r->profile : d->profile;
+    d->snapshot = saga_copy(s, r->content);
+    if (d->id.value.len == 0 && r->n_ids > 0)
+        d->id = saga_copy_identity(s, r->ids[0]);
+    d->hinted = false;
+    go_to(s, r->other);
+}
+
+/* Nobody there, or somebody who does not hold it. */
+static void on_lost(struct saga *s, const struct reply *r)
+{
+    struct read *d = &s->u.read;
+
+    if (d->has_snapshot) {
+        answer(s, d->snapshot_profile, d->snapshot);
+        return;
+    }
+    if (d->hinted) {
+        saga_forget(s, d->in.id, d->in.profile);
+        d->hinted = false;
+        d->profile = 0;
+        d->hops = 0;
+        ask(s);
+        return;
+    }
+    if (r->status == REPLY_ABSENT && (d->profile == 0 || !is_by_identity(d))) {
+        saga_fail(s, ERR_NOT_FOUND);
+        return;
+    }
+    from_the_start(s);
+}
+
+void read_on_reply(struct saga *s, const struct reply *r)
+{
+    struct read *d = &s->u.read;
+
+    switch ((int)r->status) {
+    case REPLY_HERE:
+        answer_here(s, r);
+        break;
+    case REPLY_KNOWN:
+        d->hinted = false;
+        go_to(s, r->profile);
+        break;
+    case REPLY_GOTO:
+        go_to(s, r->profile);
+        break;
+    case REPLY_MERGING:
+        on_merging(s, r);
+        break;
+    default:
+        on_lost(s, r);
+        break;
+    }
+}
