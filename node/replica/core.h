@@ -3,6 +3,7 @@
 #define REPLICA_CORE_H
 
 #include "entries.h"
+#include "load.h"
 #include "message.h"
 #include "readindex.h"
 
@@ -59,6 +60,7 @@ struct replica {
 
     struct replica_role role; /* as last reported */
     struct readindex reads;
+    struct loads loads;
 
     struct entry_block *step_block; /* handed to the engine in this step */
     struct arena arena;             /* reset at each event */

@@ -36,7 +36,7 @@ void entry_block_unref(struct entry_block *b)
 
 void entries_init(struct entries *e, uint64_t first)
 {
-    *e = (struct entries){.first = first, .evicted = first - 1, .loaded_first = 1};
+    *e = (struct entries){.first = first, .evicted = first - 1};
 }
 
 static struct entry_slot *slot_at(const struct entries *e, size_t i)
@@ -68,8 +68,6 @@ void entries_reset(struct entries *e, uint64_t first)
     e->head = e->n = 0;
     e->first = first;
     e->evicted = first - 1;
-    e->loaded_first = 1;
-    e->loaded_last = 0;
 }
 
 struct entry_slot *entries_get(const struct entries *e, uint64_t index)
@@ -136,7 +134,6 @@ bool entries_append(struct entries *e, uint64_t term, uint8_t type, struct bytes
 
 void entries_truncate(struct entries *e, uint64_t index)
 {
-    entries_unload(e);
     while (e->n > 0 && entries_last(e) >= index) {
         slot_drop_data(e, slot_at(e, e->n - 1));
         e->n--;
@@ -166,37 +163,4 @@ void entries_evict(struct entries *e, uint64_t upto, size_t keep)
         if (s->type != REPLICA_CHANGE)
             slot_drop_data(e, s);
     }
-}
-
-void entries_unload(struct entries *e)
-{
-    for (uint64_t i = e->loaded_first; i <= e->loaded_last; i++) {
-        struct entry_slot *s = entries_get(e, i);
-        if (s && s->type != REPLICA_CHANGE)
-            slot_drop_data(e, s);
-    }
-    e->loaded_first = 1;
-    e->loaded_last = 0;
-}
-
-bool entries_load(struct entries *e, uint64_t index, const struct bytes *data, size_t n)
-{
-    entries_unload(e);
-    for (size_t i = 0; i < n; i++) {
-        struct entry_slot *s = entries_get(e, index + i);
-        if (!s || s->block || index + i > e->evicted || s->len != data[i].len)
-            continue;
-        struct entry_block *b = entry_block_new(data[i].len);
-        if (!b)
-            return false;
-        if (data[i].len)
-            memcpy(b->data, data[i].data, data[i].len);
-        s->block = entry_block_ref(b);
-        s->data = (const uint8_t *)b->data;
-        e->bytes += s->len;
-        if (e->loaded_last == 0)
-            e->loaded_first = index + i;
-        e->loaded_last = index + i;
-    }
-    return true;
 }

@@ -36,9 +36,8 @@ struct entries {
     struct entry_slot *ring; /* capacity is 0 or a power of two */
     size_t capacity, head, n;
     uint64_t first;   /* index of the oldest slot; the next index when n == 0 */
-    uint64_t evicted; /* no data is kept up to here, except of changes and the loaded range */
-    uint64_t loaded_first, loaded_last; /* the range that came back; first > last: none */
-    size_t bytes;                       /* data in memory */
+    uint64_t evicted; /* no data is kept up to here, except of changes */
+    size_t bytes;     /* data in memory */
 };
 
 void entries_init(struct entries *e, uint64_t first);
@@ -67,10 +66,5 @@ void entries_truncate(struct entries *e, uint64_t index);
 void entries_trim(struct entries *e, uint64_t upto);
 /* Drops data of entries <= upto, oldest first, until at most `keep` bytes are in memory. */
 void entries_evict(struct entries *e, uint64_t upto, size_t keep);
-/* Forgets what entries_load brought. */
-void entries_unload(struct entries *e);
-/* Puts evicted data back: `data[i]` belongs to entry index + i. Replaces what was loaded before.
- * Entries that are not there, or whose data is in memory, are passed over. */
-bool entries_load(struct entries *e, uint64_t index, const struct bytes *data, size_t n);
 
 #endif

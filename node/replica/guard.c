@@ -14,18 +14,6 @@ void guard_switch_off(struct replica *r, unsigned guards)
 static void step_message(struct replica *r, uint64_t from, const struct message *m, unsigned offset,
                          unsigned n);
 
-/* D3: a sole voter elects itself at START without a new term. Two runs of it could then fill the
- * same index and term differently, or a vote given to another in that term could be doubled. */
-bool guard_needs_new_term(const struct replica *r, struct bytes conf)
-{
-    struct raft_configuration c;
-    if (!guard_is_on(r, GUARD_SOLE_VOTER) || !configuration_decode(conf, &c))
-        return false;
-    bool sole = configuration_voters(&c) == 1 && configuration_is_voter(&c, r->options.id);
-    raft_configuration_close(&c);
-    return sole;
-}
-
 /* D7: disrupt_leader and a skipped pre-vote stick to a candidate whose election failed; its next
  * ones would depose good leaders for ever. */
 void guard_before_timeout(struct replica *r)

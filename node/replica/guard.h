@@ -6,9 +6,12 @@
 #include "core.h"
 
 enum guard {
-    GUARD_STALE = 1 << 0,         /* D1 */
-    GUARD_SPLIT = 1 << 1,         /* D2 */
-    GUARD_SOLE_VOTER = 1 << 2,    /* D3 */
+    GUARD_STALE = 1 << 0, /* D1 */
+    GUARD_SPLIT = 1 << 1, /* D2 */
+    /* D3: a sole voter elects itself at START without a new term. Two runs of it could then fill
+     * the same index and term differently, and a vote given in that term would be doubled. So it
+     * starts with the next term and its own vote, written before anything that depends on them. */
+    GUARD_SOLE_VOTER = 1 << 2,
     GUARD_REJECTION = 1 << 3,     /* D4 */
     GUARD_NON_VOTER = 1 << 4,     /* D5 */
     GUARD_PRE_VOTE_TERM = 1 << 5, /* D6 */
@@ -31,8 +34,6 @@ static inline bool guard_is_on(const struct replica *r, enum guard g)
 /* A checked message of the engine's types, or MESSAGE_STALE: drops, rewrites or splits it, steps
  * what is left, and settles. */
 void guard_receive(struct replica *r, uint64_t from, struct message *m);
-/* Is this replica the only voter of the configuration, so that it needs a new term to start? */
-bool guard_needs_new_term(const struct replica *r, struct bytes conf);
 /* Before a TIMEOUT is stepped. */
 void guard_before_timeout(struct replica *r);
 /* A message that the engine wants to send. */

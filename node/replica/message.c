@@ -306,3 +306,13 @@ bool configuration_is_voter(const struct raft_configuration *c, uint64_t id)
     }
     return false;
 }
+
+bool configuration_has_sole_voter(struct bytes b, uint64_t id)
+{
+    struct raft_configuration c;
+    if (!configuration_decode(b, &c))
+        return false;
+    bool sole = configuration_voters(&c) == 1 && configuration_is_voter(&c, id);
+    raft_configuration_close(&c);
+    return sole;
+}

@@ -53,5 +53,7 @@ bool configuration_is_valid(struct bytes b);
 bool configuration_decode(struct bytes b, struct raft_configuration *out);
 unsigned configuration_voters(const struct raft_configuration *c);
 bool configuration_is_voter(const struct raft_configuration *c, uint64_t id);
+/* Of encoded bytes, which may be empty. */
+bool configuration_has_sole_voter(struct bytes b, uint64_t id);
 
 #endif

@@ -13,7 +13,7 @@ enum {
     ELECTION_TIMEOUT_MS = 1000,
     MAX_INFLIGHT = 256,
     CACHE_BYTES = 64 << 20,
-    INSTALL_TIMEOUT_MS = 30000,
+    INSTALL_TIMEOUTS = 3, /* election time-outs */
     ADDRESS_SIZE = 24
 };
 
@@ -167,7 +167,9 @@ static bool open_engine(struct replica *r)
     raft_seed(&r->raft, r->options.seed);
     raft_set_election_timeout(&r->raft, (unsigned)r->options.election_timeout_ms);
     raft_set_heartbeat_timeout(&r->raft, (unsigned)r->options.heartbeat_ms);
-    raft_set_install_snapshot_timeout(&r->raft, INSTALL_TIMEOUT_MS);
+    /* A snapshot message is small, as the state goes another way: asking again costs nothing. */
+    raft_set_install_snapshot_timeout(&r->raft,
+                                      (unsigned)r->options.election_timeout_ms * INSTALL_TIMEOUTS);
     raft_set_pre_vote(&r->raft, true);
     raft_set_max_inflight_entries(&r->raft, r->options.max_inflight);
     return true;
@@ -251,11 +253,13 @@ enum error_code replica_restore(struct replica *r, const struct replica_entry *e
 
 /* Start. */
 
-static bool is_startable(const struct replica *r)
+static bool is_startable(const struct replica *r, bool is_sole_voter)
 {
     const struct entries *e = &r->entries;
-    if (r->applied > entries_last(e))
-        return false; /* the state saw entries that the log has lost */
+    /* After an install the state may be newer than the log, until the leader sends the rest. With
+     * nobody to send it, the log has lost what the state saw. */
+    if (is_sole_voter && r->applied > entries_last(e))
+        return false;
     if (e->n == 0)
         return e->first == r->snapshot.index + 1;
     if (entries_last(e) < r->snapshot.index)
@@ -321,7 +325,9 @@ enum error_code replica_start(struct replica *r, msec_t now, struct replica_effe
     enum error_code code = begin(r, now, out);
     if (code)
         return code;
-    if (!is_startable(r) || r->entries.n > UINT_MAX) {
+    struct bytes conf = last_configuration(r);
+    bool is_sole_voter = configuration_has_sole_voter(conf, r->options.id);
+    if (!is_startable(r, is_sole_voter) || r->entries.n > UINT_MAX) {
         replica_die(r, "log, snapshot and state on disk contradict each other", 0);
         r->fatal.code = ERR_CORRUPT;
         finish(r, ERR_OK, out);
@@ -330,8 +336,8 @@ enum error_code replica_start(struct replica *r, msec_t now, struct replica_effe
     r->started = true;
     r->commit = r->snapshot.index > 0 ? r->snapshot.index : r->entries.n > 0 ? 1 : 0;
     r->conf_cursor = r->commit;
-    if (guard_needs_new_term(r, last_configuration(r)))
-        replica_write_vote(r, r->persisted_term + 1, r->options.id);
+    if (is_sole_voter && guard_is_on(r, GUARD_SOLE_VOTER))
+        replica_write_vote(r, r->persisted_term + 1, r->options.id); /* D3, see guard.h */
     if (!r->dead)
         step_start(r);
     replica_settle(r);
@@ -591,14 +597,10 @@ enum error_code replica_loaded(struct replica *r, msec_t now, const struct repli
 {
     assert(r->started);
     enum error_code code = begin(r, now, out);
-    if (code || n == 0)
+    if (code)
         return code;
-    struct bytes *data = arena_alloc(&r->arena, n * sizeof *data);
-    for (size_t i = 0; data && i < n; i++)
-        data[i] = entries[i].data;
-    if (!data || !entries_load(&r->entries, entries[0].index, data, n))
-        code = ERR_NOMEM;
-    return finish(r, code, out);
+    load_done(r, entries, n);
+    return finish(r, ERR_OK, out);
 }
 
 msec_t replica_next_timeout(const struct replica *r)

@@ -264,33 +264,6 @@ static void take_snapshot(struct replica *r, struct raft_update *up)
         .from = r->raft.follower_state.current_leader.id, .snapshot = r->install};
 }
 
-static void emit_load(struct replica *r, uint64_t index, unsigned n)
-{
-    replica_emit(r, REPLICA_LOAD)->load = (struct replica_load){.index = index, .n = n};
-}
-
-/* False: not all of them are in memory. */
-static bool fill_append(struct replica *r, struct message *m)
-{
-    const struct raft_append_entries *a = &m->rm.append_entries;
-    if (a->n_entries == 0)
-        return true;
-    m->entries = arena_alloc(&r->arena, a->n_entries * sizeof *m->entries);
-    if (!m->entries)
-        return false;
-    for (unsigned i = 0; i < a->n_entries; i++) {
-        const struct entry_slot *s = entries_get(&r->entries, a->prev_log_index + 1 + i);
-        if (!s || !s->block) {
-            if (s)
-                emit_load(r, a->prev_log_index + 1, a->n_entries);
-            return false;
-        }
-        m->entries[i] = (struct message_entry){
-            .term = s->term, .type = s->type, .data = bytes_of(s->data, s->len)};
-    }
-    return true;
-}
-
 /* False: the metadata that the engine means are not ours any more; it will ask again. */
 static bool fill_install(const struct replica *r, struct message *m)
 {
@@ -315,12 +288,11 @@ static void take_messages(struct replica *r, const struct raft_update *up)
         struct message m = {.rm = up->messages.batch[i]};
         m.type = (enum message_type)m.rm.type;
         guard_outgoing(r, &m.rm);
-        bool ok = true;
-        if (m.type == MESSAGE_APPEND)
-            ok = fill_append(r, &m);
-        else if (m.type == MESSAGE_SNAPSHOT)
-            ok = fill_install(r, &m);
-        if (ok)
+        if (m.type == MESSAGE_SNAPSHOT && !fill_install(r, &m))
+            continue;
+        if (m.type == MESSAGE_APPEND && !load_fill(r, &m, NULL, 0))
+            load_defer(r, &m.rm);
+        else
             replica_send(r, m.rm.server_id, &m);
     }
 }

@@ -190,7 +190,7 @@ enum error_code replica_read(struct replica *r, msec_t now, uint64_t token,
 /* The state of the INSTALL was put in place, durably, and contains everything up to `applied`. */
 enum error_code replica_installed(struct replica *r, msec_t now, uint64_t applied,
                                   struct replica_effects *out);
-/* Entries that a LOAD asked for, in order; copies. Fewer or none is fine. */
+/* Entries that a LOAD asked for, in order; borrowed for the call. Fewer or none is fine. */
 enum error_code replica_loaded(struct replica *r, msec_t now, const struct replica_entry *entries,
                                size_t n, struct replica_effects *out);
 

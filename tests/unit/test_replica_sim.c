@@ -1,0 +1,93 @@
+/* Groups of 1, 3 and 5 replicas under faults. ONEID_SIM_FIRST and ONEID_SIM_SEEDS choose more. */
+#include "replica_sim.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { SEEDS = 150 };
+
+static uint64_t number_from(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text && *text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+static void add(struct sim_counts *sum, const struct sim_counts *c)
+{
+    sum->events += c->events;
+    sum->elections += c->elections;
+    sum->crashes += c->crashes;
+    sum->applies += c->applies;
+    sum->acknowledged += c->acknowledged;
+    sum->truncations += c->truncations;
+    sum->installs += c->installs;
+    sum->trims += c->trims;
+    sum->loads += c->loads;
+    sum->reads += c->reads;
+}
+
+static void show(const struct sim_counts *c)
+{
+    printf("events %llu elections %llu crashes %llu applies %llu acknowledged %llu truncations "
+           "%llu installs %llu trims %llu loads %llu reads %llu\n",
+           (unsigned long long)c->events, (unsigned long long)c->elections,
+           (unsigned long long)c->crashes, (unsigned long long)c->applies,
+           (unsigned long long)c->acknowledged, (unsigned long long)c->truncations,
+           (unsigned long long)c->installs, (unsigned long long)c->trims,
+           (unsigned long long)c->loads, (unsigned long long)c->reads);
+}
+
+static void test_group_keeps_its_promises_under_faults(void **state)
+{
+    (void)state;
+    uint64_t first = number_from("ONEID_SIM_FIRST", 1), n = number_from("ONEID_SIM_SEEDS", SEEDS);
+    struct sim_counts sum = {0};
+    unsigned failed = 0;
+    for (uint64_t seed = first; seed < first + n; seed++) {
+        struct sim_options o = {.seed = seed};
+        struct sim_result r;
+        sim_run(&o, &r);
+        add(&sum, &r.counts);
+        if (r.failed) {
+            failed++;
+            print_error("seed %llu: %s\n", (unsigned long long)seed, r.what);
+        }
+    }
+    show(&sum);
+    assert_int_equal(failed, 0);
+    if (n < SEEDS)
+        return;
+    /* It must have seen what it is there for. */
+    assert_true(sum.elections > n && sum.crashes > n && sum.acknowledged > 10 * n);
+    assert_true(sum.truncations > 0 && sum.installs > 0 && sum.trims > 0 && sum.loads > 0);
+    assert_true(sum.reads > n);
+}
+
+static void test_same_seed_gives_the_same_trace(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 7; seed < 10; seed++) {
+        struct sim_options o = {.seed = seed};
+        struct sim_result a, b;
+        sim_run(&o, &a);
+        sim_run(&o, &b);
+        assert_true(a.trace == b.trace && a.counts.events == b.counts.events);
+        o.seed += 1000;
+        sim_run(&o, &b);
+        assert_true(a.trace != b.trace);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_group_keeps_its_promises_under_faults),
+        cmocka_unit_test(test_same_seed_gives_the_same_trace),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
