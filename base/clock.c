@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static msec_t clock_read_us(clockid_t id)
 {
@@ -28,6 +27,18 @@ usec_t clock_mono_us(void)
     return clock_read_us(CLOCK_MONOTONIC);
 }
 
+/* A file of the tz database begins with "TZif" (RFC 8536): folders and tables beside it do not. */
+static int is_zone_file(const char *path)
+{
+    char magic[4];
+    FILE *f = fopen(path, "rbe");
+    if (!f)
+        return 0;
+    int yes = fread(magic, 1, sizeof magic, f) == sizeof magic && memcmp(magic, "TZif", 4) == 0;
+    (void)fclose(f);
+    return yes;
+}
+
 int clock_has_timezone(const char *zone)
 {
     char path[256];
@@ -36,7 +47,7 @@ int clock_has_timezone(const char *zone)
     if (strcmp(zone, "UTC") == 0)
         return 1;
     int n = snprintf(path, sizeof path, "/usr/share/zoneinfo/%s", zone);
-    return n > 0 && (size_t)n < sizeof path && access(path, R_OK) == 0;
+    return n > 0 && (size_t)n < sizeof path && is_zone_file(path);
 }
 
 int clock_set_timezone(const char *zone)

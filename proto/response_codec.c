@@ -81,6 +81,7 @@ void response_encode(const struct response *r, struct buf *out)
     m.n_shards = r->n_shards;
     m.shards = shards_of(&s, r->shards, r->n_shards);
     m.map_epoch = r->map_epoch;
+    m.item = r->item;
     m.n_findings = r->n_findings;
     m.findings = wire_list_of(&s, r->findings, r->n_findings);
     wire_append(&m.base, out);
@@ -176,6 +177,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .partial = m->partial != 0,
         .cursor = bytes_of_binary(m->cursor),
         .map_epoch = m->map_epoch,
+        .item = m->item,
     };
     return take_refused(d, m, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&

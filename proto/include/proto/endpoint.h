@@ -44,27 +44,32 @@ bool server_recv(struct server *s, struct peer *from, struct frame *f);
 /* Takes the frame; a peer that is gone or whose queue is full loses it: false, counted. */
 bool server_send(struct server *s, const struct peer *to, struct frame *f);
 uint64_t server_dropped(const struct server *s);
+/* Where it listens, with the port that "tcp://…:*" was given. Borrowed from the server. */
+const char *server_endpoint(const struct server *s);
 
 struct link;
 /* Connects in the background, again and again; only a malformed endpoint is an error. */
 enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err);
 void link_close(struct link *l);
 bool link_recv(struct link *l, struct frame *f);
-/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. */
+/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. Success says that
+ * it is queued, no more: what was on its way when a connection broke is lost. */
 bool link_send(struct link *l, struct frame *f);
 
 /* Thread to thread: pointers, many senders, one receiver. Ownership of what is pointed to moves. */
 struct inbox;
 struct outbox;
 enum error_code inbox_open(struct net *n, const char *name, struct inbox **out, struct error *err);
+/* What still waits in it is lost: take it out first. */
 void inbox_close(struct inbox *b);
 /* NULL: nothing waits. */
 void *inbox_take(struct inbox *b);
 /* The inbox of that name must be open in the process. */
 enum error_code outbox_open(struct net *n, const char *name, struct outbox **out, struct error *err);
 void outbox_close(struct outbox *b);
-/* Never blocks for long: the queue is bounded by what callers keep in flight. */
-void outbox_put(struct outbox *b, void *message);
+/* Never blocks: the queue is bounded by what callers keep in flight. False: the inbox is closed, and
+ * the message still belongs to the caller. */
+bool outbox_put(struct outbox *b, void *message);
 
 /* Waits until one of them has something, or timeout_ms passed (-1: for ever). `ready[i]` says which.
  * Also wakes, with none ready, on a signal. */
@@ -78,7 +83,8 @@ struct waitable {
 int endpoint_wait(struct waitable *items, size_t n, long timeout_ms);
 
 /* A descriptor that becomes readable when something may wait at the link (edge-triggered, as
- * ZMQ_FD): drain with link_recv until it says false. */
+ * ZMQ_FD): drain with link_recv until it says false, after link_send as well, since sending can take
+ * the edge. */
 int link_fd(struct link *l);
 
 #endif

@@ -118,7 +118,10 @@ struct shard_status {
     struct shard_stats stats;
 };
 
+/* One message of requests may be answered by several of responses, each with some of the items, as
+ * they get ready. */
 struct response {
+    uint32_t item; /* position of the answered request in the client's message */
     enum error_code code;
     struct bytes text; /* what and where, when code != OK */
     one_id profile;    /* INGEST, RESOLVE, PROFILE */

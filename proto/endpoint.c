@@ -1,0 +1,502 @@
+#include <proto/endpoint.h>
+#include <proto/envelope.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zmq.h>
+
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define WITH_TSAN 1
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define WITH_TSAN 1
+#endif
+
+enum {
+    QUEUE_MESSAGES = 10000, /* in each direction, for each peer */
+    BACKLOG = 1024,
+    SERVER_LINGER_MS = 200, /* the last answers may still leave */
+    HANDSHAKE_MS = 5000,
+    RECONNECT_MS = 50,
+    RECONNECT_MAX_MS = 1000,
+    /* A machine that vanished without a word is noticed after about 25 s of silence, or 15 s after
+     * something was sent to it. */
+    KEEPALIVE_IDLE_S = 10,
+    KEEPALIVE_EVERY_S = 5,
+    KEEPALIVE_COUNT = 3,
+    UNACKNOWLEDGED_MS = 15000,
+    JUNK_PER_CALL = 256,
+    ENDPOINT_MAX = 256,
+    FEW_WAITABLES = 64
+};
+
+struct net {
+    void *ctx;
+};
+struct server {
+    void *socket;
+    uint64_t dropped;
+    char endpoint[ENDPOINT_MAX];
+};
+struct link {
+    void *socket;
+};
+struct inbox {
+    void *socket;
+};
+struct outbox {
+    void *socket;
+};
+
+static enum error_code fail(struct error *err, enum error_code code, const char *what,
+                            const char *name)
+{
+    int e = zmq_errno();
+    (void)error_set(err, code, "%s %s: %s", what, name, zmq_strerror(e));
+    if (err)
+        err->sys = e;
+    return code;
+}
+
+/* --- context --- */
+
+enum error_code net_open(int io_threads, struct net **out, struct error *err)
+{
+    *out = NULL;
+    struct net *n = calloc(1, sizeof *n);
+    if (!n)
+        return error_set(err, ERR_NOMEM, "network context");
+    n->ctx = zmq_ctx_new();
+    if (!n->ctx || zmq_ctx_set(n->ctx, ZMQ_IO_THREADS, io_threads) != 0) {
+        enum error_code code = fail(err, ERR_IO, "cannot make a", "network context");
+        net_close(n);
+        return code;
+    }
+    *out = n;
+    return ERR_OK;
+}
+
+void net_close(struct net *n)
+{
+    if (!n)
+        return;
+    while (n->ctx && zmq_ctx_term(n->ctx) != 0 && zmq_errno() == EINTR)
+        ;
+    free(n);
+}
+
+static void *socket_open(struct net *n, int type)
+{
+    return zmq_socket(n->ctx, type);
+}
+
+static void socket_close(void *socket)
+{
+    if (socket)
+        (void)zmq_close(socket);
+}
+
+static bool set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool set_stream_options(void *socket, int64_t max_message, int linger_ms)
+{
+    return zmq_setsockopt(socket, ZMQ_MAXMSGSIZE, &max_message, sizeof max_message) == 0 &&
+           set_int(socket, ZMQ_SNDHWM, QUEUE_MESSAGES) &&
+           set_int(socket, ZMQ_RCVHWM, QUEUE_MESSAGES) && set_int(socket, ZMQ_LINGER, linger_ms) &&
+           set_int(socket, ZMQ_HANDSHAKE_IVL, HANDSHAKE_MS) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE, 1) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_IDLE, KEEPALIVE_IDLE_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_INTVL, KEEPALIVE_EVERY_S) &&
+           set_int(socket, ZMQ_TCP_KEEPALIVE_CNT, KEEPALIVE_COUNT) &&
+           set_int(socket, ZMQ_TCP_MAXRT, UNACKNOWLEDGED_MS);
+}
+
+/* --- frames --- */
+
+_Static_assert(sizeof(zmq_msg_t) == sizeof((struct frame *)0)->opaque, "a frame holds a zmq_msg_t");
+_Static_assert(_Alignof(zmq_msg_t) <= _Alignof(struct frame), "a frame is aligned as a zmq_msg_t");
+
+static zmq_msg_t *msg_of(const struct frame *f)
+{
+    /* libzmq takes mutable pointers also where it only reads. */
+    return (zmq_msg_t *)(uintptr_t)f->opaque;
+}
+
+struct bytes frame_bytes(const struct frame *f)
+{
+    if (!f->full)
+        return bytes_of(NULL, 0);
+    return bytes_of(zmq_msg_data(msg_of(f)), zmq_msg_size(msg_of(f)));
+}
+
+static void free_data(void *data, void *hint)
+{
+    (void)hint;
+    free(data);
+}
+
+enum error_code frame_of_buf(struct frame *f, struct buf *b)
+{
+    frame_close(f);
+    if (!b->data)
+        (void)zmq_msg_init(msg_of(f));
+    else if (zmq_msg_init_data(msg_of(f), b->data, b->len, free_data, NULL) != 0)
+        return ERR_NOMEM;
+    f->full = true;
+    *b = (struct buf){0};
+    return ERR_OK;
+}
+
+enum error_code frame_copy(struct frame *f, struct bytes b)
+{
+    frame_close(f);
+    if (zmq_msg_init_size(msg_of(f), b.len) != 0)
+        return ERR_NOMEM;
+    if (b.len)
+        memcpy(zmq_msg_data(msg_of(f)), b.data, b.len);
+    f->full = true;
+    return ERR_OK;
+}
+
+void frame_move(struct frame *to, struct frame *from)
+{
+    if (to == from)
+        return;
+    frame_close(to);
+    if (!from->full)
+        return;
+    (void)zmq_msg_init(msg_of(to));
+    (void)zmq_msg_move(msg_of(to), msg_of(from));
+    to->full = true;
+    frame_close(from);
+}
+
+void frame_close(struct frame *f)
+{
+    if (f->full)
+        (void)zmq_msg_close(msg_of(f));
+    f->full = false;
+}
+
+/* One part, without waiting; false: there is none. */
+static bool recv_part(void *socket, struct frame *f)
+{
+    frame_close(f);
+    (void)zmq_msg_init(msg_of(f));
+    int n;
+    do
+        n = zmq_msg_recv(msg_of(f), socket, ZMQ_DONTWAIT);
+    while (n < 0 && zmq_errno() == EINTR);
+    f->full = true;
+    if (n < 0)
+        frame_close(f);
+    return n >= 0;
+}
+
+static bool has_more(const struct frame *f)
+{
+    return zmq_msg_more(msg_of(f)) != 0;
+}
+
+/* The parts of a message arrive together, so that none of them has to be waited for. */
+static void skip_message(void *socket, struct frame *f)
+{
+    while (f->full && has_more(f))
+        (void)recv_part(socket, f);
+    frame_close(f);
+}
+
+/* Takes the frame if it can be sent. */
+static bool send_part(void *socket, struct frame *f, int flags)
+{
+    assert(f->full);
+    int n;
+    do
+        n = zmq_msg_send(msg_of(f), socket, flags | ZMQ_DONTWAIT);
+    while (n < 0 && zmq_errno() == EINTR);
+    if (n >= 0)
+        f->full = false;
+    return n >= 0;
+}
+
+/* --- servers --- */
+
+static bool server_bind(struct server *s, const char *endpoint, int64_t max_message)
+{
+    size_t size = sizeof s->endpoint;
+    return s->socket && set_stream_options(s->socket, max_message, SERVER_LINGER_MS) &&
+           set_int(s->socket, ZMQ_ROUTER_MANDATORY, 1) &&
+           set_int(s->socket, ZMQ_ROUTER_HANDOVER, 0) && set_int(s->socket, ZMQ_BACKLOG, BACKLOG) &&
+           zmq_bind(s->socket, endpoint) == 0 &&
+           zmq_getsockopt(s->socket, ZMQ_LAST_ENDPOINT, s->endpoint, &size) == 0;
+}
+
+enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message,
+                            struct server **out, struct error *err)
+{
+    *out = NULL;
+    struct server *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(err, ERR_NOMEM, "server at %s", endpoint);
+    s->socket = socket_open(n, ZMQ_ROUTER);
+    if (!server_bind(s, endpoint, max_message)) {
+        enum error_code code = fail(err, ERR_IO, "cannot listen at", endpoint);
+        server_close(s);
+        return code;
+    }
+    *out = s;
+    return ERR_OK;
+}
+
+void server_close(struct server *s)
+{
+    if (!s)
+        return;
+    socket_close(s->socket);
+    free(s);
+}
+
+static bool peer_of_frame(struct peer *p, const struct frame *f)
+{
+    struct bytes id = frame_bytes(f);
+    if (id.len == 0 || id.len > sizeof p->id)
+        return false;
+    *p = (struct peer){.len = (uint8_t)id.len};
+    memcpy(p->id, id.data, id.len);
+    return true;
+}
+
+bool server_recv(struct server *s, struct peer *from, struct frame *f)
+{
+    for (int junk = 0; junk < JUNK_PER_CALL; junk++) {
+        if (!recv_part(s->socket, f))
+            return false;
+        bool good = peer_of_frame(from, f) && has_more(f) && recv_part(s->socket, f);
+        if (good && !has_more(f))
+            return true;
+        skip_message(s->socket, f);
+        s->dropped++;
+    }
+    return false;
+}
+
+bool server_send(struct server *s, const struct peer *to, struct frame *f)
+{
+    struct frame id = {.full = false};
+    bool sent = frame_copy(&id, bytes_of(to->id, to->len)) == ERR_OK &&
+                send_part(s->socket, &id, ZMQ_SNDMORE) && send_part(s->socket, f, 0);
+    frame_close(&id);
+    frame_close(f);
+    if (!sent)
+        s->dropped++;
+    return sent;
+}
+
+uint64_t server_dropped(const struct server *s)
+{
+    return s->dropped;
+}
+
+const char *server_endpoint(const struct server *s)
+{
+    return s->endpoint;
+}
+
+/* --- links --- */
+
+static bool link_connect(struct link *l, const char *endpoint)
+{
+    return l->socket && set_stream_options(l->socket, MESSAGE_SIZE_MAX, 0) &&
+           set_int(l->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
+           set_int(l->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
+           zmq_connect(l->socket, endpoint) == 0;
+}
+
+enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err)
+{
+    *out = NULL;
+    struct link *l = calloc(1, sizeof *l);
+    if (!l)
+        return error_set(err, ERR_NOMEM, "link to %s", endpoint);
+    l->socket = socket_open(n, ZMQ_DEALER);
+    if (!link_connect(l, endpoint)) {
+        enum error_code code = l->socket ? ERR_INVALID : ERR_IO;
+        (void)fail(err, code, "cannot connect to", endpoint);
+        link_close(l);
+        return code;
+    }
+    *out = l;
+    return ERR_OK;
+}
+
+void link_close(struct link *l)
+{
+    if (!l)
+        return;
+    socket_close(l->socket);
+    free(l);
+}
+
+bool link_recv(struct link *l, struct frame *f)
+{
+    while (recv_part(l->socket, f)) {
+        if (!has_more(f))
+            return true;
+        skip_message(l->socket, f);
+    }
+    return false;
+}
+
+bool link_send(struct link *l, struct frame *f)
+{
+    return send_part(l->socket, f, 0);
+}
+
+int link_fd(struct link *l)
+{
+    int fd = -1;
+    size_t size = sizeof fd;
+    return zmq_getsockopt(l->socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
+}
+
+/* --- between threads --- */
+
+#ifdef WITH_TSAN
+/* libzmq is not instrumented, so ThreadSanitizer cannot see that its queues order the two sides.
+ * Telling it here keeps races in our own code visible. */
+void __tsan_acquire(void *addr);
+void __tsan_release(void *addr);
+#else
+static void __tsan_acquire(void *addr)
+{
+    (void)addr;
+}
+static void __tsan_release(void *addr)
+{
+    (void)addr;
+}
+#endif
+
+static void *mailbox_open(struct net *n, int type, const char *name,
+                          int (*attach)(void *socket, const char *endpoint))
+{
+    char endpoint[ENDPOINT_MAX];
+    int len = snprintf(endpoint, sizeof endpoint, "inproc://%s", name);
+    assert(len > 0 && (size_t)len < sizeof endpoint);
+    void *socket = socket_open(n, type);
+    if (!socket)
+        return NULL;
+    if (set_int(socket, ZMQ_SNDHWM, 0) && set_int(socket, ZMQ_RCVHWM, 0) &&
+        set_int(socket, ZMQ_LINGER, 0) && attach(socket, endpoint) == 0)
+        return socket;
+    int e = zmq_errno();
+    socket_close(socket);
+    errno = e;
+    return NULL;
+}
+
+enum error_code inbox_open(struct net *n, const char *name, struct inbox **out, struct error *err)
+{
+    *out = NULL;
+    struct inbox *b = calloc(1, sizeof *b);
+    if (!b)
+        return error_set(err, ERR_NOMEM, "inbox %s", name);
+    b->socket = mailbox_open(n, ZMQ_PULL, name, zmq_bind);
+    if (!b->socket) {
+        enum error_code code = fail(err, ERR_IO, "cannot open inbox", name);
+        free(b);
+        return code;
+    }
+    *out = b;
+    return ERR_OK;
+}
+
+void inbox_close(struct inbox *b)
+{
+    if (!b)
+        return;
+    socket_close(b->socket);
+    free(b);
+}
+
+void *inbox_take(struct inbox *b)
+{
+    void *message = NULL;
+    int n;
+    do
+        n = zmq_recv(b->socket, &message, sizeof message, ZMQ_DONTWAIT);
+    while (n < 0 && zmq_errno() == EINTR);
+    if (n < 0)
+        return NULL;
+    assert(n == (int)sizeof message);
+    __tsan_acquire(message);
+    return message;
+}
+
+enum error_code outbox_open(struct net *n, const char *name, struct outbox **out, struct error *err)
+{
+    *out = NULL;
+    struct outbox *b = calloc(1, sizeof *b);
+    if (!b)
+        return error_set(err, ERR_NOMEM, "outbox %s", name);
+    b->socket = mailbox_open(n, ZMQ_PUSH, name, zmq_connect);
+    if (!b->socket) {
+        enum error_code code = fail(err, ERR_IO, "cannot open outbox", name);
+        free(b);
+        return code;
+    }
+    *out = b;
+    return ERR_OK;
+}
+
+void outbox_close(struct outbox *b)
+{
+    if (!b)
+        return;
+    socket_close(b->socket);
+    free(b);
+}
+
+bool outbox_put(struct outbox *b, void *message)
+{
+    assert(message);
+    __tsan_release(message);
+    int n;
+    do
+        n = zmq_send(b->socket, &message, sizeof message, ZMQ_DONTWAIT);
+    while (n < 0 && zmq_errno() == EINTR);
+    return n >= 0;
+}
+
+/* --- waiting --- */
+
+static void *socket_of(const struct waitable *w)
+{
+    if (w->server)
+        return w->server->socket;
+    if (w->link)
+        return w->link->socket;
+    return w->inbox ? w->inbox->socket : NULL;
+}
+
+int endpoint_wait(struct waitable *items, size_t n, long timeout_ms)
+{
+    zmq_pollitem_t few[FEW_WAITABLES];
+    zmq_pollitem_t *polled = n <= FEW_WAITABLES ? few : malloc(n * sizeof *polled);
+    assert(polled && n <= INT16_MAX);
+    for (size_t i = 0; i < n; i++)
+        polled[i] = (zmq_pollitem_t){socket_of(&items[i]), items[i].fd, ZMQ_POLLIN, 0};
+    int ready = zmq_poll(polled, (int)n, timeout_ms);
+    for (size_t i = 0; i < n; i++)
+        items[i].ready = ready > 0 && polled[i].revents != 0;
+    if (polled != few)
+        free(polled);
+    return ready > 0 ? ready : 0;
+}
