@@ -24,11 +24,11 @@ static uint64_t entry_hash(uint64_t term, uint8_t type, struct bytes data)
 }
 
 /* Log matching: index and term name one entry, with one entry in front of it. */
-static void check_version(struct sim *s, const struct sim_node *n, const struct replica_entry *e)
+static void check_version(struct sim *s, const struct sim_node *n, const struct replica_entry *e,
+                          uint64_t before)
 {
     struct sim_index *x = index_info(s, e->index);
     uint64_t hash = entry_hash(e->term, e->type, e->data);
-    uint64_t before = replica_term_at(n->replica, e->index - 1);
     for (size_t i = 0; i < x->n; i++) {
         struct sim_version *v = &x->versions[i];
         if (v->term != e->term)
@@ -49,10 +49,17 @@ static void check_version(struct sim *s, const struct sim_node *n, const struct 
     x->versions[x->n++] = (struct sim_version){.term = e->term, .hash = hash, .before = before};
 }
 
-void check_written(struct sim *s, struct sim_node *n, const struct replica_write *w)
+void check_durable(struct sim *s, struct sim_node *n, const struct replica_write *w)
 {
-    for (size_t i = 0; i < w->n_entries; i++)
-        check_version(s, n, &w->entries[i]);
+    const struct sim_disk *d = &n->disk;
+    uint64_t index = w->entries[0].index;
+    uint64_t before = index == d->snapshot.index + 1 ? d->snapshot.term
+                      : index > d->first             ? d->entries[index - 1 - d->first].term
+                                                     : 0;
+    for (size_t i = 0; i < w->n_entries; i++) {
+        check_version(s, n, &w->entries[i], before);
+        before = w->entries[i].term;
+    }
 }
 
 /* State machine safety: everybody applies the same entry at an index, after the same history. */

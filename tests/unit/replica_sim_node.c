@@ -64,6 +64,7 @@ static void disk_write(struct sim *s, struct sim_node *n, const struct replica_w
             sim_fail(s, "node %u writes a gap at %" PRIu64, n->id, index);
             return;
         }
+        check_durable(s, n, w);
         disk_drop_from(d, (size_t)(index - d->first));
         for (size_t i = 0; i < w->n_entries; i++)
             disk_append(d, &w->entries[i]);
@@ -199,7 +200,6 @@ static void perform_load(struct sim *s, struct sim_node *n, const struct replica
 
 static void perform_write(struct sim *s, struct sim_node *n, const struct replica_write *w)
 {
-    check_written(s, n, w);
     s->result->counts.trims += w->has_trim;
     op_new(s, n, sim_below(s, s->disk_max))->write = *w;
 }

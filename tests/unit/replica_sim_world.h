@@ -167,7 +167,9 @@ void node_submit(struct sim *s, struct sim_node *n, unsigned commands);
 void node_read(struct sim *s, struct sim_node *n);
 
 /* replica_sim_check.c: the properties of Raft (Ongaro 2014, figure 3.2), and reads */
-void check_written(struct sim *s, struct sim_node *n, const struct replica_write *w);
+/* Entries are judged when they reach a disk. Before that, a sole voter that dies with its new term
+ * unwritten takes the same term again, and what it had put there was never seen by anybody. */
+void check_durable(struct sim *s, struct sim_node *n, const struct replica_write *w);
 void check_applied(struct sim *s, struct sim_node *n, const struct replica_entry *e);
 void check_leader(struct sim *s, struct sim_node *n);
 void check_read(struct sim *s, struct sim_node *n, uint64_t need);
