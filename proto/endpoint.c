@@ -15,6 +15,9 @@
 #ifdef __SANITIZE_THREAD__
 #define WITH_TSAN 1
 #endif
+#ifdef WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
 
 enum {
     QUEUE_MESSAGES = 10000, /* in each direction, for each peer */
@@ -368,19 +371,25 @@ int link_fd(struct link *l)
 
 /* --- between threads --- */
 
-#ifdef WITH_TSAN
 /* libzmq is not instrumented, so ThreadSanitizer cannot see that its queues order the two sides.
- * Telling it here keeps races in our own code visible. */
-void __tsan_acquire(void *addr);
-void __tsan_release(void *addr);
-#else
-static void __tsan_acquire(void *addr)
+ * Telling it keeps races in our own code visible. */
+#ifdef WITH_TSAN
+static void tell_sent(void *message)
 {
-    (void)addr;
+    __tsan_release(message);
 }
-static void __tsan_release(void *addr)
+static void tell_taken(void *message)
 {
-    (void)addr;
+    __tsan_acquire(message);
+}
+#else
+static void tell_sent(const void *message)
+{
+    (void)message;
+}
+static void tell_taken(const void *message)
+{
+    (void)message;
 }
 #endif
 
@@ -436,7 +445,7 @@ void *inbox_take(struct inbox *b)
     if (n < 0)
         return NULL;
     assert(n == (int)sizeof message);
-    __tsan_acquire(message);
+    tell_taken(message);
     return message;
 }
 
@@ -467,7 +476,7 @@ void outbox_close(struct outbox *b)
 bool outbox_put(struct outbox *b, void *message)
 {
     assert(message);
-    __tsan_release(message);
+    tell_sent(message);
     int n;
     do
         n = zmq_send(b->socket, &message, sizeof message, ZMQ_DONTWAIT);
