@@ -19,7 +19,8 @@ enum {
     DEPTH_MAX = 32,
     N_METAS = 2,
     PAGE_BYTES_MIN = 512,
-    PAGE_BYTES_MAX = 65536
+    PAGE_BYTES_MAX = 65536,
+    SHORT_BYTES_MAX = 64 << 20 /* a sound file lacks no more than that at its end */
 };
 
 struct page_header {
@@ -135,7 +136,8 @@ static enum error_code check_fd(int fd, const char *path, struct file_check *out
     if (now->last_page < m[1 - newest].last_page)
         return error_set(err, ERR_CORRUPT, "%s: meta page %d is damaged", path, newest);
     out->needed = (now->last_page + 1) * out->page_bytes;
-    if (!root_is_sound(fd, &now->free_tree, out->page_bytes, now->last_page) ||
+    if (out->needed > out->size + SHORT_BYTES_MAX ||
+        !root_is_sound(fd, &now->free_tree, out->page_bytes, now->last_page) ||
         !root_is_sound(fd, &now->main_tree, out->page_bytes, now->last_page))
         return error_set(err, ERR_CORRUPT, "%s: cut short or damaged (%llu bytes, %llu expected)",
                          path, (unsigned long long)out->size, (unsigned long long)out->needed);

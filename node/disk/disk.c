@@ -171,7 +171,8 @@ static enum error_code read_stamp(struct disk *d, MDB_txn *txn, bool *found, str
     if (rc == MDB_NOTFOUND && info.me_last_txnid == 0)
         return ERR_OK;
     if (rc == MDB_NOTFOUND)
-        return error_set(err, ERR_MISMATCH, "%s: is not a file of this kind", d->file);
+        return error_set(err, ERR_CORRUPT, "%s: no stamp: damaged, or not a file of oneid",
+                         d->file);
     if (rc != 0)
         return disk_error(d, rc, "cannot read the stamp", err);
     struct stamp s;

@@ -37,8 +37,8 @@ struct wal_snapshot {
 };
 
 struct wal_shard {
-    uint64_t term, vote; /* 0, 0 when the shard has never been written */
-    struct wal_snapshot snapshot; /* `conf` borrows until the next call on the wal */
+    uint64_t term, vote;              /* 0, 0 when the shard has never been written */
+    struct wal_snapshot snapshot;     /* `conf` borrows until the next call on the wal */
     uint64_t first_index, last_index; /* last < first: no entries */
 };
 
@@ -48,28 +48,37 @@ void wal_close(struct wal *w);
 
 enum error_code wal_load(struct wal *w, uint16_t shard, struct wal_shard *out, struct error *err);
 /* Entries from..last in order, checked for gaps, check sums and falling terms. The callback's bytes
- * borrow; a non-zero return ends the walk and is returned. */
+ * borrow; a non-zero return ends the walk and is returned. ERR_NOT_FOUND: `from` is trimmed. */
 typedef enum error_code (*wal_entry_cb)(void *ctx, uint64_t index, const struct wal_entry *e);
 enum error_code wal_read(struct wal *w, uint16_t shard, uint64_t from, wal_entry_cb cb, void *ctx,
                          struct error *err);
 
 /* One transaction. After an error in between, wal_abort. */
 enum error_code wal_begin(struct wal *w, struct error *err);
-enum error_code wal_put_vote(struct wal *w, uint16_t shard, uint64_t term, uint64_t vote, struct error *err);
-/* Drops the shard's entries >= index, then appends n entries from index. ERR_CORRUPT on a gap. */
-enum error_code wal_append(struct wal *w, uint16_t shard, uint64_t index, const struct wal_entry *entries,
-                           size_t n, struct error *err);
-/* Drops entries <= upto (upto <= snapshot->index) and stores the snapshot's metadata. */
-enum error_code wal_trim(struct wal *w, uint16_t shard, uint64_t upto, const struct wal_snapshot *snapshot,
-                         struct error *err);
+enum error_code wal_put_vote(struct wal *w, uint16_t shard, uint64_t term, uint64_t vote,
+                             struct error *err);
+/* Drops the shard's entries >= index, then appends n entries from index (n = 0 only drops).
+ * ERR_CORRUPT on a gap; one that is left below the snapshot is refused by wal_commit. */
+enum error_code wal_append(struct wal *w, uint16_t shard, uint64_t index,
+                           const struct wal_entry *entries, size_t n, struct error *err);
+/* Drops entries <= upto (upto <= snapshot->index) and stores the snapshot's metadata. When the log
+ * does not hold the entry that the snapshot ends with (it ends earlier, or has another term there),
+ * all of it is dropped (the Raft paper's figure 13, rules 6 and 7). ERR_CORRUPT when the stored
+ * snapshot is newer. */
+enum error_code wal_trim(struct wal *w, uint16_t shard, uint64_t upto,
+                         const struct wal_snapshot *snapshot, struct error *err);
 /* Synced. ERR_DISK_FULL: nothing of the transaction happened, the caller may do it all again later.
  * Any other error is final: the process must stop, the state of the disk is unknown. */
 enum error_code wal_commit(struct wal *w, struct error *err);
+/* Does nothing when no transaction is open, as after a failed wal_commit. */
 void wal_abort(struct wal *w);
 
-/* A small value of the node's own (the cluster map, ...), in the same transaction discipline. */
-enum error_code wal_put_meta(struct wal *w, const char *name, struct bytes value, struct error *err);
-enum error_code wal_get_meta(struct wal *w, const char *name, struct buf *out, struct error *err); /* ERR_NOT_FOUND */
+/* A small value of the node's own (the cluster map, ...), in the same transaction discipline. The
+ * name has at most 255 characters; wal_get_meta appends to `out`. */
+enum error_code wal_put_meta(struct wal *w, const char *name, struct bytes value,
+                             struct error *err);
+enum error_code wal_get_meta(struct wal *w, const char *name, struct buf *out,
+                             struct error *err); /* ERR_NOT_FOUND */
 
 uint64_t wal_disk_bytes(const struct wal *w);
 
