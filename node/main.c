@@ -69,7 +69,8 @@ static int run(const struct options *o, const struct cluster_config *config, con
         return 1;
     }
     if (host_open(config, (node_id)o->node, log, &host, &err) != ERR_OK) {
-        log_event(log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(err.code), err.msg);
+        log_event(log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(err.code),
+                  err.msg);
         if (o->log)
             (void)fprintf(stderr, "oneid-node: %s\n", err.msg);
         log_close(log);

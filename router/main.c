@@ -79,7 +79,8 @@ static int run(const struct options *o, const struct cluster_config *config, str
     if (rc == ERR_OK && pthread_create(&thread, NULL, watch_signals, w) != 0)
         rc = error_set(&err, ERR_NOMEM, "starting a thread");
     if (rc != ERR_OK) {
-        log_event(w->log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(rc), err.msg);
+        log_event(w->log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(rc),
+                  err.msg);
         if (o->log)
             (void)fprintf(stderr, "oneid-router: %s\n", err.msg);
         router_close(w->router);

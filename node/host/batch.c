@@ -39,14 +39,15 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
     struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
     if (!q)
         return error_set(err, ERR_NOMEM, "request");
-    enum error_code rc = command_decode(m->envelope.body, m->envelope.items, &b->arena,
-                                        &q->commands, &q->n, err);
+    enum error_code rc =
+        command_decode(m->envelope.body, m->envelope.items, &b->arena, &q->commands, &q->n, err);
     if (rc != ERR_OK)
         return rc;
     bool read = m->envelope.type == MESSAGE_SHARD_READ;
     for (size_t i = 0; i < q->n; i++) {
         if (command_is_read(q->commands[i].type) != read || command_is_query(q->commands[i].type))
-            return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message", i);
+            return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message",
+                             i);
     }
     q->peer = m->peer;
     q->envelope = m->envelope;

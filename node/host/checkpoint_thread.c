@@ -9,8 +9,8 @@ static enum error_code write_checkpoint(struct checkpoint_thread *t, struct shar
     enum error_code rc = store_write_frozen(s->store, &err);
     if (rc == ERR_DISK_FULL) {
         log_event(t->shared->log, LOG_LEVEL_ERROR, "disk_full",
-                  "what=checkpoint shard=%u action=\"free space; it is tried again\" text=\"%s\"", s->id,
-                  err.msg);
+                  "what=checkpoint shard=%u action=\"free space; it is tried again\" text=\"%s\"",
+                  s->id, err.msg);
         return rc;
     }
     if (rc != ERR_OK)
@@ -19,7 +19,8 @@ static enum error_code write_checkpoint(struct checkpoint_thread *t, struct shar
     (void)snprintf(path, sizeof path, "%s/index", s->folder);
     rc = index_save(s->index, path, t->shared->map.cluster_id, s->id, 0, &err);
     if (rc != ERR_OK) /* it can be made again from the profiles */
-        log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id, err.msg);
+        log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id,
+                  err.msg);
     return ERR_OK;
 }
 

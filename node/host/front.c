@@ -18,7 +18,8 @@ static struct shard *find_shard(struct front *f, shard_id id, size_t *no)
 }
 
 /* From the front's own thread the answer need not go through its inbox. */
-static void send_error(struct front *f, const struct message *to, enum error_code code, const char *text)
+static void send_error(struct front *f, const struct message *to, enum error_code code,
+                       const char *text)
 {
     struct buf body = {0}, out = {0};
     wire_error_encode(code, text, &body);

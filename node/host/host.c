@@ -30,8 +30,9 @@ struct host {
 
 void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)
 {
-    log_event(h->log, LOG_LEVEL_ERROR, event, "node=%u shard=%u code=%s action=stopping text=\"%s\"", h->node,
-              shard, error_name(err->code), err->msg);
+    log_event(h->log, LOG_LEVEL_ERROR, event,
+              "node=%u shard=%u code=%s action=stopping text=\"%s\"", h->node, shard,
+              error_name(err->code), err->msg);
     (void)fprintf(stderr, "oneid-node %u: %s: %s\n", h->node, event, err->msg);
     _exit(1);
 }
@@ -62,7 +63,8 @@ static enum error_code lock_folder(struct host *h, struct error *err)
     if (h->lock_fd < 0)
         return error_set_sys(err, ERR_IO, errno, "%s", path);
     if (flock(h->lock_fd, LOCK_EX | LOCK_NB) != 0)
-        return error_set(err, ERR_USAGE, "%s: another oneid-node is running on this folder", h->shared.folder);
+        return error_set(err, ERR_USAGE, "%s: another oneid-node is running on this folder",
+                         h->shared.folder);
     return ERR_OK;
 }
 

@@ -26,8 +26,8 @@ static void take_group(struct log_thread *t, struct group *g)
     }
 }
 
-static enum error_code put_entries(struct log_thread *t, shard_id shard, const struct replica_write *w,
-                                   struct error *err)
+static enum error_code put_entries(struct log_thread *t, shard_id shard,
+                                   const struct replica_write *w, struct error *err)
 {
     struct wal_entry entries[64];
     uint64_t index = w->entries[0].index;
@@ -45,8 +45,8 @@ static enum error_code put_entries(struct log_thread *t, shard_id shard, const s
     return ERR_OK;
 }
 
-static enum error_code put_write(struct log_thread *t, shard_id shard, const struct replica_write *w,
-                                 struct error *err)
+static enum error_code put_write(struct log_thread *t, shard_id shard,
+                                 const struct replica_write *w, struct error *err)
 {
     enum error_code rc = ERR_OK;
     if (w->has_vote)
@@ -84,7 +84,8 @@ static void make_durable(struct log_thread *t, const struct group *g)
     while ((rc = write_group(t, g, &err)) == ERR_DISK_FULL) {
         if (!atomic_exchange(&t->shared->disk_full, true))
             log_event(t->shared->log, LOG_LEVEL_ERROR, "disk_full",
-                      "what=log action=\"free space; writes are refused until then\" text=\"%s\"", err.msg);
+                      "what=log action=\"free space; writes are refused until then\" text=\"%s\"",
+                      err.msg);
         if (atomic_load(&t->shared->stopping))
             host_fatal(t->shared, "stopped_on_full_disk", 0, &err);
         struct waitable none = {.fd = -1};

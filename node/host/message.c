@@ -26,9 +26,8 @@ void message_answer_error(struct outbox *front, const struct message *to, enum e
 {
     struct buf body = {0}, out = {0};
     wire_error_encode(code, text, &body);
-    struct envelope e = {.type = MESSAGE_ERROR,
-                         .shard = to->envelope.shard,
-                         .request_id = to->envelope.request_id};
+    struct envelope e = {
+        .type = MESSAGE_ERROR, .shard = to->envelope.shard, .request_id = to->envelope.request_id};
     envelope_encode(&e, body.len, &out);
     buf_put(&out, body.data, body.len);
     buf_free(&body);

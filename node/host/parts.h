@@ -23,9 +23,9 @@ struct host_shared {
     node_id node;
     struct log *log;
     struct net *net;
-    char folder[512];        /* <data>/node-<id> */
-    _Atomic bool disk_full;  /* the log cannot be written: new writes are refused */
-    _Atomic bool stopping;   /* the process was told to end */
+    char folder[512];                /* <data>/node-<id> */
+    _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
+    _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
 };
 
@@ -50,8 +50,8 @@ struct shard {
     msec_t dirty_since;        /* monotonic; 0: nothing since the last checkpoint */
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
     bool checkpointing, stopping, leader;
-    _Atomic uint64_t in_flight; /* merges, for query threads */
-    struct batch *filling;      /* commands of this loop turn */
+    _Atomic uint64_t in_flight;          /* merges, for query threads */
+    struct batch *filling;               /* commands of this loop turn */
     struct batch *flying, **flying_tail; /* submitted, in log order */
     size_t n_flying;
     struct batch *spare;
@@ -95,7 +95,8 @@ struct entry_reader {
     msec_t now_ms;
 };
 bool entry_open(struct bytes entry, struct entry_reader *out);
-bool entry_next(struct entry_reader *r, uint32_t *items, struct bytes *body); /* false at the end or on damage (r.ok) */
+bool entry_next(struct entry_reader *r, uint32_t *items,
+                struct bytes *body); /* false at the end or on damage (r.ok) */
 
 /* --- log_thread.c --- */
 struct log_thread {

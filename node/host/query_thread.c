@@ -60,7 +60,8 @@ static enum error_code run_breakdown(struct query_run *r, struct reply *out)
         return error_set(&r->err, ERR_UNKNOWN_NAME, "breakdown: there is no such trait");
     struct index_group *groups;
     size_t n;
-    enum error_code rc = index_breakdown(r->shard->index, &r->query, by, r->arena, &groups, &n, &r->err);
+    enum error_code rc =
+        index_breakdown(r->shard->index, &r->query, by, r->arena, &groups, &n, &r->err);
     if (rc != ERR_OK)
         return rc;
     out->counts = arena_zalloc(r->arena, (n ? n : 1) * sizeof *out->counts);
@@ -112,7 +113,8 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
     struct command *commands;
     size_t n;
     struct shard *s = find_shard(t, m->envelope.shard);
-    enum error_code rc = command_decode(m->envelope.body, m->envelope.items, arena, &commands, &n, &err);
+    enum error_code rc =
+        command_decode(m->envelope.body, m->envelope.items, arena, &commands, &n, &err);
     if (rc != ERR_OK || !s) {
         message_answer_error(t->to_front, m, rc != ERR_OK ? rc : ERR_WRONG_SHARD,
                              rc != ERR_OK ? err.msg : "the shard is not on this node");
@@ -125,7 +127,8 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
         struct reply reply = {0};
         rc = run_query(&run, &reply);
         if (rc != ERR_OK)
-            reply = (struct reply){.status = REPLY_ERROR, .error = rc, .text = bytes_of_str(run.err.msg)};
+            reply = (struct reply){
+                .status = REPLY_ERROR, .error = rc, .text = bytes_of_str(run.err.msg)};
         reply_encode(&reply, &out);
     }
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,

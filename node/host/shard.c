@@ -8,7 +8,7 @@
 enum {
     TURN_MESSAGES_MAX = 512, /* taken from the inbox before the log is fed */
     FLYING_MAX = 4,          /* entries under way; more are gathered into a bigger one */
-    MEMTABLE_OVERFLOW = 4,   /* times the limit at which writes are refused while a checkpoint runs */
+    MEMTABLE_OVERFLOW = 4, /* times the limit at which writes are refused while a checkpoint runs */
     RETRY_MS = 1000,
 };
 
@@ -48,8 +48,8 @@ static void put_reply(struct buf *out, const struct reply *r, size_t *n)
     (*n)++;
 }
 
-static void send_answer(struct shard *s, const struct batch_request *q, struct buf *out, size_t offset,
-                        size_t n)
+static void send_answer(struct shard *s, const struct batch_request *q, struct buf *out,
+                        size_t offset, size_t n)
 {
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = s->id,
@@ -108,7 +108,8 @@ static void apply_stored(struct shard *s, const struct replica_entry *e)
     struct bytes body;
     struct batch *b = take_spare(s);
     if (!entry_open(e->data, &r)) {
-        (void)error_set(&err, ERR_CORRUPT, "log entry %llu has no header", (unsigned long long)e->index);
+        (void)error_set(&err, ERR_CORRUPT, "log entry %llu has no header",
+                        (unsigned long long)e->index);
         host_fatal(s->shared, "log_damaged", s->id, &err);
     }
     while (entry_next(&r, &items, &body)) {
@@ -122,7 +123,8 @@ static void apply_stored(struct shard *s, const struct replica_entry *e)
         stop_on_damage(s);
     }
     if (!r.r.ok) {
-        (void)error_set(&err, ERR_CORRUPT, "log entry %llu is cut short", (unsigned long long)e->index);
+        (void)error_set(&err, ERR_CORRUPT, "log entry %llu is cut short",
+                        (unsigned long long)e->index);
         host_fatal(s->shared, "log_damaged", s->id, &err);
     }
     give_spare(s, b);
@@ -535,7 +537,8 @@ struct restoring {
 static enum error_code restore_entry(void *ctx, uint64_t index, const struct wal_entry *e)
 {
     struct restoring *r = ctx;
-    struct replica_entry entry = {.index = index, .term = e->term, .type = e->type, .data = e->data};
+    struct replica_entry entry = {
+        .index = index, .term = e->term, .type = e->type, .data = e->data};
     return replica_restore(r->replica, &entry, r->err);
 }
 
@@ -552,13 +555,15 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
         return rc;
     uint64_t durable = store_durable_index(s->store);
     if (durable > w.last_index && durable > w.snapshot.index)
-        return error_set(err, ERR_CORRUPT,
-                         "the log ends at %llu but the state is at %llu: the log was replaced or lost",
-                         (unsigned long long)w.last_index, (unsigned long long)durable);
+        return error_set(
+            err, ERR_CORRUPT,
+            "the log ends at %llu but the state is at %llu: the log was replaced or lost",
+            (unsigned long long)w.last_index, (unsigned long long)durable);
     if (durable < w.snapshot.index)
-        return error_set(err, ERR_CORRUPT,
-                         "the state is at %llu but the log begins after %llu: the state was replaced or lost",
-                         (unsigned long long)durable, (unsigned long long)w.snapshot.index);
+        return error_set(
+            err, ERR_CORRUPT,
+            "the state is at %llu but the log begins after %llu: the state was replaced or lost",
+            (unsigned long long)durable, (unsigned long long)w.snapshot.index);
     struct replica_options o = {.id = s->shared->node, .seed = s->id + 1U};
     struct replica_persisted p = {
         .term = w.term,

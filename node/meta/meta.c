@@ -4,7 +4,8 @@
 
 static const char MAP_NAME[] = "cluster_map";
 
-static enum error_code store_new_map(struct wal *w, const struct cluster_map *map, struct error *err)
+static enum error_code store_new_map(struct wal *w, const struct cluster_map *map,
+                                     struct error *err)
 {
     struct buf b = {0};
     cluster_map_encode(map, &b);
@@ -41,14 +42,14 @@ static enum error_code check_map(const struct cluster_map *m, const struct clust
                          c->path, (unsigned)c->n_shards, (unsigned)m->n_shards);
     for (unsigned i = 0; i < m->n_shards; i++) {
         if (!has_node(c, m->leader_of_shard[i]))
-            return error_set(err, ERR_MISMATCH, "shard %u lives on node %u, which %s does not name", i,
-                             (unsigned)m->leader_of_shard[i], c->path);
+            return error_set(err, ERR_MISMATCH, "shard %u lives on node %u, which %s does not name",
+                             i, (unsigned)m->leader_of_shard[i], c->path);
     }
     return ERR_OK;
 }
 
-enum error_code meta_load_map(struct wal *w, const struct cluster_config *c, struct cluster_map *out,
-                              struct error *err)
+enum error_code meta_load_map(struct wal *w, const struct cluster_config *c,
+                              struct cluster_map *out, struct error *err)
 {
     struct cluster_map fresh;
     cluster_map_init(&fresh, c);

@@ -66,7 +66,8 @@ static void finish(struct gather *g, struct gather_effects *fx)
     e->answer = &g->answer;
 }
 
-static void fail(struct gather *g, enum error_code code, const char *text, struct gather_effects *fx)
+static void fail(struct gather *g, enum error_code code, const char *text,
+                 struct gather_effects *fx)
 {
     (void)snprintf(g->err.msg, sizeof g->err.msg, "%s", text);
     g->answer = (struct response){.code = code, .text = bytes_of_str(g->err.msg)};
@@ -129,7 +130,8 @@ static enum error_code check_by(struct gather *g)
         return ERR_OK;
     if (schema_trait_by_name(g->schema, by))
         return ERR_OK;
-    return error_set(&g->err, ERR_UNKNOWN_NAME, "breakdown: unknown trait, expected one of the cluster file's");
+    return error_set(&g->err, ERR_UNKNOWN_NAME,
+                     "breakdown: unknown trait, expected one of the cluster file's");
 }
 
 static enum error_code set_command(struct gather *g, const struct gather_start *s, msec_t now)
@@ -325,7 +327,8 @@ static void add_lines(struct gather *g, shard_id shard, const struct reply *r)
             .at = row->at,
             .profile = row->profile,
             .id = {bytes_of_str(ns_name(g, row->id.ns)), arena_copy(&g->arena, row->id.value)},
-            .with = {bytes_of_str(ns_name(g, row->with.ns)), arena_copy(&g->arena, row->with.value)},
+            .with = {bytes_of_str(ns_name(g, row->with.ns)),
+                     arena_copy(&g->arena, row->with.value)},
             .reason = row->reason,
             .message_id = arena_copy(&g->arena, row->message_id),
             .source = arena_copy(&g->arena, row->source),
@@ -407,7 +410,8 @@ void gather_reply(struct gather *g, shard_id shard, const struct reply *reply, m
         return; /* asked again by the timer */
     if (reply->status != REPLY_OK) {
         char text[sizeof g->err.msg];
-        (void)snprintf(text, sizeof text, "%.*s", (int)(reply->text.len < 200 ? reply->text.len : 200),
+        (void)snprintf(text, sizeof text, "%.*s",
+                       (int)(reply->text.len < 200 ? reply->text.len : 200),
                        reply->text.len ? (const char *)reply->text.data : "");
         fail(g, reply->status == REPLY_ERROR ? reply->error : ERR_INTERNAL, text, fx);
         return;

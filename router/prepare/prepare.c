@@ -54,14 +54,15 @@ static bool is_known(const struct candidate *c, size_t n, struct identity id)
 }
 
 static enum error_code sort_identities(const struct event_message *e, const struct schema *schema,
-                                       struct arena *arena, struct candidate *c, size_t *n, struct skip *skips,
-                                       size_t *n_skips, struct error *err)
+                                       struct arena *arena, struct candidate *c, size_t *n,
+                                       struct skip *skips, size_t *n_skips, struct error *err)
 {
     for (size_t i = 0; i < e->n_ids; i++) {
         const struct named_identity *in = &e->ids[i];
         const struct schema_namespace *ns = schema_namespace_by_name(schema, in->ns);
         if (!ns)
-            return error_set(err, ERR_UNKNOWN_NAME, "ids: unknown namespace '%s'", show(in->ns).text);
+            return error_set(err, ERR_UNKNOWN_NAME, "ids: unknown namespace '%s'",
+                             show(in->ns).text);
         struct bytes value;
         enum identity_verdict verdict = schema_normalize(ns, in->value, arena, &value);
         if (verdict != IDENTITY_OK) {
@@ -100,7 +101,8 @@ static enum error_code prepare_ids(const struct event_message *e, const struct s
         return rc;
     if (n == 0)
         return error_set(err, ERR_NO_IDENTITY,
-                         "ids: none of the %zu identities is usable (blocked or ill-formed values)", e->n_ids);
+                         "ids: none of the %zu identities is usable (blocked or ill-formed values)",
+                         e->n_ids);
     for (size_t i = 0; i < n; i++) {
         ids[i] = c[i].id;
         out->n_bridging += c[i].ns->bridges;
@@ -126,8 +128,8 @@ enum error_code prepare_identity(const struct named_identity *i, const struct sc
     case IDENTITY_EMPTY:
         return error_set(err, ERR_INVALID, "an empty value of namespace '%s'", ns->name);
     case IDENTITY_TOO_LONG:
-        return error_set(err, ERR_INVALID, "a value of namespace '%s' of more than %d bytes", ns->name,
-                         IDENTITY_VALUE_MAX);
+        return error_set(err, ERR_INVALID, "a value of namespace '%s' of more than %d bytes",
+                         ns->name, IDENTITY_VALUE_MAX);
     case IDENTITY_NOT_UTF8:
         return error_set(err, ERR_INVALID, "a value of namespace '%s' that is not UTF-8", ns->name);
     case IDENTITY_BAD_FORM:
@@ -146,7 +148,8 @@ struct facts_run {
     struct error *err;
 };
 
-static enum error_code wrong_type(struct facts_run *r, const char *where, const char *name, const char *expected)
+static enum error_code wrong_type(struct facts_run *r, const char *where, const char *name,
+                                  const char *expected)
 {
     return error_set(r->err, ERR_INVALID, "%s: '%s' expects %s", where, name, expected);
 }
@@ -155,7 +158,8 @@ static bool number_of(const struct named_value *v, decimal_t *out)
 {
     if (v->type == VALUE_REAL)
         return decimal_of_double(v->real, out);
-    return v->type == VALUE_INTEGER && !__builtin_mul_overflow(v->integer, (int64_t)DECIMAL_ONE, out);
+    return v->type == VALUE_INTEGER &&
+           !__builtin_mul_overflow(v->integer, (int64_t)DECIMAL_ONE, out);
 }
 
 static bool day_of(const struct named_value *v, int64_t *out)
@@ -182,7 +186,8 @@ static struct bytes source_rank(struct facts_run *r, const struct schema_trait *
     return arena_copy(r->builder.arena, bytes_of(&b, 1));
 }
 
-static enum error_code add_set(struct facts_run *r, const struct schema_trait *t, const struct named_value *v)
+static enum error_code add_set(struct facts_run *r, const struct schema_trait *t,
+                               const struct named_value *v)
 {
     if (v->type != VALUE_TEXT && v->type != VALUE_LIST)
         return wrong_type(r, "traits", t->name, "a text or a list of texts");
@@ -197,8 +202,8 @@ static enum error_code add_set(struct facts_run *r, const struct schema_trait *t
     return ERR_OK;
 }
 
-static enum error_code set_value(struct facts_run *r, const struct schema_trait *t, const struct named_value *v,
-                                 struct fact *f)
+static enum error_code set_value(struct facts_run *r, const struct schema_trait *t,
+                                 const struct named_value *v, struct fact *f)
 {
     f->type = FACT_NUMBER;
     switch (t->type) {
@@ -210,9 +215,11 @@ static enum error_code set_value(struct facts_run *r, const struct schema_trait 
             return ERR_OK;
         return wrong_type(r, "traits", t->name, "a text of 1 to 1024 bytes of UTF-8");
     case TRAIT_DATE:
-        return day_of(v, &f->number) ? ERR_OK : wrong_type(r, "traits", t->name, "a date \"YYYY-MM-DD\"");
+        return day_of(v, &f->number) ? ERR_OK
+                                     : wrong_type(r, "traits", t->name, "a date \"YYYY-MM-DD\"");
     case TRAIT_NUMBER:
-        return number_of(v, &f->number) ? ERR_OK : wrong_type(r, "traits", t->name, "a number within ±9e12");
+        return number_of(v, &f->number) ? ERR_OK
+                                        : wrong_type(r, "traits", t->name, "a number within ±9e12");
     case TRAIT_COUNTER:
         return wrong_type(r, "traits", t->name, "to be changed by \"add\": it is a counter");
     case TRAIT_SET:
@@ -225,13 +232,16 @@ static enum error_code add_trait(struct facts_run *r, const struct named_value *
 {
     const struct schema_trait *t = schema_trait_by_name(r->schema, v->name);
     if (!t)
-        return error_set(r->err, ERR_UNKNOWN_NAME, "traits: unknown trait '%s'", show(v->name).text);
+        return error_set(r->err, ERR_UNKNOWN_NAME, "traits: unknown trait '%s'",
+                         show(v->name).text);
     struct fact f = {.kind = facts_kind_of_merge(t->merge), .name = t->id, .ts = r->ts};
     if (v->type == VALUE_NULL) {
         if (t->merge != MERGE_LATEST && t->merge != MERGE_SOURCE_PRIORITY)
-            return error_set(r->err, ERR_INVALID,
-                             "traits: '%s' cannot be removed by null: only traits that merge by latest or "
-                             "source_priority can", t->name);
+            return error_set(
+                r->err, ERR_INVALID,
+                "traits: '%s' cannot be removed by null: only traits that merge by latest or "
+                "source_priority can",
+                t->name);
         f.type = FACT_NULL;
     } else {
         enum error_code rc = set_value(r, t, v, &f);
@@ -268,7 +278,8 @@ static enum error_code add_tags(struct facts_run *r, const struct bytes *tags, s
 {
     for (size_t i = 0; i < n; i++) {
         if (!is_text(tags[i], TAG_MAX_LEN))
-            return error_set(r->err, ERR_INVALID, "tags: a tag is a text of 1 to %d bytes of UTF-8", TAG_MAX_LEN);
+            return error_set(r->err, ERR_INVALID, "tags: a tag is a text of 1 to %d bytes of UTF-8",
+                             TAG_MAX_LEN);
         struct fact f = {.kind = FACT_TAG, .sub = tags[i], .ts = r->ts, .number = on};
         facts_builder_add(&r->builder, &f);
     }
@@ -302,12 +313,13 @@ static enum error_code prepare_facts(struct facts_run *r, struct bytes *out)
 
 /* --- behaviour --- */
 
-static enum error_code add_field(struct facts_run *r, const struct schema_event *ev, const struct named_value *v,
-                                 struct behaviour *b)
+static enum error_code add_field(struct facts_run *r, const struct schema_event *ev,
+                                 const struct named_value *v, struct behaviour *b)
 {
     const struct schema_field *field = schema_field_by_name(ev, v->name);
     if (!field)
-        return error_set(r->err, ERR_UNKNOWN_NAME, "event: '%s' has no field '%s'", ev->name, show(v->name).text);
+        return error_set(r->err, ERR_UNKNOWN_NAME, "event: '%s' has no field '%s'", ev->name,
+                         show(v->name).text);
     if (v->type == VALUE_NULL)
         return ERR_OK;
     struct behaviour_field f = {.id = field->id, .type = field->type, .text = v->text};
@@ -331,7 +343,8 @@ static enum error_code prepare_behaviour(struct facts_run *r, struct bytes *out)
     const struct event_message *e = r->event;
     const struct schema_event *ev = schema_event_by_name(r->schema, e->event);
     if (!ev)
-        return error_set(r->err, ERR_UNKNOWN_NAME, "event: unknown event '%s'", show(e->event).text);
+        return error_set(r->err, ERR_UNKNOWN_NAME, "event: unknown event '%s'",
+                         show(e->event).text);
     struct behaviour b = {.event = ev->id, .ts = r->ts, .day = clock_day_of_ms(r->ts), .count = 1};
     for (size_t i = 0; i < e->n_fields; i++) {
         enum error_code rc = add_field(r, ev, &e->fields[i], &b);
@@ -345,24 +358,30 @@ static enum error_code prepare_behaviour(struct facts_run *r, struct bytes *out)
     return out->data ? ERR_OK : error_set(r->err, ERR_NOMEM, "event");
 }
 
-static enum error_code check_head(const struct event_message *e, msec_t now_ms, msec_t ts, struct error *err)
+static enum error_code check_head(const struct event_message *e, msec_t now_ms, msec_t ts,
+                                  struct error *err)
 {
-    if (e->message_id.len == 0 || e->message_id.len > MESSAGE_ID_MAX || !bytes_is_utf8(e->message_id))
-        return error_set(err, ERR_INVALID, "message_id: a text of 1 to %d bytes of UTF-8 is expected",
+    if (e->message_id.len == 0 || e->message_id.len > MESSAGE_ID_MAX ||
+        !bytes_is_utf8(e->message_id))
+        return error_set(err, ERR_INVALID,
+                         "message_id: a text of 1 to %d bytes of UTF-8 is expected",
                          MESSAGE_ID_MAX);
     if (e->source.len > SOURCE_MAX_LEN || !bytes_is_utf8(e->source))
-        return error_set(err, ERR_INVALID, "source: a text of at most %d bytes of UTF-8 is expected",
-                         SOURCE_MAX_LEN);
-    if (ts < 0 || ts > now_ms + EVENT_FUTURE_MAX_MS)
         return error_set(err, ERR_INVALID,
-                         "ts: expected milliseconds since 1970, at most a day from now in the future");
+                         "source: a text of at most %d bytes of UTF-8 is expected", SOURCE_MAX_LEN);
+    if (ts < 0 || ts > now_ms + EVENT_FUTURE_MAX_MS)
+        return error_set(
+            err, ERR_INVALID,
+            "ts: expected milliseconds since 1970, at most a day from now in the future");
     return ERR_OK;
 }
 
-enum error_code prepare_event(const struct event_message *e, const struct schema *schema, msec_t now_ms,
-                              struct arena *arena, struct saga_ingest *out, struct error *err)
+enum error_code prepare_event(const struct event_message *e, const struct schema *schema,
+                              msec_t now_ms, struct arena *arena, struct saga_ingest *out,
+                              struct error *err)
 {
-    *out = (struct saga_ingest){.message_id = e->message_id, .source = e->source, .ts = e->ts ? e->ts : now_ms};
+    *out = (struct saga_ingest){
+        .message_id = e->message_id, .source = e->source, .ts = e->ts ? e->ts : now_ms};
     struct facts_run run = {.event = e, .schema = schema, .ts = out->ts, .err = err};
     facts_builder_init(&run.builder, arena);
     enum error_code rc = check_head(e, now_ms, out->ts, err);

@@ -29,7 +29,7 @@ enum {
 struct client_message {
     struct peer peer;
     uint64_t request_id;
-    uint32_t open; /* requests without an answer */
+    uint32_t open;  /* requests without an answer */
     struct buf out; /* answers of this turn, behind room for the envelope; empty: none */
     uint32_t n_out;
     struct client_message *next_dirty; /* those with answers in this turn */
@@ -87,7 +87,7 @@ struct router {
     shard_id sweep_next;
     struct task *tasks;
     struct task *free_tasks;
-    size_t n_tasks; /* in use */
+    size_t n_tasks;            /* in use */
     struct outgoing *outgoing; /* [shard][lane] */
     struct sent *sent;
     uint64_t next_request;
@@ -102,7 +102,8 @@ struct router {
 
 /* --- tasks.c: requests in and out --- */
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
-void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const struct reply *reply);
+void tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
+                 const struct reply *reply);
 void tasks_tick(struct router *r);
 void tasks_sweep(struct router *r);
 /* Sends the answers of this turn. */
@@ -112,7 +113,8 @@ void tasks_close(struct router *r);
 /* --- shards.c: batches to and from shards, and the map --- */
 enum error_code shards_open(struct router *r, struct error *err);
 void shards_close(struct router *r);
-void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c, struct ref ref);
+void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
+                 struct ref ref);
 void shards_flush(struct router *r);
 void shards_take_frame(struct router *r, size_t node, const struct frame *f);
 void shards_refresh_map(struct router *r);

@@ -68,17 +68,20 @@ static void take_map(struct router *r, size_t node, struct bytes body)
     if (rc == ERR_OK) {
         cluster_map_init(&expected, r->config);
         if (map.cluster_id != expected.cluster_id || map.n_shards != expected.n_shards)
-            rc = error_set(&err, ERR_MISMATCH, "the node serves another cluster than %s describes", r->config->path);
+            rc = error_set(&err, ERR_MISMATCH, "the node serves another cluster than %s describes",
+                           r->config->path);
     }
     if (rc != ERR_OK) {
-        log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"", r->config->nodes[node].id, err.msg);
+        log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
+                  r->config->nodes[node].id, err.msg);
         return;
     }
     if (r->has_map && map.epoch <= r->map.epoch)
         return;
     r->map = map;
     r->has_map = true;
-    log_event(r->log, LOG_LEVEL_INFO, "map", "epoch=%llu shards=%u", (unsigned long long)map.epoch, map.n_shards);
+    log_event(r->log, LOG_LEVEL_INFO, "map", "epoch=%llu shards=%u", (unsigned long long)map.epoch,
+              map.n_shards);
 }
 
 static struct link *link_of_shard(struct router *r, shard_id shard)
@@ -92,7 +95,8 @@ static struct link *link_of_shard(struct router *r, shard_id shard)
 
 /* --- batches out --- */
 
-static void remember(struct router *r, uint64_t request_id, shard_id shard, const struct outgoing *o)
+static void remember(struct router *r, uint64_t request_id, shard_id shard,
+                     const struct outgoing *o)
 {
     struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
     if (s->request_id != 0)
@@ -105,7 +109,8 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, cons
 
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
-    static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ, MESSAGE_SHARD_QUERY};
+    static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
+                                                   MESSAGE_SHARD_QUERY};
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (o->n == 0)
         return;
@@ -126,7 +131,8 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     frame_close(&f);
 }
 
-void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c, struct ref ref)
+void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
+                 struct ref ref)
 {
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (o->n == 0)
@@ -187,7 +193,8 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
         rc = error_set(&err, ERR_MALFORMED, "%zu replies to %zu commands", n, s->n);
     if (rc != ERR_OK) {
         r->refused_frames++;
-        log_event(r->log, LOG_LEVEL_ERROR, "reply_refused", "shard=%u text=\"%s\"", s->shard, err.msg);
+        log_event(r->log, LOG_LEVEL_ERROR, "reply_refused", "shard=%u text=\"%s\"", s->shard,
+                  err.msg);
         return;
     }
     s->request_id = 0;

@@ -51,8 +51,8 @@ void tasks_flush(struct router *r)
     }
 }
 
-static void send_error(struct router *r, const struct peer *peer, uint64_t request_id, enum error_code code,
-                       const char *text)
+static void send_error(struct router *r, const struct peer *peer, uint64_t request_id,
+                       enum error_code code, const char *text)
 {
     struct buf body = {0}, out = {0};
     wire_error_encode(code, text, &body);
@@ -108,8 +108,10 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
     struct named_refusal refused[EVENT_IDENTITIES_MAX * 2];
     size_t n = 0;
     for (size_t i = 0; i < a->n_refused && n < sizeof refused / sizeof *refused; i++) {
-        const struct schema_namespace *ns = schema_namespace_by_id(&r->config->schema, a->refused[i].id.ns);
-        refused[n++] = (struct named_refusal){bytes_of_str(ns ? ns->name : ""), a->refused[i].reason};
+        const struct schema_namespace *ns =
+            schema_namespace_by_id(&r->config->schema, a->refused[i].id.ns);
+        refused[n++] =
+            (struct named_refusal){bytes_of_str(ns ? ns->name : ""), a->refused[i].reason};
     }
     struct response resp = {.code = a->code,
                             .text = bytes_of_str(answer_text(a->code)),
@@ -128,8 +130,8 @@ static bool perform_saga(struct router *r, struct task *t)
         const struct saga_effect *e = &r->saga_effects.items[i];
         switch (e->kind) {
         case SAGA_SEND:
-            shards_send(r, r->map.shard_of_slot[e->slot], e->write ? LANE_WRITE : LANE_READ, e->command,
-                        (struct ref){t->number, t->generation, e->call});
+            shards_send(r, r->map.shard_of_slot[e->slot], e->write ? LANE_WRITE : LANE_READ,
+                        e->command, (struct ref){t->number, t->generation, e->call});
             break;
         case SAGA_ANSWER:
             answer_saga(r, t, e->answer);
@@ -200,7 +202,8 @@ static enum error_code start_ingest(struct router *r, struct task *t, const stru
     struct arena *arena = saga_arena(t->saga);
     struct saga_ingest *in = &start->in.ingest;
     start->kind = SAGA_INGEST;
-    enum error_code rc = prepare_event(q->event, &r->config->schema, clock_wall_ms(), arena, in, err);
+    enum error_code rc =
+        prepare_event(q->event, &r->config->schema, clock_wall_ms(), arena, in, err);
     if (rc != ERR_OK)
         return rc;
     in->message_id = keep(arena, in->message_id);
@@ -232,7 +235,8 @@ static enum error_code start_read(struct router *r, struct task *t, const struct
     in->want_profile = q->type == REQUEST_PROFILE;
     if (q->type == REQUEST_PROFILE && q->id.ns.len == 0) {
         in->profile = q->profile;
-        return q->profile ? ERR_OK : error_set(err, ERR_INVALID, "an identity or a One-ID is expected");
+        return q->profile ? ERR_OK
+                          : error_set(err, ERR_INVALID, "an identity or a One-ID is expected");
     }
     struct arena *arena = saga_arena(t->saga);
     enum error_code rc = prepare_identity(&q->id, &r->config->schema, arena, &in->id, err);
@@ -254,7 +258,8 @@ static void start_saga(struct router *r, struct task *t, const struct request *q
     struct error err = {.code = ERR_NOMEM};
     enum error_code rc = ERR_NOMEM;
     if (ready_saga(t))
-        rc = q->type == REQUEST_INGEST ? start_ingest(r, t, q, &start, &err) : start_read(r, t, q, &start, &err);
+        rc = q->type == REQUEST_INGEST ? start_ingest(r, t, q, &start, &err)
+                                       : start_read(r, t, q, &start, &err);
     if (rc != ERR_OK) {
         struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
         answer(r, t->client, &resp, t->item);
@@ -285,11 +290,13 @@ static void start_gather(struct router *r, struct task *t, const struct request 
     perform_gather(r, t);
 }
 
-static void start_request(struct router *r, struct client_message *c, uint32_t item, const struct request *q)
+static void start_request(struct router *r, struct client_message *c, uint32_t item,
+                          const struct request *q)
 {
     struct task *t = take_task(r);
     if (!t) {
-        struct response resp = {.code = ERR_BUSY, .text = bytes_of_str("too much in flight at this router")};
+        struct response resp = {.code = ERR_BUSY,
+                                .text = bytes_of_str("too much in flight at this router")};
         answer(r, c, &resp, item);
         return;
     }
@@ -401,7 +408,8 @@ void tasks_close(struct router *r)
     for (size_t i = 0; r->tasks && i < TASKS_MAX; i++) {
         struct task *t = &r->tasks[i];
         if (t->used && t->client) {
-            struct response resp = {.code = ERR_SHUTDOWN, .text = bytes_of_str(error_text(ERR_SHUTDOWN))};
+            struct response resp = {.code = ERR_SHUTDOWN,
+                                    .text = bytes_of_str(error_text(ERR_SHUTDOWN))};
             answer(r, t->client, &resp, t->item);
         }
         gather_free(t->gather);

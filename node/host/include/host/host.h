@@ -16,8 +16,8 @@ struct host;
 
 /* Opens the node's folder, recovers its shards and starts to serve. `config` and `log` are kept.
  * Errors say what to do: another process holds the folder, the port is in use, damaged files ... */
-enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log, struct host **out,
-                          struct error *err);
+enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
+                          struct host **out, struct error *err);
 /* Drains, checkpoints and ends all threads. */
 void host_close(struct host *h);
 

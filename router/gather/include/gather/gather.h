@@ -1,8 +1,9 @@
 /* Scatter-gather: a question to all shards, and one answer out of theirs.
  *
- * A core: events in, effects out, no clock, no socket. COUNT, BREAKDOWN, STATS and CHECK ask all shards
- * at once; LIST and REFUSED go through the shards in turn, as many as a page needs. A shard that has not
- * answered by the deadline makes the answer partial, and it says so; when none has, it is an error. */
+ * A core: events in, effects out, no clock, no socket. COUNT, BREAKDOWN, STATS and CHECK ask all
+ * shards at once; LIST and REFUSED go through the shards in turn, as many as a page needs. A shard
+ * that has not answered by the deadline makes the answer partial, and it says so; when none has, it
+ * is an error. */
 #ifndef GATHER_GATHER_H
 #define GATHER_GATHER_H
 
@@ -29,9 +30,10 @@ struct gather_effects {
 void gather_effects_free(struct gather_effects *fx);
 
 struct gather_start {
-    const struct request *request; /* COUNT, LIST, BREAKDOWN, STATS, REFUSED, CHECK, STATUS; copied */
-    const struct schema *schema;   /* kept */
-    const node_id *node_of_shard;  /* kept; for STATS */
+    const struct request
+        *request;                /* COUNT, LIST, BREAKDOWN, STATS, REFUSED, CHECK, STATUS; copied */
+    const struct schema *schema; /* kept */
+    const node_id *node_of_shard; /* kept; for STATS */
     uint64_t map_epoch;
     shard_id n_shards;
     int32_t today;

@@ -1,8 +1,8 @@
 /* The identity cache of a router: identity → One-ID in a fixed amount of memory.
  *
- * 16 bytes an entry: the identity's 64-bit hash and the One-ID, in sets of four (one cache line) with
- * the most recently used first. It is a hint and may be wrong (a merge elsewhere, two identities with
- * one hash): the profile itself refuses what is not its own. One thread. */
+ * 16 bytes an entry: the identity's 64-bit hash and the One-ID, in sets of four (one cache line)
+ * with the most recently used first. It is a hint and may be wrong (a merge elsewhere, two
+ * identities with one hash): the profile itself refuses what is not its own. One thread. */
 #ifndef ROUTE_IDCACHE_H
 #define ROUTE_IDCACHE_H
 

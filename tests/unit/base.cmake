@@ -1,0 +1,3 @@
+foreach(name arena bytes clock decimal error logger rng)
+    oneid_test(NAME test_${name} SOURCES test_${name}.c USES oneid_base)
+endforeach()

@@ -1,0 +1,75 @@
+#include <base/arena.h>
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static void test_arena_alloc_gives_separate_aligned_memory(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    char *before = NULL;
+    for (size_t i = 1; i < 3000; i++) {
+        char *p = arena_alloc(&a, i);
+        assert_non_null(p);
+        assert_int_equal((uintptr_t)p % 16, 0);
+        memset(p, (int)(i & 0x7F), i);
+        if (before)
+            assert_int_equal(before[0], (char)((i - 1) & 0x7F));
+        before = p;
+    }
+    arena_close(&a);
+}
+
+static void test_arena_limit_refuses_more(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 1000);
+    assert_non_null(arena_alloc(&a, 900));
+    assert_null(arena_alloc(&a, 200));
+    assert_null(arena_alloc(&a, SIZE_MAX));
+    arena_reset(&a);
+    assert_non_null(arena_alloc(&a, 900));
+    arena_close(&a);
+}
+
+static void test_arena_reset_keeps_blocks(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 100; i++)
+            assert_non_null(arena_zalloc(&a, 1000));
+        assert_true(a.used >= 100000);
+        arena_reset(&a);
+        assert_int_equal(a.used, 0);
+    }
+    arena_close(&a);
+}
+
+static void test_arena_copy_is_independent(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    char text[] = "abc";
+    struct bytes copy = arena_copy(&a, bytes_of(text, 3));
+    text[0] = 'x';
+    assert_true(bytes_equal(copy, bytes_of_str("abc")));
+    assert_null(arena_copy(&a, bytes_of(NULL, 0)).data);
+    arena_close(&a);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_arena_alloc_gives_separate_aligned_memory),
+        cmocka_unit_test(test_arena_limit_refuses_more),
+        cmocka_unit_test(test_arena_reset_keeps_blocks),
+        cmocka_unit_test(test_arena_copy_is_independent),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
