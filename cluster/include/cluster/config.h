@@ -29,25 +29,26 @@ struct cluster_config {
     struct cluster_router *routers;
     size_t n_routers;
     /* Optional section `limits:`; the defaults stand in cluster.yml. */
-    uint32_t dedup_hours;       /* 72: window of a message_id by receipt time */
-    uint32_t dedup_min;         /* 4096: of each identity at least the last so many ids are kept */
-    uint32_t dedup_max;         /* 65536: ... and at most so many (a cut window is counted) */
-    uint32_t memtable_mb;       /* 64: a replica checkpoints when its memtable holds this much */
-    uint32_t checkpoint_seconds;/* 60: ... or when its oldest change is this old */
-    uint32_t redirect_days;     /* 400: how long a merged One-ID still leads to its person */
-    uint32_t map_gb;            /* 256: largest size of one LMDB file */
-    uint32_t router_cache_mb;   /* 256: the identity cache of a router */
-    uint32_t deadline_ms;       /* 10000: of a request that names none */
+    uint32_t dedup_hours;        /* 72: window of a message_id by receipt time */
+    uint32_t dedup_min;          /* 4096: of each identity at least the last so many ids are kept */
+    uint32_t dedup_max;          /* 65536: ... and at most so many (a cut window is counted) */
+    uint32_t memtable_mb;        /* 64: a replica checkpoints when its memtable holds this much */
+    uint32_t checkpoint_seconds; /* 60: ... or when its oldest change is this old */
+    uint32_t redirect_days;      /* 400: how long a merged One-ID still leads to its person */
+    uint32_t map_gb;             /* 256: largest size of one LMDB file */
+    uint32_t router_cache_mb;    /* 256: the identity cache of a router */
+    uint32_t deadline_ms;        /* 10000: of a request that names none */
     struct schema schema;
 };
 
 /* Reads and checks the file. On a mistake: ERR_CONFIG and a message that begins with
  * "file:line:column: " and says what was expected; the first mistake in file order is reported.
  * The result is freed with cluster_config_close. */
-enum error_code cluster_config_open(const char *path, struct cluster_config **out, struct error *err);
+enum error_code cluster_config_open(const char *path, struct cluster_config **out,
+                                    struct error *err);
 /* The same from memory; `path` is only named in messages and for relative folders. */
-enum error_code cluster_config_parse(const char *path, struct bytes text, struct cluster_config **out,
-                                     struct error *err);
+enum error_code cluster_config_parse(const char *path, struct bytes text,
+                                     struct cluster_config **out, struct error *err);
 void cluster_config_close(struct cluster_config *c);
 
 #endif

@@ -1,6 +1,7 @@
 /* The cluster map: which shard owns a slot, which nodes hold a shard, under which epoch.
  *
- * Computed evenly at the first start, kept by the nodes, served to routers. A value: copy freely. */
+ * Computed evenly at the first start, kept by the nodes, served to routers. A value: copy freely.
+ */
 #ifndef CLUSTER_MAP_H
 #define CLUSTER_MAP_H
 
@@ -9,8 +10,8 @@
 #include <cluster/config.h>
 
 struct cluster_map {
-    uint64_t epoch;              /* from 1; rises with every change */
-    uint64_t cluster_id;         /* XXH3-64 of the cluster's name */
+    uint64_t epoch;      /* from 1; rises with every change */
+    uint64_t cluster_id; /* XXH3-64 of the cluster's name */
     uint16_t n_shards;
     shard_id shard_of_slot[SLOT_COUNT];
     node_id leader_of_shard[CLUSTER_SHARDS_MAX]; /* the node that serves it */
@@ -19,7 +20,8 @@ struct cluster_map {
 /* The map of a first start: contiguous, even slot ranges; shards dealt to nodes in turn. */
 void cluster_map_init(struct cluster_map *m, const struct cluster_config *c);
 /* Portable form (run-length coded, versioned, check-summed), appended to `out`, and back.
- * Decoding: ERR_CORRUPT, or ERR_MISMATCH for another version of the form; `out` is then undefined. */
+ * Decoding: ERR_CORRUPT, or ERR_MISMATCH for another version of the form; `out` is then undefined.
+ */
 void cluster_map_encode(const struct cluster_map *m, struct buf *out);
 enum error_code cluster_map_decode(struct bytes b, struct cluster_map *out, struct error *err);
 

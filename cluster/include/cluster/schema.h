@@ -61,8 +61,8 @@ enum trait_type { TRAIT_ENUM, TRAIT_STRING, TRAIT_DATE, TRAIT_NUMBER, TRAIT_COUN
 
 /* How one value is made from those of several fragments. */
 enum trait_merge {
-    MERGE_LATEST,          /* greatest event time; ties: the greater value */
-    MERGE_FIRST,           /* least event time; ties: the lesser value */
+    MERGE_LATEST, /* greatest event time; ties: the greater value */
+    MERGE_FIRST,  /* least event time; ties: the lesser value */
     MERGE_MIN,
     MERGE_MAX,
     MERGE_SUM,             /* counters, numbers */
@@ -137,7 +137,14 @@ const struct schema_event *schema_event_by_id(const struct schema *s, name_id id
 const struct schema_field *schema_field_by_name(const struct schema_event *e, struct bytes name);
 
 /* Why a value is not an identity. */
-enum identity_verdict { IDENTITY_OK, IDENTITY_BLOCKED, IDENTITY_EMPTY, IDENTITY_TOO_LONG, IDENTITY_NOT_UTF8, IDENTITY_BAD_FORM };
+enum identity_verdict {
+    IDENTITY_OK,
+    IDENTITY_BLOCKED,
+    IDENTITY_EMPTY,
+    IDENTITY_TOO_LONG,
+    IDENTITY_NOT_UTF8,
+    IDENTITY_BAD_FORM
+};
 
 /* Normalises `raw`; the result lives in `arena` (or borrows from `raw`); `out` is set only with
  * IDENTITY_OK. An arena that has no room for the result makes it IDENTITY_TOO_LONG. Blocked are the

@@ -1,8 +1,8 @@
 /* What routers ask of shards, and the answers: docs/protocol.md in plain structs.
  *
  * A command acts at one slot and is one atomic step of the log; a batch is applied in order, and
- * when it fits in one log entry, at once. All pointers borrow: from the frame, or from the arena that
- * was given to the decoder.
+ * when it fits in one log entry, at once. All pointers borrow: from the frame, or from the arena
+ * that was given to the decoder.
  */
 #ifndef PROTO_COMMAND_H
 #define PROTO_COMMAND_H
@@ -42,7 +42,8 @@ enum {
     COMMAND_TEXT_MAX = 64 * 1024 /* bytes of `expr` and of `by` */
 };
 
-/* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted, listable. */
+/* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted,
+ * listable. */
 #define REFUSAL_LIST(X)                                                                            \
     X(NONE, 0, "none")                                                                             \
     X(LIMIT, 1, "limit of the namespace")                                                          \
@@ -66,16 +67,15 @@ struct skip {
 };
 
 /* Which fields a type uses:
- * APPLY   profile (0: start at the index entry of ids[0], and make a profile of one if there is none),
- *         ids (ids[0] is the primary), message_id, ts, source, facts, behaviour, skips.
- *         At the profile's shard, or with profile 0 at the slot of ids[0]. Links what this shard alone
- *         can link (OPEN, merges of profiles and identities that are all here), then applies.
- *         → OK, DUP (profile, refused), GOTO (profile), ABSENT, MERGING (see LOCATE), MISSING
- *           (profile, epoch, missing: indexes into ids that are not in the profile, with a hint each)
- * CLAIM   ids[0] = i, ids[1] = a, profile = W. At i's slot. → CLAIMED (profile = L, epoch 1) born
- *         MERGING into W with evidence (i, a), empty content; KNOWN (profile: where the index points)
- * FREEZE  profile = L, epoch, other = W, ids[0] = b in L, ids[1] = a in W. At L.
- *         → FROZEN (epoch + 1, content), else the state as LOCATE says it
+ * APPLY   profile (0: start at the index entry of ids[0], and make a profile of one if there is
+ * none), ids (ids[0] is the primary), message_id, ts, source, facts, behaviour, skips. At the
+ * profile's shard, or with profile 0 at the slot of ids[0]. Links what this shard alone can link
+ * (OPEN, merges of profiles and identities that are all here), then applies. → OK, DUP (profile,
+ * refused), GOTO (profile), ABSENT, MERGING (see LOCATE), MISSING (profile, epoch, missing: indexes
+ * into ids that are not in the profile, with a hint each) CLAIM   ids[0] = i, ids[1] = a, profile =
+ * W. At i's slot. → CLAIMED (profile = L, epoch 1) born MERGING into W with evidence (i, a), empty
+ * content; KNOWN (profile: where the index points) FREEZE  profile = L, epoch, other = W, ids[0] =
+ * b in L, ids[1] = a in W. At L. → FROZEN (epoch + 1, content), else the state as LOCATE says it
  * ABSORB  profile = W, other = L, epoch, ids[0] = a, content, ids[1] = b, message_id, ts, source:
  *         evidence for the edge. At W. → ABSORBED (holders: where L's identities are now with what
  *         version), REFUSED (reason), STALE, BUSY (other = where W is merging to)
@@ -83,16 +83,15 @@ struct skip {
  * ABORT   profile = L, epoch. → OK
  * REPAIR  ids[0] = i, profile = p, version. At i's slot. → OK
  * DROP    profile: a tombstone whose conditions the router has checked. → OK
- * LOCATE  profile, ids[0] (optional: is it here?), want_content. → HERE (LIVE, holds ids[0]; epoch),
- *         GOTO (profile), MERGING (other = target, epoch, ids: evidence b, a; content if wanted), ABSENT,
- *         ELSE (LIVE or ERASED but does not hold it)
- *         With profile 0: the index entry of ids[0] at its slot → KNOWN (profile, version), ABSENT.
- * GET     as LOCATE, but the answer carries the packed profile (client.proto Profile) in `content`;
- *         with profile 0 it starts at the index entry and goes on as far as this shard can.
- *         MERGING carries the snapshot as well.
- * SWEEP   limit, age_ms. → OK: sweep rows: merges left behind for longer than age_ms, tombstones that may go
- * STATS   → OK, stats. REFUSED cursor, limit → OK, refused rows, cursor. CHECK → OK, findings as text rows
- * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
+ * LOCATE  profile, ids[0] (optional: is it here?), want_content. → HERE (LIVE, holds ids[0];
+ * epoch), GOTO (profile), MERGING (other = target, epoch, ids: evidence b, a; content if wanted),
+ * ABSENT, ELSE (LIVE or ERASED but does not hold it) With profile 0: the index entry of ids[0] at
+ * its slot → KNOWN (profile, version), ABSENT. GET     as LOCATE, but the answer carries the packed
+ * profile (client.proto Profile) in `content`; with profile 0 it starts at the index entry and goes
+ * on as far as this shard can. MERGING carries the snapshot as well. SWEEP   limit, age_ms. → OK:
+ * sweep rows: merges left behind for longer than age_ms, tombstones that may go STATS   → OK,
+ * stats. REFUSED cursor, limit → OK, refused rows, cursor. CHECK → OK, findings as text rows COUNT,
+ * LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
  */
 struct command {
     enum command_type type;
@@ -173,10 +172,10 @@ struct count_row {
 };
 struct shard_stats {
     uint64_t profiles, identities, events, merges, refused, duplicates;
-    uint64_t merging;        /* merges in flight */
+    uint64_t merging; /* merges in flight */
     uint64_t tombstones;
-    uint64_t dedup_cut;      /* message ids let go inside their window */
-    uint64_t refused_by[8];  /* by enum refusal */
+    uint64_t dedup_cut;     /* message ids let go inside their window */
+    uint64_t refused_by[8]; /* by enum refusal */
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
 };
 
@@ -192,7 +191,8 @@ struct reply {
     enum refusal reason;
     struct missing *missing;
     size_t n_missing;
-    struct skip *refused; /* OK, DUP: all that was refused of this message, the command's skips too */
+    struct skip
+        *refused; /* OK, DUP: all that was refused of this message, the command's skips too */
     size_t n_refused;
     struct holder *holders;
     size_t n_holders;
@@ -216,12 +216,13 @@ bool command_is_read(enum command_type t);
 bool command_is_query(enum command_type t);
 
 /* A batch to the body of MESSAGE_SHARD_WRITE/READ/QUERY, and back. Decoding checks sizes, required
- * fields, identity values' lengths, canonical facts, and gives ERR_MALFORMED with what was wrong. */
+ * fields, identity values' lengths, canonical facts, and gives ERR_MALFORMED with what was wrong.
+ */
 void command_encode(const struct command *c, struct buf *out); /* appends one item to the body */
-enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena, struct command **out,
-                               size_t *n_out, struct error *err);
+enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct command **out, size_t *n_out, struct error *err);
 void reply_encode(const struct reply *r, struct buf *out); /* appends one item */
-enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *arena, struct reply **out,
-                             size_t *n_out, struct error *err);
+enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *arena,
+                             struct reply **out, size_t *n_out, struct error *err);
 
 #endif

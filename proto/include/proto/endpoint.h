@@ -1,5 +1,5 @@
-/* ZeroMQ behind a small face: servers (ROUTER), links (DEALER), and mailboxes between the threads of
- * one process (inproc). A socket belongs to the thread that uses it.
+/* ZeroMQ behind a small face: servers (ROUTER), links (DEALER), and mailboxes between the threads
+ * of one process (inproc). A socket belongs to the thread that uses it.
  */
 #ifndef PROTO_ENDPOINT_H
 #define PROTO_ENDPOINT_H
@@ -34,10 +34,10 @@ struct peer {
 };
 
 struct server;
-/* Binds. ERR_IO with the endpoint's name when the port is in use. `max_message` in bytes: a peer that
- * sends more is cut off. */
-enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message, struct server **out,
-                            struct error *err);
+/* Binds. ERR_IO with the endpoint's name when the port is in use. `max_message` in bytes: a peer
+ * that sends more is cut off. */
+enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message,
+                            struct server **out, struct error *err);
 void server_close(struct server *s);
 /* false: nothing waits. Frames that are not [peer, one part] are dropped and counted. */
 bool server_recv(struct server *s, struct peer *from, struct frame *f);
@@ -49,11 +49,12 @@ const char *server_endpoint(const struct server *s);
 
 struct link;
 /* Connects in the background, again and again; only a malformed endpoint is an error. */
-enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err);
+enum error_code link_open(struct net *n, const char *endpoint, struct link **out,
+                          struct error *err);
 void link_close(struct link *l);
 bool link_recv(struct link *l, struct frame *f);
-/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. Success says that
- * it is queued, no more: what was on its way when a connection broke is lost. */
+/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. Success says
+ * that it is queued, no more: what was on its way when a connection broke is lost. */
 bool link_send(struct link *l, struct frame *f);
 
 /* Thread to thread: pointers, many senders, one receiver. Ownership of what is pointed to moves. */
@@ -65,14 +66,15 @@ void inbox_close(struct inbox *b);
 /* NULL: nothing waits. */
 void *inbox_take(struct inbox *b);
 /* The inbox of that name must be open in the process. */
-enum error_code outbox_open(struct net *n, const char *name, struct outbox **out, struct error *err);
+enum error_code outbox_open(struct net *n, const char *name, struct outbox **out,
+                            struct error *err);
 void outbox_close(struct outbox *b);
-/* Never blocks: the queue is bounded by what callers keep in flight. False: the inbox is closed, and
- * the message still belongs to the caller. */
+/* Never blocks: the queue is bounded by what callers keep in flight. False: the inbox is closed,
+ * and the message still belongs to the caller. */
 bool outbox_put(struct outbox *b, void *message);
 
-/* Waits until one of them has something, or timeout_ms passed (-1: for ever). `ready[i]` says which.
- * Also wakes, with none ready, on a signal. */
+/* Waits until one of them has something, or timeout_ms passed (-1: for ever). `ready[i]` says
+ * which. Also wakes, with none ready, on a signal. */
 struct waitable {
     struct server *server; /* exactly one of these is set */
     struct link *link;
@@ -83,8 +85,8 @@ struct waitable {
 int endpoint_wait(struct waitable *items, size_t n, long timeout_ms);
 
 /* A descriptor that becomes readable when something may wait at the link (edge-triggered, as
- * ZMQ_FD): drain with link_recv until it says false, after link_send as well, since sending can take
- * the edge. */
+ * ZMQ_FD): drain with link_recv until it says false, after link_send as well, since sending can
+ * take the edge. */
 int link_fd(struct link *l);
 
 #endif

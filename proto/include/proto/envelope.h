@@ -13,7 +13,12 @@
 #include <base/bytes.h>
 #include <base/error.h>
 
-enum { ENVELOPE_SIZE = 32, ENVELOPE_VERSION = 1, MESSAGE_SIZE_MAX = 64 * 1024 * 1024, BATCH_ITEMS_MAX = 65536 };
+enum {
+    ENVELOPE_SIZE = 32,
+    ENVELOPE_VERSION = 1,
+    MESSAGE_SIZE_MAX = 64 * 1024 * 1024,
+    BATCH_ITEMS_MAX = 65536
+};
 
 enum message_type {
     MESSAGE_CLIENT_REQUEST = 1, /* client → router: client_request batch */
@@ -39,16 +44,17 @@ struct envelope {
 
 /* Appends the header; the body of exactly `body_len` bytes must follow. */
 void envelope_encode(const struct envelope *e, size_t body_len, struct buf *out);
-/* Puts a header in front of nothing: ENVELOPE_SIZE bytes that envelope_finish fills once the body is
- * appended behind them. Returns their offset. */
+/* Puts a header in front of nothing: ENVELOPE_SIZE bytes that envelope_finish fills once the body
+ * is appended behind them. Returns their offset. */
 size_t envelope_begin(struct buf *out);
 void envelope_finish(struct buf *out, size_t offset, const struct envelope *e);
-/* ERR_MALFORMED (magic, sizes, type), ERR_MISMATCH (another version). On an error `request_id` is set
- * where the header could be read, so that an answer can name it. */
+/* ERR_MALFORMED (magic, sizes, type), ERR_MISMATCH (another version). On an error `request_id` is
+ * set where the header could be read, so that an answer can name it. */
 enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct error *err);
 
 /* The body of MESSAGE_ERROR. */
 void wire_error_encode(enum error_code code, const char *text, struct buf *out);
-enum error_code wire_error_decode(struct bytes body, struct error *out); /* returns the carried code */
+enum error_code wire_error_decode(struct bytes body,
+                                  struct error *out); /* returns the carried code */
 
 #endif

@@ -1,4 +1,5 @@
-/* What clients ask of routers, and the answers, in plain structs. Pointers borrow, as in command.h. */
+/* What clients ask of routers, and the answers, in plain structs. Pointers borrow, as in command.h.
+ */
 #ifndef PROTO_REQUEST_H
 #define PROTO_REQUEST_H
 
@@ -57,7 +58,7 @@ struct event_message {
 
 struct request {
     enum request_type type;
-    uint32_t deadline_ms; /* time left when it was sent; 0: the router's default */
+    uint32_t deadline_ms;              /* time left when it was sent; 0: the router's default */
     const struct event_message *event; /* INGEST */
     struct named_identity id;          /* RESOLVE, PROFILE */
     one_id profile;                    /* PROFILE by One-ID */
@@ -86,7 +87,8 @@ struct profile_view {
     one_id id;
     struct profile_identity *ids;
     size_t n_ids;
-    struct named_value *traits; /* dates as VALUE_TEXT "YYYY-MM-DD", sets as VALUE_LIST, numbers VALUE_REAL */
+    struct named_value
+        *traits; /* dates as VALUE_TEXT "YYYY-MM-DD", sets as VALUE_LIST, numbers VALUE_REAL */
     size_t n_traits;
     struct named_value *counters; /* VALUE_INTEGER */
     size_t n_counters;
@@ -123,9 +125,9 @@ struct shard_status {
 struct response {
     uint32_t item; /* position of the answered request in the client's message */
     enum error_code code;
-    struct bytes text; /* what and where, when code != OK */
-    one_id profile;    /* INGEST, RESOLVE, PROFILE */
-    bool duplicate;    /* INGEST: the message had been counted before */
+    struct bytes text;             /* what and where, when code != OK */
+    one_id profile;                /* INGEST, RESOLVE, PROFILE */
+    bool duplicate;                /* INGEST: the message had been counted before */
     struct named_refusal *refused; /* INGEST: identities that were not linked, and why */
     size_t n_refused;
     struct bytes view; /* PROFILE: packed; profile_decode */
@@ -147,21 +149,22 @@ struct response {
 
 const char *request_type_name(enum request_type t);
 
-/* Decoding looks at the form only, so that one faulty event does not take its whole batch along. This
- * looks at one request: required fields, sizes (EVENT_MAX_SIZE and those of cluster/schema.h), UTF-8,
- * types. What passes can be turned into commands that command_decode takes, once the identities are
- * normalised. Clients call it before they send, routers on each request they got. The message has no
- * value of the input in it. ERR_INVALID, ERR_TOO_LARGE, ERR_NO_IDENTITY. */
+/* Decoding looks at the form only, so that one faulty event does not take its whole batch along.
+ * This looks at one request: required fields, sizes (EVENT_MAX_SIZE and those of cluster/schema.h),
+ * UTF-8, types. What passes can be turned into commands that command_decode takes, once the
+ * identities are normalised. Clients call it before they send, routers on each request they got.
+ * The message has no value of the input in it. ERR_INVALID, ERR_TOO_LARGE, ERR_NO_IDENTITY. */
 enum error_code request_check(const struct request *r, struct error *err);
 
 void request_encode(const struct request *r, struct buf *out); /* appends one item to the body */
-enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena, struct request **out,
-                               size_t *n_out, struct error *err);
+enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct request **out, size_t *n_out, struct error *err);
 void response_encode(const struct response *r, struct buf *out);
-enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena, struct response **out,
-                                size_t *n_out, struct error *err);
+enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena,
+                                struct response **out, size_t *n_out, struct error *err);
 
 void profile_encode(const struct profile_view *v, struct buf *out);
-enum error_code profile_decode(struct bytes b, struct arena *arena, struct profile_view **out, struct error *err);
+enum error_code profile_decode(struct bytes b, struct arena *arena, struct profile_view **out,
+                               struct error *err);
 
 #endif

@@ -5,18 +5,16 @@
  * index what changed. One thread: the shard's.
  *
  * Store layout (keys; docs/file-formats.md has the values):
- *   'P' be64 one_id            profile record: state, epoch, identities {ns, value, version, handle,
- *                              never-link tags}, edges with evidence, moved, outbox, absorbed, fences
- *   'I' u32 ns, value          index entry of an identity: (one_id, version)
- *   'F' be64 handle            fragment of an identity: its facts (proto/facts.h) and the list of its row buckets
- *   'D' be64 handle, be32 n    message ids of an identity in receipt order, in blocks; n = 0xFFFFFFFF: the newest
- *   'R' be64 handle, be16 b    behaviour of an identity, days of bucket b = day / 64
- *   'V' be64 one_id            unified view, kept only where a profile has several identities (derived)
- *   'X' be64 number            refused links
- *   'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began
- *   'S'                        counters, allocators, machine clock
- * A handle is a number of this shard, given to a fragment when it arrives and never reused: a merge
- * inside the shard moves the handle and copies nothing.
+ *   'P' be64 one_id            profile record: state, epoch, identities {ns, value, version,
+ * handle, never-link tags}, edges with evidence, moved, outbox, absorbed, fences 'I' u32 ns, value
+ * index entry of an identity: (one_id, version) 'F' be64 handle            fragment of an identity:
+ * its facts (proto/facts.h) and the list of its row buckets 'D' be64 handle, be32 n    message ids
+ * of an identity in receipt order, in blocks; n = 0xFFFFFFFF: the newest 'R' be64 handle, be16 b
+ * behaviour of an identity, days of bucket b = day / 64 'V' be64 one_id            unified view,
+ * kept only where a profile has several identities (derived) 'X' be64 number            refused
+ * links 'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began 'S'
+ * counters, allocators, machine clock A handle is a number of this shard, given to a fragment when
+ * it arrives and never reused: a merge inside the shard moves the handle and copies nothing.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H
@@ -34,8 +32,8 @@ struct machine;
 typedef void (*machine_emit_cb)(void *ctx, const struct index_op *op);
 
 struct machine_options {
-    struct store *store;         /* keeps */
-    const struct schema *schema; /* keeps */
+    struct store *store;           /* keeps */
+    const struct schema *schema;   /* keeps */
     const struct cluster_map *map; /* keeps: which slots are this shard's */
     shard_id shard;
     uint32_t dedup_hours, dedup_min, dedup_max; /* cluster/config.h */
@@ -44,7 +42,8 @@ struct machine_options {
     void *emit_ctx;
 };
 
-enum error_code machine_open(const struct machine_options *o, struct machine **out, struct error *err);
+enum error_code machine_open(const struct machine_options *o, struct machine **out,
+                             struct error *err);
 void machine_close(struct machine *m);
 
 /* One command of a log entry. `now_ms` is the entry's wall clock, set by the leader; the machine's

@@ -26,7 +26,8 @@ enum { STORE_KEY_MAX = 480, STORE_FORMAT_VERSION = 1 };
 struct store;
 
 struct store_options {
-    const char *path;    /* folder of this replica, made if absent; NULL: in RAM only (tests, simulation) */
+    const char
+        *path; /* folder of this replica, made if absent; NULL: in RAM only (tests, simulation) */
     uint64_t map_bytes;  /* largest size of the LMDB file */
     uint64_t cluster_id; /* ERR_MISMATCH when the folder belongs to another cluster, ... */
     uint16_t shard;      /* ... another shard, or a newer format */
@@ -36,7 +37,8 @@ enum error_code store_open(const struct store_options *o, struct store **out, st
 /* Waits for nothing: no store_write_frozen may be running. Unwritten changes are dropped. */
 void store_close(struct store *s);
 
-/* The applied index that the LMDB file holds (0: none yet); a new one from store_release_frozen on. */
+/* The applied index that the LMDB file holds (0: none yet); a new one from store_release_frozen on.
+ */
 uint64_t store_durable_index(const struct store *s);
 
 /* Is there a value? `*value` borrows: valid until the same key is written or deleted, or until the
