@@ -106,8 +106,7 @@ static void chunk_extend(struct mem *m, struct column_chunk *c, uint32_t low)
     uint32_t cap = c->cap ? c->cap : COLUMN_CAP_MIN;
     while (cap <= low)
         cap *= 2;
-    c->data =
-        mem_resize_zero(m, c->data, (size_t)c->cap * c->width, (size_t)cap * c->width);
+    c->data = mem_resize_zero(m, c->data, (size_t)c->cap * c->width, (size_t)cap * c->width);
     c->cap = cap;
 }
 
@@ -115,8 +114,8 @@ struct column_chunk *column_reach(struct mem *m, struct column *c, uint32_t chun
 {
     if (chunk >= c->n_chunks) {
         uint32_t n = chunk + 1;
-        c->chunks = mem_resize_zero(m, c->chunks, c->n_chunks * sizeof *c->chunks,
-                                    n * sizeof *c->chunks);
+        c->chunks =
+            mem_resize_zero(m, c->chunks, c->n_chunks * sizeof *c->chunks, n * sizeof *c->chunks);
         c->n_chunks = n;
     }
     return &c->chunks[chunk];

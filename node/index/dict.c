@@ -77,8 +77,7 @@ static uint32_t take_id(struct mem *m, struct dict *d)
     }
     if (d->n == d->cap) {
         uint32_t cap = mem_grow_cap(d->cap, d->n + 1);
-        d->values =
-            mem_resize(m, d->values, d->cap * sizeof *d->values, cap * sizeof *d->values);
+        d->values = mem_resize(m, d->values, d->cap * sizeof *d->values, cap * sizeof *d->values);
         d->cap = cap;
     }
     d->values[d->n] = (struct dict_value){0};
@@ -133,33 +132,4 @@ void dict_close(struct mem *m, struct dict *d)
     (void)mem_resize(m, d->values, d->cap * sizeof *d->values, 0);
     (void)mem_resize(m, d->slots, d->n_slots * sizeof *d->slots, 0);
     *d = (struct dict){0};
-}
-
-void dict_prepare(struct mem *m, struct dict *d, uint32_t n)
-{
-    d->values = mem_resize_zero(m, NULL, 0, n * sizeof *d->values);
-    d->n = d->cap = n;
-}
-
-bool dict_put_at(struct mem *m, struct dict *d, uint32_t id, struct bytes text)
-{
-    if (id >= d->n || d->values[id].text)
-        return false;
-    make_room(m, d);
-    uint32_t slot = find_slot(d, text, hash_of(text));
-    if (d->slots[slot])
-        return false;
-    fill(m, d, id, text, slot);
-    return true;
-}
-
-void dict_finish(struct dict *d)
-{
-    d->free_head = 0;
-    for (uint32_t id = d->n; id-- > 0;) {
-        if (d->values[id].text)
-            continue;
-        d->values[id].len = d->free_head;
-        d->free_head = id + 1;
-    }
 }

@@ -32,20 +32,9 @@ uint32_t dict_find_or_add(struct mem *m, struct dict *d, struct bytes text);
 /* Forgets a value; its set must be empty. */
 void dict_drop(struct mem *m, struct dict *d, uint32_t id);
 void dict_close(struct mem *m, struct dict *d);
-/* For loading: numbers up to `n` exist and are free until dict_put_at fills them. False where `id`
- * is out of range or taken, or the text is there already. */
-void dict_prepare(struct mem *m, struct dict *d, uint32_t n);
-bool dict_put_at(struct mem *m, struct dict *d, uint32_t id, struct bytes text);
-/* After the last dict_put_at: threads the numbers left over. */
-void dict_finish(struct dict *d);
-
 static inline struct bytes dict_text(const struct dict *d, uint32_t id)
 {
     return bytes_of(d->values[id].text, d->values[id].len);
-}
-static inline bool dict_has_id(const struct dict *d, uint64_t id)
-{
-    return id < d->n && d->values[id].text;
 }
 
 #endif

@@ -43,7 +43,8 @@ static void table_grow(struct mem *m, const struct ids *ids, struct ids_table *t
     *t = grown;
 }
 
-static void table_remove(const struct ids *ids, struct ids_table *t, uint64_t hash, uint32_t ordinal)
+static void table_remove(const struct ids *ids, struct ids_table *t, uint64_t hash,
+                         uint32_t ordinal)
 {
     uint32_t i = home_of(t, hash);
     while (t->slots[i] != ordinal + 1)
@@ -182,10 +183,10 @@ void ids_close(struct mem *m, struct ids *ids)
     *ids = (struct ids){0};
 }
 
-bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const one_id *members,
-                    const uint64_t *live, const uint64_t *dead)
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
+                    const one_id *members, const uint64_t *live, const uint64_t *dead)
 {
-    if (n == 0 || n > CHUNK_SIZE || chunk != ids->n_chunks)
+    if (n == 0 || n > CHUNK_SIZE || chunk != ids->n_chunks || low_of(ids->next) != 0)
         return false;
     struct ids_chunk *c = reach(m, ids, (chunk << CHUNK_BITS) + n - 1);
     memcpy(c->members, members, n * sizeof *members);

@@ -49,8 +49,8 @@ void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk);
 void ids_close(struct mem *m, struct ids *ids);
 /* For loading: a chunk of that many members, given out in full; false when a member is there
  * twice. `live` and `dead` are bitmaps; `dead` may be NULL. */
-bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const one_id *members,
-                    const uint64_t *live, const uint64_t *dead);
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
+                    const one_id *members, const uint64_t *live, const uint64_t *dead);
 
 static inline one_id ids_member(const struct ids *ids, uint32_t ordinal)
 {

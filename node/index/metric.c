@@ -84,7 +84,10 @@ static void block_store(struct metric_block *b, uint32_t i, const struct metric_
 static struct metric_block widths_for(const struct metric_block *b, const struct metric_row *row)
 {
     struct metric_block w = *b;
-    uint8_t combo = row->combo == 0 ? 0 : row->combo <= UINT8_MAX ? 1 : row->combo <= UINT16_MAX ? 2 : 4;
+    uint8_t combo = row->combo == 0            ? 0
+                    : row->combo <= UINT8_MAX  ? 1
+                    : row->combo <= UINT16_MAX ? 2
+                                               : 4;
     if (combo > w.combo_width)
         w.combo_width = combo;
     if (row->count < INT8_MIN || row->count > INT8_MAX)
@@ -157,7 +160,8 @@ static void block_merge(struct mem *m, struct metric_block *b)
 {
     struct sort_key *keys = mem_resize(m, NULL, 0, b->n * sizeof *keys);
     for (uint32_t i = 0; i < b->n; i++)
-        keys[i] = (struct sort_key){(uint64_t)metric_positions(b)[i] << 32 | metric_combo_at(b, i), i};
+        keys[i] =
+            (struct sort_key){(uint64_t)metric_positions(b)[i] << 32 | metric_combo_at(b, i), i};
     qsort(keys, b->n, sizeof *keys, compare_keys);
     struct metric_block to = {.day = b->day, .n_sums = b->n_sums, .count_width = 1};
     struct metric_row row = {0}, next = {0};
@@ -214,8 +218,7 @@ struct metric_block *metric_block_at(struct mem *m, struct metric *x, uint32_t c
         return &c->blocks[i];
     if (c->n == c->cap) {
         uint32_t cap = mem_grow_cap(c->cap, c->n + 1);
-        c->blocks =
-            mem_resize(m, c->blocks, c->cap * sizeof *c->blocks, cap * sizeof *c->blocks);
+        c->blocks = mem_resize(m, c->blocks, c->cap * sizeof *c->blocks, cap * sizeof *c->blocks);
         c->cap = cap;
     }
     memmove(c->blocks + i + 1, c->blocks + i, (c->n - i) * sizeof *c->blocks);
@@ -244,6 +247,8 @@ static void block_close(struct mem *m, struct metric_block *b)
 
 static void chunk_drop_blocks(struct mem *m, struct metric_chunk *c, uint32_t n)
 {
+    if (n == 0)
+        return;
     for (uint32_t i = 0; i < n; i++)
         block_close(m, &c->blocks[i]);
     c->n -= n;

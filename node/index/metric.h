@@ -16,11 +16,11 @@ enum { METRIC_CENT = 10000 }; /* a sum column of 4 bytes counts hundredths */
 struct metric_block {
     uint8_t *data; /* positions u16 | combinations | counts | sums, each `cap` long */
     int32_t day;
-    uint32_t n, cap; /* `cap` is a multiple of 8 */
-    uint32_t merged; /* rows that the last merge left */
-    uint8_t combo_width;  /* 0 (all are 0), 1, 2 or 4 */
-    uint8_t count_width;  /* 1 or 4, signed */
-    uint8_t wide_sums;    /* bit i: sum column i has 8 bytes of millionths, else 4 of hundredths */
+    uint32_t n, cap;     /* `cap` is a multiple of 8 */
+    uint32_t merged;     /* rows that the last merge left */
+    uint8_t combo_width; /* 0 (all are 0), 1, 2 or 4 */
+    uint8_t count_width; /* 1 or 4, signed */
+    uint8_t wide_sums;   /* bit i: sum column i has 8 bytes of millionths, else 4 of hundredths */
     uint8_t n_sums;
 };
 
@@ -40,8 +40,8 @@ struct metric_combos {
 struct metric {
     const struct schema_event *event;
     uint8_t n_enums, n_sums;
-    int8_t enum_of[EVENT_FIELDS_MAX]; /* per field: its place in a tuple, -1 for none */
-    int8_t sum_of[EVENT_FIELDS_MAX];  /* per field: its sum column, -1 for none */
+    int8_t enum_of[EVENT_FIELDS_MAX];     /* per field: its place in a tuple, -1 for none */
+    int8_t sum_of[EVENT_FIELDS_MAX];      /* per field: its sum column, -1 for none */
     struct dict values[EVENT_FIELDS_MAX]; /* per enum field, by its place; sets unused */
     struct metric_combos combos;
     int32_t kept_from; /* days before it were dropped and are ignored */
@@ -58,8 +58,7 @@ struct metric_row {
 
 void metric_init(struct metric *x, const struct schema_event *event);
 void metric_close(struct mem *m, struct metric *x);
-/* The number of a combination, made if new. `values` per place in a tuple, absent where NULL data
- * with len SIZE_MAX. */
+/* The number of a combination, made if new; 0 where the event has no enum field. */
 uint32_t metric_combo_of(struct mem *m, struct metric *x, const uint32_t *tuple);
 void metric_add(struct mem *m, struct metric *x, uint32_t ordinal, int32_t day, uint32_t combo,
                 int32_t count, const int64_t *sums);
@@ -68,7 +67,7 @@ void metric_expire(struct mem *m, struct metric *x, int32_t from);
 /* Drops the rows of positions that `gone` has. */
 void metric_drop_chunk(struct mem *m, struct metric *x, uint32_t chunk, const uint64_t *gone);
 
-/* For loading and merging: a block with room for `cap` rows, and its rows one by one. */
+/* A day's block, made if new, and its rows one by one. */
 struct metric_block *metric_block_at(struct mem *m, struct metric *x, uint32_t chunk, int32_t day);
 void metric_block_push(struct mem *m, struct metric_block *b, const struct metric_row *row);
 void metric_block_row(const struct metric_block *b, uint32_t i, struct metric_row *out);

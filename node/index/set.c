@@ -220,8 +220,7 @@ static bool vector_add(struct mem *m, struct set *s, uint32_t ordinal)
         few_to_vector(m, s);
     } else if (s->kind == SET_VECTOR && s->n == s->cap) {
         uint32_t cap = s->n < 8 ? 8 : mem_grow_cap(s->n, s->n + 1);
-        s->u.vector =
-            mem_resize(m, s->u.vector, s->cap * sizeof(uint32_t), cap * sizeof(uint32_t));
+        s->u.vector = mem_resize(m, s->u.vector, s->cap * sizeof(uint32_t), cap * sizeof(uint32_t));
         s->cap = cap & 0x3FFFFFFF;
     }
     items = s->kind == SET_FEW ? s->u.few : s->u.vector;

@@ -4,8 +4,8 @@
  * is 2^16 ordinals (see docs/segment-index.md).
  *
  * Threads and consistency: one writer (the shard thread) and any number of query threads. A query
- * sees the index at one point of the shard's log: the writer's changes collect in a pending list and
- * index_publish() puts them in only when no query is running; it never waits. While changes are
+ * sees the index at one point of the shard's log: the writer's changes collect in a pending list
+ * and index_publish() puts them in only when no query is running; it never waits. While changes are
  * pending, new queries wait for the running ones to end and the changes to go in, so that a query
  * that starts after an acknowledged write sees it.
  */
@@ -34,15 +34,16 @@ void index_free(struct index *ix);
 /* What the machine says of a member. All bytes are borrowed for the call; nothing is visible before
  * index_publish. */
 enum index_op_kind {
-    INDEX_ADD,    /* the member came to life (nothing set yet) */
-    INDEX_REMOVE, /* it is gone, with everything set on it; also its event metrics */
-    INDEX_TAG,    /* text: tag; on */
-    INDEX_CHANNEL,/* text: source; on */
-    INDEX_HAS,    /* name: namespace; on */
-    INDEX_VALUE,  /* name: enum, string or set trait; text: value; on. One `off` of the old value, one `on` of the new */
-    INDEX_NUMBER, /* name: date, number or counter trait; number; on = exists */
-    INDEX_LAST,   /* name: event; number: day of the last one; on = there is one */
-    INDEX_EVENT,  /* name: event; an addition to one day's metrics, see struct index_event */
+    INDEX_ADD,     /* the member came to life (nothing set yet) */
+    INDEX_REMOVE,  /* it is gone, with everything set on it; also its event metrics */
+    INDEX_TAG,     /* text: tag; on */
+    INDEX_CHANNEL, /* text: source; on */
+    INDEX_HAS,     /* name: namespace; on */
+    INDEX_VALUE,   /* name: enum, string or set trait; text: value; on. One `off` of the old value,
+                      one `on` of the new */
+    INDEX_NUMBER,  /* name: date, number or counter trait; number; on = exists */
+    INDEX_LAST,    /* name: event; number: day of the last one; on = there is one */
+    INDEX_EVENT,   /* name: event; an addition to one day's metrics, see struct index_event */
 };
 
 struct index_event {
@@ -50,7 +51,11 @@ struct index_event {
     int32_t count; /* may be negative */
     /* Per field in the schema's order of the event: an enum's value or a number's sum (millionths).
      * n_fields is that of the schema's event. */
-    struct { struct bytes text; int64_t sum; bool present; } fields[EVENT_FIELDS_MAX];
+    struct {
+        struct bytes text;
+        int64_t sum;
+        bool present;
+    } fields[EVENT_FIELDS_MAX];
 };
 
 struct index_op {
@@ -79,7 +84,7 @@ typedef const struct expr *(*index_segment_cb)(void *ctx, struct bytes name);
 
 struct index_query {
     const struct expr *expr;
-    int32_t today; /* day number that windows and `ago` count from */
+    int32_t today;           /* day number that windows and `ago` count from */
     msec_t deadline_mono_ms; /* 0: none. A query looks at the clock between chunks */
     const bool *cancelled;   /* may be NULL; looked at between chunks (relaxed atomic load) */
     index_segment_cb segment;
@@ -93,22 +98,26 @@ struct index_count {
 };
 
 /* ERR_TIMEOUT, ERR_CANCELLED, ERR_UNKNOWN_NAME (segment), ERR_NOMEM. */
-enum error_code index_count_members(struct index *ix, const struct index_query *q, struct index_count *out,
-                                    struct error *err);
+enum error_code index_count_members(struct index *ix, const struct index_query *q,
+                                    struct index_count *out, struct error *err);
 
-/* The members, in ordinal order, after `cursor` (0 at first; an opaque position that stays valid over
- * updates: a member that was there all the time is listed exactly once). `*next` is 0 at the end. */
-enum error_code index_list_members(struct index *ix, const struct index_query *q, uint64_t cursor, size_t limit,
-                                   one_id *out, size_t *n_out, uint64_t *next, struct error *err);
+/* The members, in ordinal order, after `cursor` (0 at first; an opaque position that stays valid
+ * over updates: a member that was there all the time is listed exactly once). `*next` is 0 at the
+ * end. */
+enum error_code index_list_members(struct index *ix, const struct index_query *q, uint64_t cursor,
+                                   size_t limit, one_id *out, size_t *n_out, uint64_t *next,
+                                   struct error *err);
 
-/* Counts by value of an enum/string/set trait, of the level (trait == NULL), or of a number/date trait by value. */
+/* Counts by value of an enum/string/set trait, of the level (trait == NULL), or of a number/date
+ * trait by value. */
 struct index_group {
     struct bytes value; /* in the query's arena; numbers are formatted. */
     bool none;          /* members that satisfy the query and have no value */
     uint64_t members;
 };
-enum error_code index_breakdown(struct index *ix, const struct index_query *q, const struct schema_trait *by,
-                                struct arena *arena, struct index_group **out, size_t *n_out, struct error *err);
+enum error_code index_breakdown(struct index *ix, const struct index_query *q,
+                                const struct schema_trait *by, struct arena *arena,
+                                struct index_group **out, size_t *n_out, struct error *err);
 
 /* --- saving --- */
 
@@ -117,8 +126,8 @@ enum error_code index_breakdown(struct index *ix, const struct index_query *q, c
  * query: the writer does not wait for it. */
 enum error_code index_save(struct index *ix, const char *path, uint64_t cluster_id, uint16_t shard,
                            uint64_t store_index, struct error *err);
-/* Loads into an empty index. ERR_NOT_FOUND, ERR_CORRUPT, ERR_MISMATCH (other schema, shard, cluster,
- * version, or not of `store_index`): the caller rebuilds from the profiles. */
+/* Loads into an empty index. ERR_NOT_FOUND, ERR_CORRUPT, ERR_MISMATCH (other schema, shard,
+ * cluster, version, or not of `store_index`): the caller rebuilds from the profiles. */
 enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_id, uint16_t shard,
                            uint64_t store_index, struct error *err);
 

@@ -1,0 +1,83 @@
+#include "core.h"
+
+#include <base/hash.h>
+
+void core_init(struct core *c, const struct schema *schema)
+{
+    *c = (struct core){.schema = schema, .generation = 1};
+    struct mem *m = &c->mem;
+    c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
+    c->traits = mem_resize_zero(m, NULL, 0, schema->n_traits * sizeof *c->traits);
+    c->events = mem_resize_zero(m, NULL, 0, schema->n_events * sizeof *c->events);
+    for (size_t i = 0; i < schema->n_traits; i++)
+        c->traits[i].schema = &schema->traits[i];
+    for (size_t i = 0; i < schema->n_events; i++) {
+        c->events[i].schema = &schema->events[i];
+        metric_init(&c->events[i].metric, &schema->events[i]);
+    }
+}
+
+void core_close(struct core *c)
+{
+    struct mem *m = &c->mem;
+    const struct schema *s = c->schema;
+    for (size_t i = 0; i < s->n_namespaces; i++)
+        set_close(m, &c->namespaces[i]);
+    for (size_t i = 0; i < s->n_traits; i++) {
+        dict_close(m, &c->traits[i].dict);
+        column_close(m, &c->traits[i].column);
+    }
+    for (size_t i = 0; i < s->n_events; i++) {
+        column_close(m, &c->events[i].last);
+        metric_close(m, &c->events[i].metric);
+    }
+    dict_close(m, &c->tags);
+    dict_close(m, &c->channels);
+    ids_close(m, &c->ids);
+    (void)mem_resize(m, c->namespaces, s->n_namespaces * sizeof *c->namespaces, 0);
+    (void)mem_resize(m, c->traits, s->n_traits * sizeof *c->traits, 0);
+    (void)mem_resize(m, c->events, s->n_events * sizeof *c->events, 0);
+    *c = (struct core){0};
+}
+
+struct trait_index *core_trait(const struct core *c, name_id id)
+{
+    for (size_t i = 0; i < c->schema->n_traits; i++)
+        if (c->schema->traits[i].id == id)
+            return &c->traits[i];
+    return NULL;
+}
+
+struct event_index *core_event(const struct core *c, name_id id)
+{
+    for (size_t i = 0; i < c->schema->n_events; i++)
+        if (c->schema->events[i].id == id)
+            return &c->events[i];
+    return NULL;
+}
+
+struct set *core_namespace(const struct core *c, name_id id)
+{
+    for (size_t i = 0; i < c->schema->n_namespaces; i++)
+        if (c->schema->namespaces[i].id == id)
+            return &c->namespaces[i];
+    return NULL;
+}
+
+/* The first log point after a rebuild marks the ordinals: replicas that began at the same point
+ * and applied the same log gave the same ones. */
+void core_set_applied(struct core *c, uint64_t log_index)
+{
+    if (c->applied == 0)
+        c->generation = (uint32_t)hash_u64(log_index ^ c->ids.next) | 1;
+    c->applied = log_index;
+}
+
+void core_expire(struct core *c, int32_t today)
+{
+    for (size_t i = 0; i < c->schema->n_events; i++) {
+        int64_t from = (int64_t)today - c->schema->events[i].keep_days + 1;
+        if (from > INT32_MIN && from <= INT32_MAX)
+            metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
+    }
+}

@@ -1,0 +1,353 @@
+#include "program.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { PROBE_MAX = 256 }; /* up to so many candidates a column is probed, not scanned */
+
+static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                 struct reg *scratch);
+
+enum error_code run_init(struct run *r, const struct core *c, const struct node *root,
+                         struct error *err)
+{
+    r->core = c;
+    r->root = root;
+    r->kernels = kernels_get();
+    r->result = aligned_alloc(64, ((size_t)root->regs + 1) * sizeof(struct reg));
+    r->regs = r->result ? r->result + 1 : NULL;
+    if (root->cost == COST_METRIC)
+        r->totals = calloc(CHUNK_SIZE, sizeof *r->totals);
+    memset(r->touched, 0, sizeof r->touched);
+    if (!r->result || (root->cost == COST_METRIC && !r->totals))
+        return error_set(err, ERR_NOMEM, "no memory left for the query");
+    return ERR_OK;
+}
+
+void run_close(struct run *r)
+{
+    free(r->result);
+    free(r->totals);
+    *r = (struct run){0};
+}
+
+static bool any_of(const struct reg *reg, const struct kernels *k)
+{
+    return reg_count(reg, k) > 0;
+}
+
+static bool eval_const(const struct node *n, struct reg *reg, const struct kernels *k)
+{
+    if (n->truth)
+        return any_of(reg, k);
+    reg_clear(reg);
+    return false;
+}
+
+static bool eval_set(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg)
+{
+    struct set_view v;
+    set_view_chunk(n->sets[0], chunk, &v);
+    return reg_and_view(reg, &v, r->kernels);
+}
+
+static bool eval_union(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                       struct reg *scratch)
+{
+    memset(scratch->words, 0, sizeof scratch->words);
+    for (size_t i = 0; i < n->n_sets; i++) {
+        struct set_view v;
+        set_view_chunk(n->sets[i], chunk, &v);
+        if (v.kind != VIEW_EMPTY)
+            words_or_view(scratch->words, &v, r->kernels);
+    }
+    return reg_and_words(reg, scratch->words, r->kernels);
+}
+
+static bool eval_exists(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg)
+{
+    const struct column_chunk *c = column_chunk_at(n->column, chunk);
+    if (c)
+        return reg_and_words(reg, c->exists, r->kernels);
+    reg_clear(reg);
+    return false;
+}
+
+static bool in_node_range(const struct node *n, int64_t v)
+{
+    return (n->lo <= v && v <= n->hi) != n->negate;
+}
+
+static bool range_probe(const struct node *n, const struct column_chunk *c, struct reg *reg)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < reg->n; i++) {
+        uint16_t low = reg->list[i];
+        bool keep =
+            column_chunk_has(c, low) ? in_node_range(n, column_chunk_value(c, low)) : n->absent;
+        reg->list[left] = low;
+        left += keep;
+    }
+    reg->n = left;
+    return left > 0;
+}
+
+static void range_scan_raw(const struct kernels *k, const struct column_chunk *c, uint64_t lo,
+                           uint64_t hi, uint64_t *out)
+{
+    const void *data = c->data;
+    switch (c->width) {
+    case 1:
+        k->range8(data, c->cap, (uint8_t)lo, (uint8_t)hi, out);
+        return;
+    case 2:
+        k->range16(data, c->cap, (uint16_t)lo, (uint16_t)hi, out);
+        return;
+    case 4:
+        k->range32(data, c->cap, (uint32_t)lo, (uint32_t)hi, out);
+        return;
+    default:
+        k->range64(data, c->cap, lo, hi, out);
+    }
+}
+
+/* Which positions are in lo..hi, by value alone; what does not exist gives any bit. */
+static void range_scan(const struct kernels *k, const struct node *n, const struct column_chunk *c,
+                       uint64_t *out)
+{
+    uint32_t words = c->cap / 64;
+    memset(out + words, 0, (CHUNK_WORDS - words) * sizeof *out);
+    if (n->lo > n->hi || n->lo > c->max || n->hi < c->min) {
+        memset(out, 0, words * sizeof *out);
+        return;
+    }
+    if (n->lo <= c->min && c->max <= n->hi) {
+        memset(out, 0xFF, words * sizeof *out);
+        return;
+    }
+    int64_t lo = n->lo > c->min ? n->lo : c->min;
+    int64_t hi = n->hi < c->max ? n->hi : c->max;
+    range_scan_raw(k, c, (uint64_t)lo - c->base, (uint64_t)hi - c->base, out);
+}
+
+static void list_few(struct reg *reg)
+{
+    uint32_t n = 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++)
+        for (uint64_t bits = reg->words[w]; bits; bits &= bits - 1)
+            reg->list[n++] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(bits));
+    reg->is_list = true;
+    reg->n = n;
+}
+
+static bool eval_range(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                       struct reg *scratch)
+{
+    const struct column_chunk *c = column_chunk_at(n->column, chunk);
+    if (!c) {
+        if (n->absent)
+            return any_of(reg, r->kernels);
+        reg_clear(reg);
+        return false;
+    }
+    if (!reg->is_list && reg_count(reg, r->kernels) <= PROBE_MAX)
+        list_few(reg);
+    if (reg->is_list)
+        return range_probe(n, c, reg);
+    range_scan(r->kernels, n, c, scratch->words);
+    uint64_t negate = n->negate ? UINT64_MAX : 0, absent = n->absent ? UINT64_MAX : 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        uint64_t exists = c->exists[w];
+        scratch->words[w] = ((scratch->words[w] ^ negate) & exists) | (absent & ~exists);
+    }
+    return reg_and_words(reg, scratch->words, r->kernels);
+}
+
+static inline void total_add(struct run *r, uint32_t low, int64_t v)
+{
+    r->totals[low] = (int64_t)((uint64_t)r->totals[low] + (uint64_t)v);
+    bit_set(r->touched, low);
+}
+
+static void total_counts(struct run *r, const struct node *n, const struct metric_block *b)
+{
+    const uint16_t *pos = metric_positions(b);
+    for (uint32_t i = 0; i < b->n; i++)
+        if (!n->combos || n->combos[metric_combo_at(b, i)])
+            total_add(r, pos[i], metric_count_at(b, i));
+}
+
+static void total_sums(struct run *r, const struct node *n, const struct metric_block *b)
+{
+    const uint16_t *pos = metric_positions(b);
+    const void *column = metric_sum_column(b, (uint32_t)n->sum);
+    bool wide = metric_sum_width(b, (uint32_t)n->sum) == 8;
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (n->combos && !n->combos[metric_combo_at(b, i)])
+            continue;
+        int64_t v = wide ? ((const int64_t *)column)[i]
+                         : (int64_t)((const int32_t *)column)[i] * METRIC_CENT;
+        total_add(r, pos[i], v);
+    }
+}
+
+/* Fills totals and touched with the node's days. */
+static void total_days(struct run *r, const struct node *n, uint32_t chunk)
+{
+    if (chunk >= n->metric->n_chunks)
+        return;
+    const struct metric_chunk *c = &n->metric->chunks[chunk];
+    for (uint32_t i = c->n; i-- > 0 && c->blocks[i].day >= n->day_from;) {
+        if (c->blocks[i].day > n->day_to)
+            continue;
+        if (n->sum < 0)
+            total_counts(r, n, &c->blocks[i]);
+        else
+            total_sums(r, n, &c->blocks[i]);
+    }
+}
+
+static bool metric_keep_list(struct run *r, const struct node *n, struct reg *reg)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < reg->n; i++) {
+        uint16_t low = reg->list[i];
+        reg->list[left] = low;
+        left += in_node_range(n, r->totals[low]);
+    }
+    reg->n = left;
+    return left > 0;
+}
+
+static bool metric_keep_words(struct run *r, const struct node *n, struct reg *reg)
+{
+    uint64_t any = 0, absent = n->absent ? UINT64_MAX : 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        uint64_t kept = reg->words[w] & ~r->touched[w] & absent;
+        for (uint64_t bits = reg->words[w] & r->touched[w]; bits; bits &= bits - 1) {
+            uint64_t one = bits & (0 - bits);
+            if (in_node_range(n, r->totals[w * 64 + (uint32_t)__builtin_ctzll(bits)]))
+                kept |= one;
+        }
+        reg->words[w] = kept;
+        any |= kept;
+    }
+    return any != 0;
+}
+
+static void total_clear(struct run *r)
+{
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        for (uint64_t bits = r->touched[w]; bits; bits &= bits - 1)
+            r->totals[w * 64 + (uint32_t)__builtin_ctzll(bits)] = 0;
+        r->touched[w] = 0;
+    }
+}
+
+static bool eval_metric(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg)
+{
+    total_days(r, n, chunk);
+    bool any = reg->is_list ? metric_keep_list(r, n, reg) : metric_keep_words(r, n, reg);
+    total_clear(r);
+    return any;
+}
+
+static bool eval_and(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                     struct reg *scratch)
+{
+    for (size_t i = 0; i < n->n_children; i++)
+        if (!eval(r, n->children[i], chunk, reg, scratch))
+            return false;
+    return n->n_children > 0 || any_of(reg, r->kernels);
+}
+
+/* What is still a candidate goes through each term; `reg` keeps those that none took. */
+static bool eval_or(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                    struct reg *scratch)
+{
+    struct reg *left = scratch, *taken = scratch + 1;
+    reg_copy(left, reg);
+    for (size_t i = 0; i < n->n_children; i++) {
+        reg_copy(taken, left);
+        if (eval(r, n->children[i], chunk, taken, scratch + 2) &&
+            !reg_and_not(left, taken, r->kernels))
+            return true;
+    }
+    return reg_and_not(reg, left, r->kernels);
+}
+
+static bool eval_not(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                     struct reg *scratch)
+{
+    const struct node *child = n->children[0];
+    if (child->kind == NODE_SET) {
+        struct set_view v;
+        set_view_chunk(child->sets[0], chunk, &v);
+        return reg_and_not_view(reg, &v, r->kernels);
+    }
+    reg_copy(scratch, reg);
+    if (!eval(r, child, chunk, scratch, scratch + 1))
+        return any_of(reg, r->kernels);
+    return reg_and_not(reg, scratch, r->kernels);
+}
+
+/* Refines `reg` by the node; false when no candidate is left. Uses n->regs of `scratch`. */
+static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                 struct reg *scratch)
+{
+    switch (n->kind) {
+    case NODE_CONST:
+        return eval_const(n, reg, r->kernels);
+    case NODE_SET:
+        return eval_set(r, n, chunk, reg);
+    case NODE_UNION:
+        return eval_union(r, n, chunk, reg, scratch);
+    case NODE_EXISTS:
+        return eval_exists(r, n, chunk, reg);
+    case NODE_RANGE:
+        return eval_range(r, n, chunk, reg, scratch);
+    case NODE_METRIC:
+        return eval_metric(r, n, chunk, reg);
+    case NODE_AND:
+        return eval_and(r, n, chunk, reg, scratch);
+    case NODE_OR:
+        return eval_or(r, n, chunk, reg, scratch);
+    case NODE_NOT:
+        return eval_not(r, n, chunk, reg, scratch);
+    }
+    return false;
+}
+
+static bool start_chunk(struct run *r, uint32_t chunk)
+{
+    const struct ids_chunk *c = &r->core->ids.chunks[chunk];
+    if (c->n_live == 0) {
+        reg_clear(r->result);
+        return false;
+    }
+    r->result->is_list = false;
+    r->result->n = 0;
+    memcpy(r->result->words, c->live, sizeof r->result->words);
+    return true;
+}
+
+bool run_chunk(struct run *r, uint32_t chunk)
+{
+    return start_chunk(r, chunk) && eval(r, r->root, chunk, r->result, r->regs);
+}
+
+uint32_t run_count_chunk(struct run *r, uint32_t chunk)
+{
+    const struct node *root = r->root;
+    if (root->kind != NODE_AND || root->n_children == 0 ||
+        root->children[root->n_children - 1]->kind != NODE_SET)
+        return run_chunk(r, chunk) ? reg_count(r->result, r->kernels) : 0;
+    if (!start_chunk(r, chunk))
+        return 0;
+    for (size_t i = 0; i + 1 < root->n_children; i++)
+        if (!eval(r, root->children[i], chunk, r->result, r->regs))
+            return 0;
+    struct set_view v;
+    set_view_chunk(root->children[root->n_children - 1]->sets[0], chunk, &v);
+    return reg_count_view(r->result, &v, r->kernels);
+}

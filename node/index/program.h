@@ -1,0 +1,66 @@
+/* A checked expression made ready for one query: names resolved to sets and columns, the terms of
+ * each conjunction ordered so that the cheap and sparse come first. Lives in the query's arena and
+ * is valid while the query is inside the gate. */
+#ifndef INDEX_PROGRAM_H
+#define INDEX_PROGRAM_H
+
+#include "core.h"
+#include "reg.h"
+
+enum node_kind {
+    NODE_CONST,  /* truth */
+    NODE_SET,    /* in `sets[0]` */
+    NODE_UNION,  /* in any of `sets` */
+    NODE_EXISTS, /* `column` has a value */
+    NODE_RANGE,  /* the column's value is in (negate: outside) lo..hi; absent ones: `absent` */
+    NODE_METRIC, /* likewise count or sum over days; absent rows count as 0 */
+    NODE_AND,
+    NODE_OR,
+    NODE_NOT,
+};
+
+/* What a node costs in a chunk, by order of magnitude. */
+enum node_cost { COST_SET, COST_COLUMN, COST_METRIC };
+
+struct node {
+    enum node_kind kind;
+    enum node_cost cost;
+    uint64_t estimate; /* members that satisfy it, roughly */
+    uint32_t regs;     /* scratch registers that it and all beneath need at once */
+    bool truth, negate, absent;
+    struct node **children;
+    size_t n_children;
+    const struct set **sets;
+    size_t n_sets;
+    const struct column *column;
+    int64_t lo, hi;
+    const struct metric *metric;
+    int sum; /* sum column, -1: the count */
+    int64_t day_from, day_to;
+    const bool *combos; /* which combinations count; NULL: all */
+};
+
+enum error_code program_compile(const struct core *c, const struct index_query *q,
+                                struct arena *arena, struct node **out, struct error *err);
+
+/* The scratch of one evaluation. */
+struct run {
+    const struct core *core;
+    const struct kernels *kernels;
+    const struct node *root;
+    struct reg *result; /* of the last chunk */
+    struct reg *regs;
+    int64_t *totals; /* per position; 0 between uses */
+    uint64_t touched[CHUNK_WORDS];
+};
+
+/* ERR_NOMEM. run_close takes a half-made one. */
+enum error_code run_init(struct run *r, const struct core *c, const struct node *root,
+                         struct error *err);
+void run_close(struct run *r);
+/* The live members of a chunk that satisfy the program, in r->result; false: none. */
+bool run_chunk(struct run *r, uint32_t chunk);
+/* How many they are; r->result is then undefined. */
+uint32_t run_count_chunk(struct run *r, uint32_t chunk);
+
+#endif
