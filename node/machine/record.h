@@ -55,7 +55,7 @@ struct record {
     bool born_merging;
     uint32_t epoch;
     msec_t created;
-    one_id target;                /* MERGING, REDIRECT */
+    one_id target;                  /* MERGING, REDIRECT */
     struct identity evid_b, evid_a; /* MERGING: b of this profile was seen with a of the target */
     struct record_id *ids;
     size_t n_ids, cap_ids;

@@ -22,6 +22,7 @@
 #include <base/arena.h>
 #include <base/clock.h>
 #include <cluster/config.h>
+#include <cluster/map.h>
 #include <index/index.h>
 #include <proto/command.h>
 #include <store/store.h>
@@ -57,6 +58,10 @@ void machine_end_entry(struct machine *m);
 /* LOCATE, GET, SWEEP, STATS, REFUSED, CHECK on the applied state. `now_ms` for ages. */
 void machine_read(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
                   struct reply *out);
+
+/* The first row that did not decode, or ERR_OK: sticky, like store_error. From then on every command
+ * gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows there. */
+enum error_code machine_error(const struct machine *m, struct error *err);
 
 /* Merges in flight: MERGING profiles of this shard. */
 uint64_t machine_in_flight(const struct machine *m);
