@@ -52,6 +52,7 @@ int clock_has_timezone(const char *zone)
 
 int clock_set_timezone(const char *zone)
 {
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): called before any thread starts */
     if (!clock_has_timezone(zone) || setenv("TZ", zone, 1) != 0)
         return -1;
     tzset();

@@ -2,6 +2,7 @@
 
 #include <segment/expr.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -95,18 +96,31 @@ static bool is_paged(const struct gather *g)
 
 /* --- starting --- */
 
+/* Decimal digits at *p as a number; moves *p behind them. */
+static bool parse_number(const char **p, uint64_t *out)
+{
+    if (**p < '0' || **p > '9')
+        return false;
+    char *end;
+    errno = 0;
+    *out = strtoull(*p, &end, 10);
+    *p = end;
+    return errno == 0;
+}
+
 static bool parse_cursor(struct gather *g, struct bytes cursor)
 {
-    char text[CURSOR_MAX], rest;
+    char text[CURSOR_MAX];
     if (cursor.len == 0)
         return true;
     if (cursor.len >= sizeof text)
         return false;
     memcpy(text, cursor.data, cursor.len);
     text[cursor.len] = '\0';
-    unsigned shard;
-    uint64_t position;
-    if (sscanf(text, "s%u.%" SCNu64 "%c", &shard, &position, &rest) != 2 || shard >= g->n_shards)
+    const char *p = text;
+    uint64_t shard, position;
+    if (*p++ != 's' || !parse_number(&p, &shard) || *p++ != '.' || !parse_number(&p, &position) ||
+        *p != '\0' || shard >= g->n_shards)
         return false;
     g->at = (shard_id)shard;
     g->command.cursor = position;

@@ -15,8 +15,12 @@ static struct shown show(struct bytes name)
 {
     struct shown s;
     size_t n = name.len < sizeof s.text - 1 ? name.len : sizeof s.text - 1;
-    for (size_t i = 0; i < n; i++)
-        s.text[i] = name.data[i] >= 0x20 && name.data[i] < 0x7F ? (char)name.data[i] : '?';
+    for (size_t i = 0; i < n; i++) {
+        bool plain = name.data[i] >= 0x20 && name.data[i] < 0x7F;
+        s.text[i] = '?';
+        if (plain)
+            s.text[i] = (char)name.data[i];
+    }
     s.text[n] = '\0';
     return s;
 }

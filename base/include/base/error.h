@@ -40,7 +40,7 @@
     X(INTERNAL, 24, false, "internal error")
 
 enum error_code {
-#define X(name, wire, retry, text) ERR_##name = wire,
+#define X(name, wire, retry, text) ERR_##name = (wire),
     ERROR_LIST(X)
 #undef X
 };

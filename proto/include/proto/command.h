@@ -54,7 +54,7 @@ enum {
     X(TAG_LIMIT, 6, "too many tags")
 
 enum refusal {
-#define X(name, wire, text) REFUSAL_##name = wire,
+#define X(name, wire, text) REFUSAL_##name = (wire),
     REFUSAL_LIST(X)
 #undef X
 };
