@@ -175,7 +175,7 @@ static enum error_code read_stamp(struct disk *d, MDB_txn *txn, bool *found, str
                          d->file);
     if (rc != 0)
         return disk_error(d, rc, "cannot read the stamp", err);
-    struct stamp s;
+    struct stamp s = {0};
     enum error_code code = stamp_check(d, disk_bytes_of(v), &s, err);
     if (code != ERR_OK)
         return code;

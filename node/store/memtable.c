@@ -16,8 +16,9 @@ enum {
 
 _Static_assert(CHUNK_BYTES == UNIT_BYTES << UNIT_BITS, "a place names every unit of a chunk");
 
-/* No record begins in the last unit of a chunk: a header and a key do not fit. */
-static const uint32_t PLACE_NONE = UINT32_MAX;
+/* Chunks are numbered from 1, so no record has this place, and a fresh table is all zeros: the
+ * system gives it out page by page, at the first use, instead of at once. */
+enum { PLACE_NONE = 0 };
 
 struct record {
     uint32_t value_len, value_cap;
@@ -62,9 +63,7 @@ static void pool_give(struct chunk_pool *p, uint8_t *chunk)
 
 static struct memtable_slot *slots_new(uint64_t n)
 {
-    struct memtable_slot *slots = must(malloc(n * sizeof *slots), n * sizeof *slots);
-    memset(slots, 0xFF, n * sizeof *slots); /* all PLACE_NONE */
-    return slots;
+    return must(calloc(n, sizeof(struct memtable_slot)), n * sizeof(struct memtable_slot));
 }
 
 static bool is_crowded(uint64_t count, uint64_t slots)
@@ -85,7 +84,7 @@ void memtable_close(struct memtable *m)
 {
     /* Chunks larger than usual were made for one record; only usual ones can be used again. The
      * size is known from the first record, since a chunk of its own holds nothing else. */
-    for (uint32_t i = 0; i < m->n_chunks; i++) {
+    for (uint32_t i = 1; i < m->n_chunks; i++) {
         const struct record *r = (const void *)m->chunks[i];
         bool alone = (uint64_t)RECORD_HEADER + r->key_len + r->value_cap > ALONE_BYTES;
         if (m->pool && !alone)
@@ -155,6 +154,8 @@ static uint32_t chunk_add(struct memtable *m, size_t size)
         uint32_t cap = m->cap_chunks ? 2 * m->cap_chunks : 16;
         m->chunks = must(realloc(m->chunks, cap * sizeof *m->chunks), cap * sizeof *m->chunks);
         m->cap_chunks = cap;
+        m->chunks[0] = NULL;
+        m->n_chunks = m->n_chunks ? m->n_chunks : 1;
     }
     uint8_t *chunk = NULL;
     if (size == CHUNK_BYTES && m->pool && m->pool->n > 0)

@@ -30,14 +30,14 @@ void chunk_pool_close(struct chunk_pool *p);
 
 struct memtable_slot {
     uint32_t hash;
-    uint32_t place; /* chunk number << 16 | offset in 16-byte units; PLACE_NONE: empty */
+    uint32_t place; /* chunk number << 16 | offset in 16-byte units; 0: empty */
 };
 
 struct memtable {
     struct memtable_slot *slots;
-    uint64_t mask;  /* slots - 1; slots is a power of 2 */
-    uint64_t count; /* keys, deleted ones included */
-    uint8_t **chunks;
+    uint64_t mask;    /* slots - 1; slots is a power of 2 */
+    uint64_t count;   /* keys, deleted ones included */
+    uint8_t **chunks; /* from number 1 on */
     uint32_t n_chunks, cap_chunks;
     uint32_t open_chunk, open_used; /* where the next record goes, in bytes */
     uint64_t chunk_bytes;
