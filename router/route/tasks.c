@@ -311,8 +311,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
 
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
 {
-    struct request *requests;
-    size_t n;
+    struct request *requests = NULL;
+    size_t n = 0;
     struct error err;
     enum error_code rc = ERR_OK;
     if (e->type != MESSAGE_CLIENT_REQUEST)
