@@ -10,7 +10,7 @@ void guard_switch_off(struct replica *r, unsigned guards)
     r->guards_off = guards;
 }
 
-/* Steps a message, an APPEND with only `n` of its entries from `offset` on. Settles. */
+/* Steps a message, an APPEND with only `n` of its entries from `offset` on. */
 static void step_message(struct replica *r, uint64_t from, const struct message *m, unsigned offset,
                          unsigned n);
 
@@ -143,10 +143,12 @@ static void step_append(struct replica *r, uint64_t from, const struct message *
             end++;
         if (m->entries[at].type == REPLICA_CHANGE) {
             step_message(r, from, m, at, 0);
+            replica_settle(r);
             if (!r->dead)
                 confirm_older_change(r, m, at);
         }
         step_message(r, from, m, at, end - at);
+        replica_settle(r);
     }
 }
 
@@ -171,11 +173,7 @@ static void step_vote(struct replica *r, uint64_t from, struct message *m)
     int role = self->role;
     self->role = RAFT_VOTER;
     step_message(r, from, m, 0, 0);
-    /* Settling may have replaced the configuration; its own roles are right. */
-    for (unsigned i = 0; i < r->raft.configuration.n; i++) {
-        if (&r->raft.configuration.servers[i] == self)
-            self->role = role;
-    }
+    self->role = role; /* a vote changes no configuration */
 }
 
 void guard_receive(struct replica *r, uint64_t from, struct message *m)
@@ -275,5 +273,4 @@ static void step_message(struct replica *r, uint64_t from, const struct message 
     struct raft_event event = {.type = RAFT_RECEIVE};
     event.receive.message = &rm;
     replica_step(r, &event);
-    replica_settle(r);
 }

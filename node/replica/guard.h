@@ -31,8 +31,8 @@ static inline bool guard_is_on(const struct replica *r, enum guard g)
     return !(r->guards_off & (unsigned)g);
 }
 
-/* A checked message of the engine's types, or MESSAGE_STALE: drops, rewrites or splits it, steps
- * what is left, and settles. */
+/* A checked message of the engine's types, or MESSAGE_STALE: drops, rewrites or splits it, and
+ * steps what is left. The caller settles. */
 void guard_receive(struct replica *r, uint64_t from, struct message *m);
 /* Before a TIMEOUT is stepped. */
 void guard_before_timeout(struct replica *r);

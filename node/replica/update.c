@@ -195,6 +195,7 @@ static void take_entries(struct replica *r, const struct raft_update *up, struct
 {
     uint64_t index = up->entries.index;
     if (index < r->entries.first || index > entries_last(&r->entries) + 1 || index <= r->commit) {
+        raft_free(up->entries.batch[0].batch);
         replica_die(r, "the engine appends outside the log or over committed entries", 0);
         return;
     }
