@@ -238,7 +238,8 @@ static bool check_needs(struct decoder *d, const struct command *c)
         return decoder_fail(d, "missing profile and identity");
     if (n.message_id && c->message_id.len == 0)
         return decoder_fail(d, "missing message_id");
-    if (n.content && c->content.len == 0)
+    /* That of a profile born merging (epoch 1) goes without saying. */
+    if (n.content && c->content.len == 0 && c->epoch != 1)
         return decoder_fail(d, "missing content");
     if (n.expr && c->expr.len == 0)
         return decoder_fail(d, "missing expr");

@@ -76,8 +76,8 @@ struct skip {
  * W. At i's slot. → CLAIMED (profile = L, epoch 1) born MERGING into W with evidence (i, a), empty
  * content; KNOWN (profile: where the index points) FREEZE  profile = L, epoch, other = W, ids[0] =
  * b in L, ids[1] = a in W. At L. → FROZEN (epoch + 1, content), else the state as LOCATE says it
- * ABSORB  profile = W, other = L, epoch, ids[0] = a, content, ids[1] = b, message_id, ts, source:
- *         evidence for the edge. At W. → ABSORBED (holders: where L's identities are now with what
+ * ABSORB  profile = W, other = L, epoch, ids[0] = a, ids[1] = b, message_id, ts, source: evidence
+ *         for the edge; content (empty with epoch 1: that of a CLAIM, b alone). At W. → ABSORBED (holders: where L's identities are now with what
  *         version), REFUSED (reason), STALE, BUSY (other = where W is merging to)
  * DONE    profile = L, epoch. → OK
  * ABORT   profile = L, epoch. → OK
