@@ -264,7 +264,7 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
         apply_event(m, c, arena, out);
         break;
     case COMMAND_CLAIM:
-        merge_claim(m, c, arena, out);
+        merge_claim(m, c, out);
         break;
     case COMMAND_FREEZE:
         merge_freeze(m, c, arena, out);

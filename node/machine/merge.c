@@ -156,7 +156,6 @@ void merge_claim(struct machine *m, const struct command *c, struct arena *arena
     profile_save(m, &l);
     *out = (struct reply){
         .status = REPLY_CLAIMED, .profile = l.id, .other = c->profile, .epoch = l.rec.epoch};
-    reply_content(m, &l, arena, out);
 }
 
 static bool may_freeze(const struct profile *l, const struct command *c)
@@ -251,11 +250,10 @@ static void add_evidence(struct machine *m, struct profile *w, const struct comm
     w->changed = true;
 }
 
-static void reply_absorbed(struct machine *m, const struct profile *w,
-                           const struct content *content, struct arena *arena, struct reply *out)
+static void reply_absorbed(const struct profile *w, const struct content *content,
+                           struct arena *arena, struct reply *out)
 {
     size_t n = content->n_ids < HOLDERS_MAX ? content->n_ids : HOLDERS_MAX;
-    (void)m;
     *out = (struct reply){.status = REPLY_ABSORBED, .profile = w->id, .epoch = w->rec.epoch};
     if (n == 0)
         return;
@@ -355,7 +353,7 @@ void merge_absorb(struct machine *m, const struct command *c, struct arena *aren
     if (record_has_absorbed(&w.rec, c->other)) {
         if (!take_content(m, c, &content))
             content.n_ids = 0;
-        reply_absorbed(m, &w, &content, arena, out);
+        reply_absorbed(&w, &content, arena, out);
         return;
     }
     if (is_settled(&w, c, out))
@@ -379,7 +377,7 @@ void merge_absorb(struct machine *m, const struct command *c, struct arena *aren
         return;
     }
     absorb(m, &w, c, &content);
-    reply_absorbed(m, &w, &content, arena, out);
+    reply_absorbed(&w, &content, arena, out);
 }
 
 /* --- DONE and ABORT --- */

@@ -198,8 +198,7 @@ void emit_profile(struct machine *m, struct profile *p);
 void apply_event(struct machine *m, const struct command *c, struct arena *arena,
                  struct reply *out);
 
-void merge_claim(struct machine *m, const struct command *c, struct arena *arena,
-                 struct reply *out);
+void merge_claim(struct machine *m, const struct command *c, struct reply *out);
 void merge_freeze(struct machine *m, const struct command *c, struct arena *arena,
                   struct reply *out);
 void merge_absorb(struct machine *m, const struct command *c, struct arena *arena,
