@@ -132,7 +132,7 @@ static void reply_content(struct machine *m, const struct profile *p, struct are
         reply_fail(out, ERR_NOMEM, "no memory for the content");
 }
 
-void merge_claim(struct machine *m, const struct command *c, struct arena *arena, struct reply *out)
+void merge_claim(struct machine *m, const struct command *c, struct reply *out)
 {
     struct identity i = c->ids[0];
     struct entry e;
