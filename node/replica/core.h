@@ -4,6 +4,7 @@
 
 #include "entries.h"
 #include "load.h"
+#include "member.h"
 #include "message.h"
 #include "readindex.h"
 
@@ -61,6 +62,7 @@ struct replica {
     struct replica_role role; /* as last reported */
     struct readindex reads;
     struct loads loads;
+    uint64_t promoting; /* catches up to become a voter; 0 = nobody */
 
     struct entry_block *step_block; /* handed to the engine in this step */
     struct arena arena;             /* reset at each event */
@@ -68,7 +70,11 @@ struct replica {
     struct buf effects;             /* struct replica_effect, of this event */
 };
 
+enum { REPLICA_ADDRESS_SIZE = 24 };
+
 /* replica.c */
+/* The engine wants an address beside each id: ours is the id in decimal. */
+void replica_address(uint64_t id, char out[REPLICA_ADDRESS_SIZE]);
 /* A zeroed effect at the end of the list; valid until the next one. */
 struct replica_effect *replica_emit(struct replica *r, enum replica_effect_type type);
 /* Stops the replica: says FATAL and refuses all that comes. Returns ERR_INTERNAL. */

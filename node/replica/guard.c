@@ -1,10 +1,5 @@
 #include "guard.h"
 
-#include <inttypes.h>
-#include <stdio.h>
-
-enum { ADDRESS_SIZE = 24 };
-
 void guard_switch_off(struct replica *r, unsigned guards)
 {
     r->guards_off = guards;
@@ -254,8 +249,8 @@ static void step_message(struct replica *r, uint64_t from, const struct message 
                          unsigned n)
 {
     struct raft_message rm = m->rm;
-    char address[ADDRESS_SIZE];
-    snprintf(address, sizeof address, "%" PRIu64, from);
+    char address[REPLICA_ADDRESS_SIZE];
+    replica_address(from, address);
     rm.server_id = from;
     rm.server_address = address;
     bool ok = true;

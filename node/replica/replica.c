@@ -9,12 +9,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+_Static_assert((int)REPLICA_STANDBY == RAFT_STANDBY && (int)REPLICA_VOTER == RAFT_VOTER &&
+                   (int)REPLICA_SPARE == RAFT_SPARE,
+               "roles are the engine's");
+_Static_assert((int)REPLICA_COMMAND == RAFT_COMMAND && (int)REPLICA_BARRIER == RAFT_BARRIER &&
+                   (int)REPLICA_CHANGE == RAFT_CHANGE,
+               "entry types are the engine's");
+
 enum {
     ELECTION_TIMEOUT_MS = 1000,
     MAX_INFLIGHT = 256,
     CACHE_BYTES = 64 << 20,
-    INSTALL_TIMEOUTS = 3, /* election time-outs */
-    ADDRESS_SIZE = 24
+    INSTALL_TIMEOUTS = 3 /* election time-outs */
 };
 
 /* Effects. */
@@ -83,9 +89,9 @@ static enum error_code finish(struct replica *r, enum error_code code, struct re
 
 /* Set-up. */
 
-static void address_of(uint64_t id, char *out)
+void replica_address(uint64_t id, char out[REPLICA_ADDRESS_SIZE])
 {
-    snprintf(out, ADDRESS_SIZE, "%" PRIu64, id);
+    snprintf(out, REPLICA_ADDRESS_SIZE, "%" PRIu64, id);
 }
 
 enum error_code replica_bootstrap(const uint64_t *voters, size_t n, struct buf *out)
@@ -95,8 +101,8 @@ enum error_code replica_bootstrap(const uint64_t *voters, size_t n, struct buf *
     enum error_code code = n > 0 ? ERR_OK : ERR_INVALID;
     raft_configuration_init(&c);
     for (size_t i = 0; i < n && !code; i++) {
-        char address[ADDRESS_SIZE];
-        address_of(voters[i], address);
+        char address[REPLICA_ADDRESS_SIZE];
+        replica_address(voters[i], address);
         int rv =
             voters[i] ? raft_configuration_add(&c, voters[i], address, RAFT_VOTER) : RAFT_BADID;
         if (rv != 0)
@@ -158,8 +164,8 @@ static void set_options(struct replica *r, const struct replica_options *o)
 
 static bool open_engine(struct replica *r)
 {
-    char address[ADDRESS_SIZE];
-    address_of(r->options.id, address);
+    char address[REPLICA_ADDRESS_SIZE];
+    replica_address(r->options.id, address);
     if (raft_init(&r->raft, NULL, NULL, r->options.id, address) != 0)
         return false;
     r->raft.tracer = NULL; /* the default one shares a static buffer between threads */
@@ -603,6 +609,45 @@ enum error_code replica_loaded(struct replica *r, msec_t now, const struct repli
     return finish(r, ERR_OK, out);
 }
 
+enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
+                               enum replica_member_role role, struct replica_effects *out)
+{
+    assert(r->started);
+    enum error_code code = begin(r, now, out);
+    if (code)
+        return code;
+    code = member_change(r, id, role);
+    replica_settle(r);
+    return finish(r, code, out);
+}
+
+enum error_code replica_transfer(struct replica *r, msec_t now, uint64_t to,
+                                 struct replica_effects *out)
+{
+    assert(r->started);
+    enum error_code code = begin(r, now, out);
+    if (code)
+        return code;
+    if (!replica_is_leader(r))
+        return finish(r, ERR_NOT_LEADER, out);
+    if (member_is_changing(r) || raft_transferee(&r->raft) != 0)
+        return finish(r, ERR_BUSY, out);
+    struct raft_event event = {.type = RAFT_TRANSFER};
+    event.transfer.server_id = to;
+    int rv = replica_step(r, &event);
+    replica_settle(r);
+    return finish(r, rv == 0 ? ERR_OK : ERR_NOT_FOUND, out);
+}
+
+size_t replica_members(const struct replica *r, struct replica_member *list, size_t max)
+{
+    const struct raft_configuration *c = &r->raft.configuration;
+    for (unsigned i = 0; i < c->n && i < max; i++)
+        list[i] = (struct replica_member){.id = c->servers[i].id,
+                                          .role = (enum replica_member_role)c->servers[i].role};
+    return c->n;
+}
+
 msec_t replica_next_timeout(const struct replica *r)
 {
     msec_t at = (msec_t)raft_timeout(&r->raft);
@@ -620,9 +665,9 @@ void replica_get_status(const struct replica *r, struct replica_status *out)
                                    .first = r->entries.first,
                                    .last = entries_last(&r->entries),
                                    .stored = r->raft.last_stored,
+                                   .writes_pending = (size_t)(r->last_seq - r->durable_seq),
                                    .cached_bytes = r->entries.bytes,
                                    .n_voters = configuration_voters(&r->raft.configuration),
-                                   .n_servers = r->raft.configuration.n};
-    for (const struct pending_write *w = r->writes; w; w = w->next)
-        out->writes_pending++;
+                                   .n_servers = r->raft.configuration.n,
+                                   .is_changing = member_is_changing(r)};
 }

@@ -407,6 +407,7 @@ void replica_settle(struct replica *r)
         stepped = !r->installing && confirm_changes(r);
         if (!r->dead && !r->installing)
             apply_committed(r);
+        stepped = member_advance(r) || stepped;
     }
     if (!r->dead)
         readindex_advance(r);

@@ -174,6 +174,64 @@ static void do_chaos(struct sim *s)
     sim_schedule(s, s->now + 20 + sim_below(s, 40), SIM_CHAOS, 0, 0, NULL);
 }
 
+static void add_member(struct sim *s, struct sim_node *leader)
+{
+    if (s->n == NODES_MAX)
+        return;
+    struct sim_node *n = &s->nodes[s->n + 1];
+    n->id = ++s->n;
+    node_format(s, n, false);
+    node_start(s, n);
+    if (leader->replica)
+        node_change(s, leader, n->id, sim_below(s, 2) ? REPLICA_SPARE : REPLICA_STANDBY);
+}
+
+static void promote_member(struct sim *s, struct sim_node *leader,
+                           const struct replica_member *members, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (members[i].role == REPLICA_VOTER || !sim_chance(s, 700))
+            continue;
+        node_change(s, leader, (unsigned)members[i].id, REPLICA_VOTER);
+        return;
+    }
+}
+
+static void drop_member(struct sim *s, struct sim_node *leader,
+                        const struct replica_member *members, size_t n, unsigned voters)
+{
+    const struct replica_member *m = &members[sim_below(s, (unsigned)n)];
+    bool is_voter = m->role == REPLICA_VOTER;
+    if (is_voter && voters <= (s->voters_wanted > 1 ? 2U : 1U))
+        return;
+    enum replica_member_role role = REPLICA_GONE;
+    if (is_voter && sim_below(s, 3) == 0)
+        role = sim_below(s, 2) ? REPLICA_SPARE : REPLICA_STANDBY;
+    node_change(s, leader, (unsigned)m->id, role);
+}
+
+static void do_admin(struct sim *s)
+{
+    struct replica_member members[NODES_MAX];
+    struct sim_node *leader = check_find_leader(s);
+    sim_schedule(s, s->now + 30 + sim_below(s, 400), SIM_ADMIN, 0, 0, NULL);
+    if (!leader || leader->installing)
+        return;
+    size_t n = replica_members(leader->replica, members, NODES_MAX);
+    unsigned voters = 0, what = sim_below(s, 10);
+    for (size_t i = 0; i < n; i++)
+        voters += members[i].role == REPLICA_VOTER;
+    if (what < 2)
+        node_transfer(s, leader,
+                      sim_chance(s, 600) ? (unsigned)members[sim_below(s, (unsigned)n)].id : 0);
+    else if (what < 5 && voters < s->voters_wanted + 1 && n < s->voters_wanted + 2)
+        add_member(s, leader);
+    else if (what < 8)
+        promote_member(s, leader, members, n);
+    else
+        drop_member(s, leader, members, n, voters);
+}
+
 static void heal(struct sim *s)
 {
     s->chaos = false;
@@ -245,6 +303,10 @@ static void handle(struct sim *s, const struct sim_event *e)
         if (s->chaos)
             do_chaos(s);
         break;
+    case SIM_ADMIN:
+        if (s->chaos)
+            do_admin(s);
+        break;
     case SIM_HEAL:
         heal(s);
         break;
@@ -276,6 +338,8 @@ static void draw(struct sim *s)
     s->n = PICK(s, 3, 3, 3, 3, 5, 5, 5, 1);
     if (s->options.replicas)
         s->n = s->options.replicas;
+    s->voters_wanted = s->n == 1 ? 3 : s->n;
+    s->has_admin = (s->n == 1 || sim_below(s, 3) != 0) && !s->options.fixed_members;
     s->ordered = sim_below(s, 2);
     s->drop = PICK(s, 0, 10, 50, 150);
     s->duplicate = PICK(s, 0, 20, 150);
@@ -304,7 +368,7 @@ static void open_world(struct sim *s)
         abort();
     for (unsigned i = 1; i <= s->n; i++) {
         s->nodes[i].id = i;
-        node_format(s, &s->nodes[i]);
+        node_format(s, &s->nodes[i], true);
     }
     for (unsigned i = 1; i <= s->n; i++)
         node_start(s, &s->nodes[i]);
@@ -314,6 +378,8 @@ static void open_world(struct sim *s)
     sim_schedule(s, s->now + 50, SIM_CLIENT, 0, 0, NULL);
     sim_schedule(s, s->now + 80, SIM_READ, 0, 0, NULL);
     sim_schedule(s, s->now + 100, SIM_CHAOS, 0, 0, NULL);
+    if (s->has_admin)
+        sim_schedule(s, s->now + 500, SIM_ADMIN, 0, 0, NULL);
 }
 
 static void close_world(struct sim *s)

@@ -11,12 +11,13 @@ struct sim_options {
     uint64_t seed;
     unsigned replicas;   /* 0: the seed picks 1, 3 or 5 */
     unsigned guards_off; /* enum guard */
+    bool fixed_members;  /* else the seed may add, promote, demote and remove */
 };
 
 /* What happened, so that a test can tell that it tested something. */
 struct sim_counts {
     uint64_t events, elections, crashes, applies, acknowledged, truncations, installs, trims, loads,
-        reads;
+        reads, changes, transfers;
 };
 
 struct sim_result {

@@ -139,15 +139,39 @@ void check_read(struct sim *s, struct sim_node *n, uint64_t need)
                  n->id, n->state.applied, need);
 }
 
-/* After a while without faults: one leader, nothing acknowledged lost, all caught up. */
-void check_end(struct sim *s)
+struct sim_node *check_find_leader(struct sim *s)
 {
     struct sim_node *leader = NULL;
     for (unsigned i = 1; i <= s->n; i++) {
         struct sim_node *n = &s->nodes[i];
-        if (n->role.leader && (!leader || n->role.term > leader->role.term))
+        if (n->replica && n->role.leader && (!leader || n->role.term > leader->role.term))
             leader = n;
     }
+    return leader;
+}
+
+static void check_caught_up(struct sim *s, const struct sim_node *leader)
+{
+    struct replica_member members[NODES_MAX];
+    size_t n = replica_members(leader->replica, members, NODES_MAX);
+    for (size_t i = 0; i < n; i++) {
+        const struct sim_node *m = &s->nodes[members[i].id];
+        if (members[i].role == REPLICA_SPARE)
+            continue;
+        if (m->state.applied + 60 < leader->state.applied)
+            sim_fail(s, "liveness: node %u is at %" PRIu64 ", the leader at %" PRIu64, m->id,
+                     m->state.applied, leader->state.applied);
+        uint64_t ours = leader->replica->raft.configuration_committed_index;
+        if (m->replica->raft.configuration_committed_index != ours)
+            sim_fail(s, "node %u knows configuration %llu, the leader %" PRIu64, m->id,
+                     m->replica->raft.configuration_committed_index, ours);
+    }
+}
+
+/* After a while without faults: one leader, nothing acknowledged lost, all caught up. */
+void check_end(struct sim *s)
+{
+    struct sim_node *leader = check_find_leader(s);
     if (!leader) {
         sim_fail(s, "liveness: no leader at the end");
         return;
@@ -162,11 +186,9 @@ void check_end(struct sim *s)
                  st.commit);
     if (leader->n_reads > 8)
         sim_fail(s, "liveness: %zu reads wait at the leader", leader->n_reads);
-    for (unsigned i = 1; i <= s->n; i++) {
-        if (s->nodes[i].state.applied + 60 < leader->state.applied)
-            sim_fail(s, "liveness: node %u is at %" PRIu64 ", the leader at %" PRIu64, i,
-                     s->nodes[i].state.applied, leader->state.applied);
-    }
+    if (st.is_changing)
+        sim_fail(s, "liveness: a change of members does not end");
+    check_caught_up(s, leader);
 }
 
 void check_close(struct sim *s)

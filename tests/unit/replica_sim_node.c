@@ -277,14 +277,16 @@ static void checkpoint(struct sim *s, struct sim_node *n)
 
 /* Life. */
 
-void node_format(struct sim *s, struct sim_node *n)
+void node_format(struct sim *s, struct sim_node *n, bool is_founder)
 {
-    n->disk.term = 1;
     n->disk.first = 1;
+    n->ops_end = &n->ops;
+    if (!is_founder)
+        return;
+    n->disk.term = 1;
     struct replica_entry first = {
         .index = 1, .term = 1, .type = REPLICA_CHANGE, .data = buf_bytes(&s->bootstrap)};
     disk_append(&n->disk, &first);
-    n->ops_end = &n->ops;
 }
 
 static enum error_code restore(struct sim_node *n, struct error *err)
@@ -457,5 +459,22 @@ void node_read(struct sim *s, struct sim_node *n)
         return;
     n->reads[n->n_reads++] = (struct sim_read){.token = ++s->tokens, .need = s->acknowledged};
     replica_read(n->replica, node_now(s, n), s->tokens, &effects);
+    follow(s, n, &effects);
+}
+
+bool node_change(struct sim *s, struct sim_node *n, unsigned id, enum replica_member_role role)
+{
+    struct replica_effects effects;
+    enum error_code code = replica_change(n->replica, node_now(s, n), id, role, &effects);
+    s->result->counts.changes += code == ERR_OK;
+    follow(s, n, &effects);
+    return code == ERR_OK;
+}
+
+void node_transfer(struct sim *s, struct sim_node *n, unsigned to)
+{
+    struct replica_effects effects;
+    enum error_code code = replica_transfer(n->replica, node_now(s, n), to, &effects);
+    s->result->counts.transfers += code == ERR_OK;
     follow(s, n, &effects);
 }

@@ -8,7 +8,7 @@
 
 #include <base/rng.h>
 
-enum { NODES_MAX = 5, TERMS_MAX = 20000 };
+enum { NODES_MAX = 11, TERMS_MAX = 20000 };
 
 enum sim_event_type {
     SIM_MESSAGE, /* arrives at `node` */
@@ -19,6 +19,7 @@ enum sim_event_type {
     SIM_CLIENT,
     SIM_READ,
     SIM_CHAOS,
+    SIM_ADMIN,
     SIM_HEAL,
     SIM_END
 };
@@ -115,7 +116,7 @@ struct sim {
     struct rng rng;
     uint64_t now, end;
     bool chaos;
-    unsigned n;
+    unsigned n;                           /* nodes that exist; they are numbered as they come */
     struct sim_node nodes[NODES_MAX + 1]; /* by id, from 1 */
     struct buf bootstrap;
 
@@ -123,7 +124,8 @@ struct sim {
     unsigned drop, duplicate, crash, crash_within; /* per mille */
     unsigned delay_max, disk_max, election_ms, heartbeat_ms, checkpoint_every, trailing, inflight;
     size_t cache_bytes;
-    bool ordered;
+    bool ordered, has_admin;
+    unsigned voters_wanted;
     unsigned part[NODES_MAX + 1]; /* nodes in different parts do not hear each other */
     uint64_t last_arrival[NODES_MAX + 1][NODES_MAX + 1];
 
@@ -154,7 +156,8 @@ struct bytes sim_copy(struct bytes b);
 void sim_free(struct bytes b);
 
 /* replica_sim_node.c: the shell of one replica and its disk */
-void node_format(struct sim *s, struct sim_node *n);
+/* An empty disk; a founder's has entry 1. */
+void node_format(struct sim *s, struct sim_node *n, bool is_founder);
 void node_start(struct sim *s, struct sim_node *n);
 /* The disk keeps what was synced and perhaps some of what was not. */
 void node_crash(struct sim *s, struct sim_node *n);
@@ -165,6 +168,9 @@ void node_disk_done(struct sim *s, struct sim_node *n);
 void node_loaded(struct sim *s, struct sim_node *n);
 void node_submit(struct sim *s, struct sim_node *n, unsigned commands);
 void node_read(struct sim *s, struct sim_node *n);
+/* True when the leader took it up. */
+bool node_change(struct sim *s, struct sim_node *n, unsigned id, enum replica_member_role role);
+void node_transfer(struct sim *s, struct sim_node *n, unsigned to);
 
 /* replica_sim_check.c: the properties of Raft (Ongaro 2014, figure 3.2), and reads */
 /* Entries are judged when they reach a disk. Before that, a sole voter that dies with its new term
@@ -173,6 +179,8 @@ void check_durable(struct sim *s, struct sim_node *n, const struct replica_write
 void check_applied(struct sim *s, struct sim_node *n, const struct replica_entry *e);
 void check_leader(struct sim *s, struct sim_node *n);
 void check_read(struct sim *s, struct sim_node *n, uint64_t need);
+/* The leader with the highest term that is up. */
+struct sim_node *check_find_leader(struct sim *s);
 void check_end(struct sim *s);
 void check_close(struct sim *s);
 

@@ -29,17 +29,20 @@ static void add(struct sim_counts *sum, const struct sim_counts *c)
     sum->trims += c->trims;
     sum->loads += c->loads;
     sum->reads += c->reads;
+    sum->changes += c->changes;
+    sum->transfers += c->transfers;
 }
 
 static void show(const struct sim_counts *c)
 {
     printf("events %llu elections %llu crashes %llu applies %llu acknowledged %llu truncations "
-           "%llu installs %llu trims %llu loads %llu reads %llu\n",
+           "%llu installs %llu trims %llu loads %llu reads %llu changes %llu transfers %llu\n",
            (unsigned long long)c->events, (unsigned long long)c->elections,
            (unsigned long long)c->crashes, (unsigned long long)c->applies,
            (unsigned long long)c->acknowledged, (unsigned long long)c->truncations,
            (unsigned long long)c->installs, (unsigned long long)c->trims,
-           (unsigned long long)c->loads, (unsigned long long)c->reads);
+           (unsigned long long)c->loads, (unsigned long long)c->reads,
+           (unsigned long long)c->changes, (unsigned long long)c->transfers);
 }
 
 static void test_group_keeps_its_promises_under_faults(void **state)
@@ -65,7 +68,7 @@ static void test_group_keeps_its_promises_under_faults(void **state)
     /* It must have seen what it is there for. */
     assert_true(sum.elections > n && sum.crashes > n && sum.acknowledged > 10 * n);
     assert_true(sum.truncations > 0 && sum.installs > 0 && sum.trims > 0 && sum.loads > 0);
-    assert_true(sum.reads > n);
+    assert_true(sum.reads > n && sum.changes > n && sum.transfers > 0);
 }
 
 static void test_same_seed_gives_the_same_trace(void **state)

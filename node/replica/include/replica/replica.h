@@ -29,6 +29,20 @@ struct replica_entry {
     struct bytes data;
 };
 
+/* What a member of the group is. A standby keeps the log and does not vote; a spare does neither.
+ */
+enum replica_member_role {
+    REPLICA_STANDBY = 0,
+    REPLICA_VOTER = 1,
+    REPLICA_SPARE = 2,
+    REPLICA_GONE = 3 /* replica_change only: to be removed */
+};
+
+struct replica_member {
+    uint64_t id;
+    enum replica_member_role role;
+};
+
 /* Where a trimmed log starts, in wal_snapshot's terms. index 0: nothing was ever trimmed. */
 struct replica_snapshot {
     uint64_t index, term;
@@ -140,6 +154,7 @@ struct replica_status {
     size_t writes_pending;
     size_t cached_bytes; /* entry data in memory */
     unsigned n_voters, n_servers;
+    bool is_changing; /* a change of members is not committed, or a promotion under way */
 };
 
 struct replica;
@@ -193,6 +208,22 @@ enum error_code replica_installed(struct replica *r, msec_t now, uint64_t applie
 /* Entries that a LOAD asked for, in order; borrowed for the call. Fewer or none is fine. */
 enum error_code replica_loaded(struct replica *r, msec_t now, const struct replica_entry *entries,
                                size_t n, struct replica_effects *out);
+
+/* The leader changes one member: adds one as standby or spare, makes one a voter, demotes or
+ * removes one. Making a voter may take a while (it must catch up first) and may be given up
+ * silently: look at replica_members. A removed id is never used again; a replica that lost its disk
+ * comes back under a new one. ERR_NOT_LEADER. ERR_BUSY: another change is under way, or this leader
+ * has yet to commit an entry of its term (it has begun to): again in a moment. ERR_INVALID: nothing
+ * would change, a new member as voter, or the leader itself, which must hand over first. */
+enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
+                               enum replica_member_role role, struct replica_effects *out);
+/* Hands leadership to a voter (0 = any). Meanwhile submits are refused; after an election time-out
+ * without success all is as before. The best moment is when nothing is in flight. ERR_NOT_LEADER,
+ * ERR_NOT_FOUND, ERR_BUSY. */
+enum error_code replica_transfer(struct replica *r, msec_t now, uint64_t to,
+                                 struct replica_effects *out);
+/* The newest configuration, committed or not: fills at most `max`, returns how many there are. */
+size_t replica_members(const struct replica *r, struct replica_member *list, size_t max);
 
 /* When replica_tick is due, above the time of the last event. */
 msec_t replica_next_timeout(const struct replica *r);
