@@ -398,7 +398,10 @@ static void *mailbox_open(struct net *n, int type, const char *name,
 {
     char endpoint[ENDPOINT_MAX];
     int len = snprintf(endpoint, sizeof endpoint, "inproc://%s", name);
-    assert(len > 0 && (size_t)len < sizeof endpoint);
+    if (len < 0 || (size_t)len >= sizeof endpoint) {
+        errno = ENAMETOOLONG;
+        return NULL;
+    }
     void *socket = socket_open(n, type);
     if (!socket)
         return NULL;
