@@ -1,0 +1,239 @@
+#include <gather/gather.h>
+
+#include <cluster/config.h>
+
+#include "retail_yaml.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+enum { SHARDS = 3, DEADLINE = 10000 };
+
+static struct cluster_config *config;
+static const node_id NODES[SHARDS] = {1, 1, 1};
+
+static int setup(void **state)
+{
+    (void)state;
+    struct error err;
+    return cluster_config_parse("retail.yml", bytes_of_str(RETAIL_YAML), &config, &err) == ERR_OK
+               ? 0
+               : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    cluster_config_close(config);
+    return 0;
+}
+
+static struct gather *ask(enum request_type type, const char *expr, const char *by,
+                          const char *cursor, uint32_t limit, struct gather_effects *fx)
+{
+    struct request q = {.type = type,
+                        .expr = bytes_of_str(expr),
+                        .by = bytes_of_str(by),
+                        .cursor = bytes_of_str(cursor),
+                        .limit = limit};
+    struct gather_start s = {.request = &q,
+                             .schema = &config->schema,
+                             .node_of_shard = NODES,
+                             .n_shards = SHARDS,
+                             .today = 20000,
+                             .deadline_ms = DEADLINE};
+    return gather_new(&s, 0, fx);
+}
+
+static void test_gather_count_adds_up_the_shards(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct gather *g = ask(REQUEST_COUNT, "tag(vip)", "", "", 0, &fx);
+    assert_int_equal(fx.n, SHARDS);
+    for (shard_id i = 0; i < SHARDS; i++) {
+        assert_int_equal(fx.items[i].kind, GATHER_SEND);
+        assert_true(fx.items[i].query);
+        assert_int_equal(fx.items[i].command->today, 20000);
+    }
+    fx.n = 0;
+    struct count_row row = {.members = 5};
+    struct reply r = {
+        .status = REPLY_OK, .counts = &row, .n_counts = 1, .population = 10, .in_flight = 1};
+    gather_reply(g, 0, &r, 1, &fx);
+    gather_reply(g, 0, &r, 1, &fx); /* a second copy counts once */
+    gather_reply(g, 2, &r, 1, &fx);
+    assert_int_equal(fx.n, 0);
+    gather_reply(g, 1, &r, 1, &fx);
+    assert_int_equal(fx.n, 1);
+    assert_int_equal(fx.items[0].answer->count, 15);
+    assert_int_equal(fx.items[0].answer->population, 30);
+    assert_int_equal(fx.items[0].answer->in_flight, 3);
+    assert_false(fx.items[0].answer->partial);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
+static void test_gather_asks_again_and_becomes_partial(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct gather *g = ask(REQUEST_COUNT, "true", "", "", 0, &fx);
+    struct count_row row = {.members = 5};
+    struct reply ok = {.status = REPLY_OK, .counts = &row, .n_counts = 1};
+    struct reply busy = {.status = REPLY_ERROR, .error = ERR_BUSY};
+    fx.n = 0;
+    gather_reply(g, 0, &ok, 1, &fx);
+    gather_reply(g, 1, &busy, 1, &fx);
+    assert_int_equal(fx.n, 0);
+    gather_tick(g, gather_wake_ms(g), &fx);
+    assert_int_equal(fx.n, 2);
+    fx.n = 0;
+    gather_tick(g, DEADLINE - GATHER_MARGIN_MS, &fx);
+    assert_int_equal(fx.n, 1);
+    assert_true(fx.items[0].answer->partial);
+    assert_int_equal(fx.items[0].answer->count, 5);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
+static void test_gather_without_any_answer_is_an_error(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct gather *g = ask(REQUEST_COUNT, "true", "", "", 0, &fx);
+    fx.n = 0;
+    gather_tick(g, DEADLINE, &fx);
+    assert_int_equal(fx.items[0].answer->code, ERR_TIMEOUT);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
+static void test_gather_refuses_bad_questions_at_once(void **state)
+{
+    (void)state;
+    static const struct {
+        enum request_type type;
+        const char *expr, *by, *cursor;
+        uint32_t limit;
+        enum error_code code;
+    } rows[] = {
+        {REQUEST_COUNT, "tag(", "", "", 0, ERR_SYNTAX},
+        {REQUEST_COUNT, "nothing = 1", "", "", 0, ERR_UNKNOWN_NAME},
+        {REQUEST_BREAKDOWN, "true", "nothing", "", 0, ERR_UNKNOWN_NAME},
+        {REQUEST_LIST, "true", "", "s9.0", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "s1.", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "s1.5x", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "", 1000000, ERR_INVALID},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct gather_effects fx = {0};
+        struct gather *g =
+            ask(rows[i].type, rows[i].expr, rows[i].by, rows[i].cursor, rows[i].limit, &fx);
+        assert_int_equal(fx.n, 1);
+        assert_int_equal(fx.items[0].kind, GATHER_ANSWER);
+        assert_int_equal(fx.items[0].answer->code, rows[i].code);
+        assert_true(fx.items[0].answer->text.len > 0);
+        gather_free(g);
+        gather_effects_free(&fx);
+    }
+}
+
+static void test_gather_breakdown_folds_groups(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct gather *g = ask(REQUEST_BREAKDOWN, "true", "city", "", 0, &fx);
+    fx.n = 0;
+    struct count_row a[] = {
+        {bytes_of_str("x"), false, 1}, {bytes_of_str("y"), false, 10}, {{0}, true, 3}};
+    struct count_row b[] = {{bytes_of_str("x"), false, 20}};
+    struct reply ra = {.status = REPLY_OK, .counts = a, .n_counts = 3};
+    struct reply rb = {.status = REPLY_OK, .counts = b, .n_counts = 1};
+    gather_reply(g, 0, &ra, 1, &fx);
+    gather_reply(g, 1, &rb, 1, &fx);
+    gather_reply(g, 2, &ra, 1, &fx);
+    const struct response *r = fx.items[0].answer;
+    assert_int_equal(r->n_groups, 3);
+    assert_int_equal(r->groups[0].members, 22);
+    assert_true(bytes_equal(r->groups[0].value, bytes_of_str("x")));
+    assert_int_equal(r->groups[1].members, 20);
+    assert_true(r->groups[2].none);
+    assert_int_equal(r->groups[2].members, 6);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
+/* Every shard has 5 members; pages of 4 walk them all, once each. */
+static void test_gather_list_pages_through_the_shards(void **state)
+{
+    (void)state;
+    char cursor[64] = "";
+    int seen[SHARDS * 5] = {0}, pages = 0;
+    do {
+        struct gather_effects fx = {0};
+        struct gather *g = ask(REQUEST_LIST, "true", "", cursor, 4, &fx);
+        while (fx.items[fx.n - 1].kind == GATHER_SEND) {
+            shard_id shard = fx.items[fx.n - 1].shard;
+            struct command c = *fx.items[fx.n - 1].command;
+            one_id members[5];
+            size_t n = 0;
+            for (uint64_t at = c.cursor; at < 5 && n < c.limit; at++)
+                members[n++] = (one_id)shard * 5 + at;
+            uint64_t next = c.cursor + n < 5 ? c.cursor + n : 0;
+            struct reply r = {
+                .status = REPLY_OK, .members = members, .n_members = n, .cursor = next};
+            gather_reply(g, shard, &r, 1, &fx);
+        }
+        const struct response *a = fx.items[fx.n - 1].answer;
+        assert_true(a->n_members <= 4);
+        for (size_t i = 0; i < a->n_members; i++)
+            seen[a->members[i]]++;
+        memcpy(cursor, a->cursor.data ? (const char *)a->cursor.data : "", a->cursor.len);
+        cursor[a->cursor.len] = '\0';
+        gather_free(g);
+        gather_effects_free(&fx);
+        pages++;
+    } while (cursor[0] != '\0' && pages < 100);
+    for (size_t i = 0; i < SHARDS * 5; i++)
+        assert_int_equal(seen[i], 1);
+    assert_int_equal(pages, 4);
+}
+
+static void test_gather_stats_name_shards_that_are_away(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct gather *g = ask(REQUEST_STATS, "", "", "", 0, &fx);
+    fx.n = 0;
+    struct shard_stats stats = {.profiles = 7, .merging = 2};
+    struct reply r = {.status = REPLY_OK, .stats = &stats};
+    gather_reply(g, 1, &r, 1, &fx);
+    gather_tick(g, DEADLINE, &fx);
+    const struct response *a = fx.items[fx.n - 1].answer;
+    assert_true(a->partial);
+    assert_int_equal(a->n_shards, SHARDS);
+    assert_true(a->shards[1].reachable);
+    assert_int_equal(a->shards[1].stats.profiles, 7);
+    assert_false(a->shards[0].reachable);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gather_count_adds_up_the_shards),
+        cmocka_unit_test(test_gather_asks_again_and_becomes_partial),
+        cmocka_unit_test(test_gather_without_any_answer_is_an_error),
+        cmocka_unit_test(test_gather_refuses_bad_questions_at_once),
+        cmocka_unit_test(test_gather_breakdown_folds_groups),
+        cmocka_unit_test(test_gather_list_pages_through_the_shards),
+        cmocka_unit_test(test_gather_stats_name_shards_that_are_away),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
