@@ -18,7 +18,8 @@ enum {
     FOLDER_MODE = 0700,
     MAGIC_BYTES = 8,
     STAMP_BYTES = MAGIC_BYTES + 4 + 8 + 2 + 8 + 8 + 4,
-    PROBE_BYTES = 65536
+    PROBE_BYTES = 65536,
+    LOCK_FILE_BYTES = 16384 /* LMDB's table of 126 readers takes half of it */
 };
 
 static const char STAMP_KEY[] = "oneid";
@@ -97,17 +98,29 @@ static enum error_code make_folder(const char *path, struct error *err)
     return rc;
 }
 
+/* Opens or makes a file; -1 on failure, with `err` filled. */
+static int open_in_folder(const struct disk *d, const char *name, struct error *err)
+{
+    size_t size = strlen(d->path) + strlen(name) + 2;
+    char *path = malloc(size);
+    if (!path) {
+        (void)error_set(err, ERR_NOMEM, "out of memory");
+        return -1;
+    }
+    (void)snprintf(path, size, "%s/%s", d->path, name);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, DATA_MODE);
+    if (fd < 0)
+        (void)error_set_sys(err, ERR_IO, errno, "%s: cannot open", path);
+    free(path);
+    return fd;
+}
+
 /* Keeps a second process away: two writers of one replica would each believe in their own log. */
 static enum error_code take_lock(struct disk *d, struct error *err)
 {
-    char *name = malloc(strlen(d->path) + sizeof "/owner.lock");
-    if (!name)
-        return error_set(err, ERR_NOMEM, "out of memory");
-    (void)sprintf(name, "%s/owner.lock", d->path);
-    d->lock_fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC, DATA_MODE);
-    free(name);
+    d->lock_fd = open_in_folder(d, "owner.lock", err);
     if (d->lock_fd < 0)
-        return error_set_sys(err, ERR_IO, errno, "%s: cannot make owner.lock", d->path);
+        return err->code;
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
     if (fcntl(d->lock_fd, F_SETLK, &lock) != 0)
         return error_set(err, ERR_BUSY, "%s: another process uses this folder", d->path);
@@ -221,8 +234,22 @@ static enum error_code create(struct disk *d, struct error *err)
     return code ? code : sync_folder(d->path, err);
 }
 
+/* LMDB writes to its lock file through a map: with a hole in it, a full disk would be a SIGBUS. */
+static enum error_code fill_lock_file(const struct disk *d, struct error *err)
+{
+    int fd = open_in_folder(d, "lock.mdb", err);
+    if (fd < 0)
+        return err->code;
+    int rc = posix_fallocate(fd, 0, LOCK_FILE_BYTES);
+    (void)close(fd);
+    return rc ? disk_error(d, rc, "cannot make lock.mdb beside it", err) : ERR_OK;
+}
+
 static enum error_code open_env(struct disk *d, struct error *err)
 {
+    enum error_code code = fill_lock_file(d, err);
+    if (code != ERR_OK)
+        return code;
     int rc = mdb_env_create(&d->env);
     if (rc != 0)
         return disk_error(d, rc, "cannot open", err);
@@ -278,12 +305,21 @@ static enum error_code open_checked(struct disk *d, const char *data, struct err
         code = open_existing(d, &found, err);
     if (code == ERR_OK && !found)
         code = create(d, err);
+    if (code != ERR_OK && c.is_new && d->env) {
+        /* What LMDB wrote before the disk was full is not a file that can be opened again. */
+        mdb_env_close(d->env);
+        d->env = NULL;
+        (void)set_size(data, 0, NULL);
+    }
     return code;
 }
 
 enum error_code disk_open(struct disk *d, const struct disk_options *o, struct error *err)
 {
     assert(o->n_dbs <= DISK_DBS_MAX && strlen(o->magic) == MAGIC_BYTES);
+    struct error unwanted;
+    if (!err)
+        err = &unwanted;
     *d = (struct disk){.options = *o, .lock_fd = -1};
     size_t len = strlen(o->path);
     d->path = malloc(len + 1);

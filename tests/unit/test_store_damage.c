@@ -378,6 +378,33 @@ static void test_store_full_disk_changes_nothing_and_can_be_tried_again(void **s
     tempdir_remove(dir);
 }
 
+static void test_store_not_made_on_a_full_disk_can_be_made_later(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    (void)signal(SIGXFSZ, SIG_IGN);
+    /* in the lock file (which is whole from then on), in the first commit, in the meta pages */
+    static const rlim_t LIMITS[] = {4096, 10000, 6000};
+    struct store_options o = options(dir);
+    struct store *s;
+    for (size_t i = 0; i < sizeof LIMITS / sizeof *LIMITS; i++) {
+        limit_file_size(LIMITS[i]);
+        enum error_code code = store_open(&o, &s, NULL);
+        limit_file_size(RLIM_INFINITY);
+        assert_int_equal(code, ERR_DISK_FULL);
+        int fd = open(tempdir_path(dir, "lock.mdb"), O_WRONLY);
+        assert_true(fd >= 0);
+        assert_int_equal(posix_fallocate(fd, 0, 16384), 0);
+        assert_int_equal(close(fd), 0);
+    }
+    s = open_at(dir);
+    put_many(s, 20, 100);
+    checkpoint(s, 1);
+    assert_true(has_many(s, 20, 100));
+    store_close(s);
+    tempdir_remove(dir);
+}
+
 static void test_store_full_map_names_the_limit(void **state)
 {
     (void)state;
@@ -457,6 +484,7 @@ int main(void)
         cmocka_unit_test(test_store_without_its_free_last_pages_is_sound),
         cmocka_unit_test(test_store_flipped_bit_in_a_meta_page_never_misleads),
         cmocka_unit_test(test_store_full_disk_changes_nothing_and_can_be_tried_again),
+        cmocka_unit_test(test_store_not_made_on_a_full_disk_can_be_made_later),
         cmocka_unit_test(test_store_full_map_names_the_limit),
         cmocka_unit_test(test_store_failing_write_is_final),
     };

@@ -5,8 +5,7 @@
  * (magic, format version, cluster, owner, the number of the transaction that wrote it, a mark). It
  * is written with every commit, so a meta page that points to an older tree is noticed.
  *
- * Threads: a write transaction begins and ends on one thread; readers may be elsewhere. disk_stamp
- * fields other than those of struct disk are not cached.
+ * Threads: a write transaction begins and ends on one thread; readers may be elsewhere.
  */
 #ifndef DISK_DISK_H
 #define DISK_DISK_H

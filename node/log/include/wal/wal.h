@@ -42,7 +42,8 @@ struct wal_shard {
     uint64_t first_index, last_index; /* last < first: no entries */
 };
 
-/* ERR_CORRUPT names file and place. A file cut short is recognised here, not by a SIGBUS later. */
+/* ERR_BUSY when another process has the folder open. ERR_CORRUPT names file and place. A file cut
+ * short is recognised here, not by a SIGBUS later. */
 enum error_code wal_open(const struct wal_options *o, struct wal **out, struct error *err);
 void wal_close(struct wal *w);
 

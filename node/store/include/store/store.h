@@ -33,6 +33,8 @@ struct store_options {
     uint16_t shard;      /* ... another shard, or a newer format */
 };
 
+/* ERR_BUSY when another process has the folder open; ERR_CORRUPT for a file that is cut short,
+ * damaged or no LMDB file. A process must not open the same folder twice. */
 enum error_code store_open(const struct store_options *o, struct store **out, struct error *err);
 /* Waits for nothing: no store_write_frozen may be running. Unwritten changes are dropped. */
 void store_close(struct store *s);
