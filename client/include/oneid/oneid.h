@@ -67,6 +67,9 @@ ONEID_API enum oneid_code oneid_open(const struct oneid_options *options, struct
                                      char *text, size_t text_size);
 /* Every outstanding callback runs with ONEID_ERR_CANCELLED first. */
 ONEID_API void oneid_close(struct oneid_client *client);
+/* What the last call that was refused (not ONEID_OK, nothing sent) had to say. Borrowed until the
+ * next call. */
+ONEID_API const char *oneid_error_text(const struct oneid_client *client);
 
 /* --- events --- */
 

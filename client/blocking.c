@@ -1,0 +1,165 @@
+#include "parts.h"
+
+#include <stdlib.h>
+
+/* The result of a call that was not sent, or NULL when memory is out for that too. */
+static struct oneid_result *refused_result(struct oneid_client *c, enum oneid_code code)
+{
+    struct response r = {.code = ERR_INVALID, .text = bytes_of_str(c->text)};
+    struct oneid_result *result = result_new(&r);
+    if (result)
+        result->code = code;
+    return result;
+}
+
+/* A callback runs inside a turn, where no answer can come. */
+static enum oneid_code check_may_block(struct oneid_client *c)
+{
+    if (!c->dispatching)
+        return ONEID_OK;
+    return client_refuse(c, ONEID_ERR_USAGE, "a blocking call inside a callback");
+}
+
+static struct oneid_result *wait_for(struct oneid_client *c, enum oneid_code code,
+                                     const struct waiter *w)
+{
+    if (code != ONEID_OK)
+        return refused_result(c, code);
+    while (!w->done)
+        (void)oneid_poll(c, -1);
+    return w->result;
+}
+
+static struct oneid_result *run(struct oneid_client *c, const struct request *r)
+{
+    struct waiter w = {0};
+    enum oneid_code code = check_may_block(c);
+    if (code == ONEID_OK)
+        code = client_submit(c, r, 0, NULL, NULL, &w);
+    return wait_for(c, code, &w);
+}
+
+static struct oneid_result *run_identity(struct oneid_client *c, enum request_type type,
+                                         const struct oneid_identity *id, uint64_t profile)
+{
+    struct waiter w = {0};
+    enum oneid_code code = check_may_block(c);
+    if (code == ONEID_OK)
+        code = client_submit_identity(c, type, id, profile, 0, NULL, NULL, &w);
+    return wait_for(c, code, &w);
+}
+
+struct oneid_result *oneid_ingest(struct oneid_client *c, const struct oneid_event *e)
+{
+    struct waiter w = {0};
+    enum oneid_code code = check_may_block(c);
+    if (code == ONEID_OK)
+        code = client_submit_event(c, e, 0, NULL, NULL, &w);
+    return wait_for(c, code, &w);
+}
+
+struct oneid_result *oneid_resolve(struct oneid_client *c, const struct oneid_identity *id)
+{
+    return run_identity(c, REQUEST_RESOLVE, id, 0);
+}
+
+struct oneid_result *oneid_profile_of_identity(struct oneid_client *c,
+                                               const struct oneid_identity *id)
+{
+    return run_identity(c, REQUEST_PROFILE, id, 0);
+}
+
+struct oneid_result *oneid_profile_of_one_id(struct oneid_client *c, uint64_t profile)
+{
+    return run_identity(c, REQUEST_PROFILE, NULL, profile);
+}
+
+struct oneid_result *oneid_count(struct oneid_client *c, const char *expr)
+{
+    struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const char *cursor,
+                                uint32_t limit)
+{
+    struct request r = {.type = REQUEST_LIST,
+                        .expr = bytes_of_str(expr),
+                        .cursor = bytes_of_str(cursor),
+                        .limit = limit};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by)
+{
+    struct request r = {
+        .type = REQUEST_BREAKDOWN, .expr = bytes_of_str(expr), .by = bytes_of_str(by)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_stats(struct oneid_client *c)
+{
+    struct request r = {.type = REQUEST_STATS};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, uint32_t limit)
+{
+    struct request r = {.type = REQUEST_REFUSED, .cursor = bytes_of_str(cursor), .limit = limit};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_check(struct oneid_client *c)
+{
+    struct request r = {.type = REQUEST_CHECK};
+    return run(c, &r);
+}
+
+/* --- many at once --- */
+
+struct batch {
+    size_t open, ok;
+};
+struct batch_item {
+    struct batch *batch;
+    enum oneid_code code;
+};
+
+static void on_ingested(void *ctx, const struct oneid_result *result)
+{
+    struct batch_item *item = ctx;
+    item->code = result->code;
+    item->batch->open--;
+    item->batch->ok += result->code == ONEID_OK;
+}
+
+/* Waits for room as long as that takes: what is in flight ends by its deadlines. */
+static void submit_item(struct oneid_client *c, const struct oneid_event *e,
+                        struct batch_item *item)
+{
+    item->batch->open++;
+    while ((item->code = client_submit_event(c, e, 0, on_ingested, item, NULL)) == ONEID_ERR_BUSY)
+        (void)oneid_poll(c, -1);
+    if (item->code != ONEID_OK)
+        item->batch->open--;
+}
+
+size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *events, size_t n,
+                          enum oneid_code *codes)
+{
+    struct batch batch = {0};
+    enum oneid_code refused = check_may_block(c);
+    struct batch_item *items = refused == ONEID_OK && n ? calloc(n, sizeof *items) : NULL;
+    if (refused == ONEID_OK && n && !items)
+        refused = client_refuse(c, ONEID_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; items && i < n; i++) {
+        items[i].batch = &batch;
+        submit_item(c, &events[i], &items[i]);
+    }
+    while (batch.open > 0)
+        (void)oneid_poll(c, -1);
+    for (size_t i = 0; codes && i < n; i++)
+        codes[i] = items ? items[i].code : refused;
+    free(items);
+    return batch.ok;
+}
