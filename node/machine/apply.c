@@ -210,8 +210,8 @@ static void merge_with(struct applying *a, size_t j, struct profile *q)
 {
     struct machine *m = a->m;
     struct profile *p = &a->p;
-    /* A fresh One-ID is above all others of this shard. */
-    bool q_wins = q->id < p->id;
+    /* Nobody has heard of a fresh One-ID, so it goes whatever the order. */
+    bool q_wins = a->fresh || q->id < p->id;
     struct profile *winner = q_wins ? q : p, *loser = q_wins ? p : q;
     if (loser->rec.n_outbox > 0) {
         miss(a, j, q->id);
@@ -224,7 +224,6 @@ static void merge_with(struct applying *a, size_t j, struct profile *q)
     }
     profile_load_view(m, q);
     if (a->fresh) {
-        assert(q_wins);
         merge_fresh(m, q, p);
         a->fresh = false;
     } else {

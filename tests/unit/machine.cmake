@@ -1,0 +1,4 @@
+foreach(subject apply)
+    oneid_test(NAME test_machine_${subject} SOURCES test_machine_${subject}.c machine_rig.c
+        USES oneid_machine)
+endforeach()
