@@ -495,7 +495,7 @@ static enum error_code parse_not(struct parser *p, struct expr **out)
         if (!rc)
             rc = advance(p);
     }
-    struct expr *e;
+    struct expr *e = NULL;
     if (!rc)
         rc = parse_primary(p, &e);
     bool odd = (p->depth - outer) % 2 == 1;
