@@ -280,52 +280,78 @@ static struct fact join_pair(const struct fact *a, const struct fact *b)
     return f;
 }
 
-static void put_value(struct buf *out, const struct fact *f)
+/* Writing goes straight to memory that put_fact has reserved: FIXED_MAX bytes hold all of an item
+ * but its sub and text (kind, name, two lengths, ts, type, number). */
+enum { FIXED_MAX = 1 + 4 + 10 + 10 + 1 + 10 + 10 };
+
+static inline uint8_t *write_varint(uint8_t *p, uint64_t v)
 {
-    buf_put_u8(out, (uint8_t)f->type);
-    if (f->type == FACT_NUMBER)
-        buf_put_zigzag(out, f->number);
-    else if (f->type == FACT_TEXT)
-        buf_put_bytes(out, f->text);
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
 }
 
-static void put_fact(struct buf *out, const struct fact *f)
+static inline uint8_t *write_zigzag(uint8_t *p, int64_t v)
 {
-    buf_put_u8(out, (uint8_t)f->kind);
-    buf_put_u32(out, f->name);
-    buf_put_bytes(out, f->sub);
+    return write_varint(p, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
+}
+
+static inline uint8_t *write_bytes(uint8_t *p, struct bytes b)
+{
+    p = write_varint(p, b.len);
+    if (b.len)
+        memcpy(p, b.data, b.len);
+    return p + b.len;
+}
+
+static uint8_t *write_value(uint8_t *p, const struct fact *f)
+{
+    *p++ = (uint8_t)f->type;
+    if (f->type == FACT_NUMBER)
+        return write_zigzag(p, f->number);
+    return f->type == FACT_TEXT ? write_bytes(p, f->text) : p;
+}
+
+static uint8_t *write_by_kind(uint8_t *p, const struct fact *f)
+{
     switch (f->kind) {
     case FACT_LATEST:
     case FACT_FIRST:
     case FACT_SOURCE:
-        buf_put_zigzag(out, f->ts);
-        put_value(out, f);
-        return;
+        return write_value(write_zigzag(p, f->ts), f);
     case FACT_MIN:
     case FACT_MAX:
-        put_value(out, f);
-        return;
+        return write_value(p, f);
     case FACT_SUM:
     case FACT_HAS:
     case FACT_TOTAL:
-        buf_put_zigzag(out, f->number);
-        return;
+        return write_zigzag(p, f->number);
     case FACT_UNION:
-        buf_put_zigzag(out, f->ts);
-        return;
+        return write_zigzag(p, f->ts);
     case FACT_TAG:
-        buf_put_zigzag(out, f->ts);
-        buf_put_u8(out, (uint8_t)f->number);
-        return;
+        p = write_zigzag(p, f->ts);
+        *p++ = (uint8_t)f->number;
+        return p;
     case FACT_CHANNEL:
     case FACT_LAST:
-        buf_put_zigzag(out, f->ts);
-        buf_put_zigzag(out, f->number);
-        return;
+        return write_zigzag(write_zigzag(p, f->ts), f->number);
     case FACT_KIND_END:
         break;
     }
     assert(!"a fact of no kind");
+    return p;
+}
+
+static void put_fact(struct buf *out, const struct fact *f)
+{
+    uint8_t *p = buf_reserve(out, FIXED_MAX + f->sub.len + f->text.len);
+    *p++ = (uint8_t)f->kind;
+    for (unsigned shift = 0; shift < 32; shift += 8)
+        *p++ = (uint8_t)(f->name >> shift);
+    p = write_bytes(p, f->sub);
+    p = write_by_kind(p, f);
+    out->len = (size_t)(p - out->data);
 }
 
 /* One side of a merge: the fact it stands at, and the bytes of that fact. */
@@ -371,7 +397,7 @@ static void put_rest(struct side *s, struct buf *out)
 
 void facts_join(struct bytes a, struct bytes b, struct buf *out)
 {
-    (void)buf_reserve(out, a.len + b.len);
+    (void)buf_reserve(out, a.len + b.len + FIXED_MAX);
     struct side x = side_of(a), y = side_of(b);
     while (x.has && y.has) {
         int c = side_order(&x, &y);
