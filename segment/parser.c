@@ -387,7 +387,7 @@ static enum error_code parse_membership(struct parser *p, enum keyword k, uint32
     while (texts[i].keyword != k)
         i++;
     struct token name;
-    struct expr *e;
+    struct expr *e = NULL;
     enum error_code rc = parser_new_term(p, texts[i].kind, column, &e);
     if (!rc)
         rc = take_name(p, texts[i].what, &name);
@@ -522,7 +522,7 @@ static enum error_code parse_and(struct parser *p, struct expr **out)
     struct expr_list list = {0};
     enum error_code rc;
     for (;;) {
-        struct expr *e;
+        struct expr *e = NULL;
         rc = parse_not(p, &e);
         if (!rc)
             rc = parser_list_add(p, &list, e);
@@ -540,7 +540,7 @@ static enum error_code parse_or(struct parser *p, struct expr **out)
     struct expr_list list = {0};
     enum error_code rc;
     for (;;) {
-        struct expr *e;
+        struct expr *e = NULL;
         rc = parse_and(p, &e);
         if (!rc)
             rc = parser_list_add(p, &list, e);
@@ -575,7 +575,7 @@ enum error_code expr_parse(struct bytes text, const struct schema *schema, struc
     if (text.len > SEGMENT_TEXT_MAX)
         return error_set(err, ERR_TOO_LARGE, "column 1: expected at most %d bytes, found %zu",
                          SEGMENT_TEXT_MAX, text.len);
-    struct expr *e;
+    struct expr *e = NULL;
     enum error_code rc = lexer_init(&p.lexer, text, arena, err);
     if (!rc)
         rc = advance(&p);
