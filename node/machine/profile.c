@@ -1,9 +1,10 @@
 /* Profiles in the store, and the moves between their states:
  *
- *   ABSENT ──OPEN──► LIVE ──FREEZE──► MERGING ──DONE──► REDIRECT ──DROP──► ABSENT
- *     └────CLAIM──────────────────────▲  │
- *                    LIVE ◄───ABORT──────┘        LIVE ──merge in one entry──► REDIRECT
- *                    LIVE ──ERASE──► ERASED
+ *   ABSENT ── OPEN ──> LIVE         MERGING ── ABORT ──> LIVE
+ *   ABSENT ── CLAIM ─> MERGING      MERGING ── DONE ───> REDIRECT, or ABSENT after a claim
+ *   LIVE ─── FREEZE ─> MERGING      REDIRECT ─ DROP ───> ABSENT
+ *   LIVE ─── merged in one entry ─> REDIRECT
+ *   LIVE ─── ERASE ──> ERASED
  */
 #include "state.h"
 
@@ -14,7 +15,7 @@ enum { STATES = PROFILE_ERASED + 1 };
 static const bool may_move[STATES][STATES] = {
     [PROFILE_ABSENT] = {[PROFILE_LIVE] = true, [PROFILE_MERGING] = true},
     [PROFILE_LIVE] = {[PROFILE_MERGING] = true, [PROFILE_REDIRECT] = true, [PROFILE_ERASED] = true},
-    [PROFILE_MERGING] = {[PROFILE_LIVE] = true, [PROFILE_REDIRECT] = true},
+    [PROFILE_MERGING] = {[PROFILE_LIVE] = true, [PROFILE_REDIRECT] = true, [PROFILE_ABSENT] = true},
     [PROFILE_REDIRECT] = {[PROFILE_ABSENT] = true},
 };
 
