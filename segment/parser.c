@@ -506,14 +506,16 @@ static enum error_code parse_not(struct parser *p, struct expr **out)
         *out = odd ? e->children[0] : e;
         return ERR_OK;
     }
-    rc = new_node(p, EXPR_NOT, column, out);
-    if (rc)
+    struct expr *n = NULL;
+    rc = new_node(p, EXPR_NOT, column, &n);
+    if (rc || !n)
         return rc;
-    (*out)->children = arena_alloc(p->arena, sizeof *(*out)->children);
-    if (!(*out)->children)
+    n->children = arena_alloc(p->arena, sizeof *n->children);
+    if (!n->children)
         return parser_nomem(p);
-    (*out)->children[0] = e;
-    (*out)->n_children = 1;
+    n->children[0] = e;
+    n->n_children = 1;
+    *out = n;
     return ERR_OK;
 }
 
