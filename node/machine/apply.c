@@ -472,6 +472,46 @@ static void reply_missing(struct applying *a)
     out->n_missing = a->n_missing;
 }
 
+/* Why an identity of a message that was counted is not in its profile. An event is counted when
+ * each of its identities is linked or refused, so it was refused (or parted by an unlink); the
+ * reason is what would be given now. */
+static enum refusal reason_of_absence(const struct applying *a, struct identity id)
+{
+    const struct record *r = &a->p.rec;
+    const struct schema_namespace *ns = schema_namespace_by_id(a->m->o.schema, id.ns);
+    if (ns && !ns->bridges)
+        return REFUSAL_NON_BRIDGING;
+    if (bind_refusal(a->m, r, id) == REFUSAL_NONE) {
+        for (size_t i = 0; i < r->n_ids; i++) {
+            if (r->ids[i].n_tags > 0)
+                return REFUSAL_NEVER_LINK;
+        }
+    }
+    return REFUSAL_LIMIT;
+}
+
+static void reply_duplicate(struct applying *a)
+{
+    const struct command *c = a->c;
+    const struct record *r = &a->p.rec;
+    struct reply *out = a->out;
+    *out = (struct reply){.status = REPLY_DUP, .profile = a->p.id, .epoch = r->epoch};
+    a->m->counters.duplicates++;
+    a->m->dirty = true;
+    out->refused = arena_alloc(a->arena, (c->n_skips + c->n_ids) * sizeof *out->refused);
+    if (!out->refused)
+        return;
+    for (size_t i = 0; i < c->n_skips; i++) {
+        if (record_find(r, c->skips[i].id) < 0)
+            out->refused[out->n_refused++] = c->skips[i];
+    }
+    for (size_t j = 1; j < c->n_ids; j++) {
+        if (record_find(r, c->ids[j]) < 0 && !is_skipped(c, c->ids[j]))
+            out->refused[out->n_refused++] =
+                (struct skip){c->ids[j], reason_of_absence(a, c->ids[j])};
+    }
+}
+
 /* True when the message was counted before, or nothing can be said now. */
 static bool is_answered(struct applying *a, uint64_t message)
 {
@@ -481,13 +521,7 @@ static bool is_answered(struct applying *a, uint64_t message)
     const struct record *r = &a->p.rec;
     dedup_load(a->m, r->ids[record_find(r, a->c->ids[0])].handle, &d);
     if (dedup_has(a->m, &d, message)) {
-        *a->out = (struct reply){.status = REPLY_DUP,
-                                 .profile = a->p.id,
-                                 .epoch = r->epoch,
-                                 .refused = a->c->skips,
-                                 .n_refused = a->c->n_skips};
-        a->m->counters.duplicates++;
-        a->m->dirty = true;
+        reply_duplicate(a);
         return true;
     }
     if (r->state != PROFILE_MERGING)

@@ -160,6 +160,10 @@ static void test_apply_refuses_beyond_the_limit(void **state)
     assert_int_equal(r.n_refused, 2);
     assert_int_equal(r.refused[0].reason, REFUSAL_LIMIT);
     assert_true(identity_equal(r.refused[0].id, phone));
+    struct reply again = world_apply(w, 0, 2, second, 3, 1);
+    assert_int_equal(again.status, REPLY_DUP);
+    assert_int_equal(again.n_refused, 2);
+    assert_int_equal(again.refused[1].reason, REFUSAL_LIMIT);
     /* A refused new identity stays unknown. */
     assert_int_equal(world_locate(w, 0, second[2], false).status, REPLY_ABSENT);
     struct command c = {.type = COMMAND_REFUSED, .limit = 10};
@@ -190,6 +194,11 @@ static void test_apply_shared_key_never_merges(void **state)
     struct reply r = world_apply(w, 0, 2, two, 2, 1);
     assert_int_equal(r.status, REPLY_OK);
     assert_int_not_equal(r.profile, p);
+    assert_int_equal(r.n_refused, 1);
+    assert_int_equal(r.refused[0].reason, REFUSAL_NON_BRIDGING);
+    /* A retry is told the same. */
+    r = world_apply(w, 0, 2, two, 2, 1);
+    assert_int_equal(r.status, REPLY_DUP);
     assert_int_equal(r.n_refused, 1);
     assert_int_equal(r.refused[0].reason, REFUSAL_NON_BRIDGING);
     /* An event with the shared key alone goes to the profile that has it. */
