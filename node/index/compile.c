@@ -380,6 +380,32 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     return compile_wheres(k, e, n->metric, n);
 }
 
+/* The sets among the children of a disjunction as one union, which needs no registers of its own
+ * per term. */
+static enum error_code unite_sets(struct compiler *k, struct node **children, size_t *n)
+{
+    size_t n_sets = 0, n_terms = 0, kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        n_sets += children[i]->n_sets;
+        n_terms += children[i]->n_sets > 0;
+    }
+    if (n_terms < 2)
+        return ERR_OK;
+    const struct set **sets = arena_alloc(k->arena, n_sets * sizeof(struct set *));
+    if (!sets)
+        return nomem(k);
+    n_sets = 0;
+    for (size_t i = 0; i < *n; i++) {
+        struct node *c = children[i];
+        for (size_t m = 0; m < c->n_sets; m++)
+            sets[n_sets++] = c->sets[m];
+        if (c->n_sets == 0)
+            children[kept++] = c;
+    }
+    *n = kept + 1;
+    return make_sets(k, sets, n_sets, &children[kept]);
+}
+
 static enum error_code compile_group(struct compiler *k, const struct expr *e, struct node **out)
 {
     struct node **children = arena_alloc(k->arena, (e->n_children + 1) * sizeof(struct node *));
@@ -390,7 +416,15 @@ static enum error_code compile_group(struct compiler *k, const struct expr *e, s
         if (code != ERR_OK)
             return code;
     }
-    return make_group(k, e->kind == EXPR_AND ? NODE_AND : NODE_OR, children, e->n_children, out);
+    size_t n = e->n_children;
+    enum error_code code = e->kind == EXPR_OR ? unite_sets(k, children, &n) : ERR_OK;
+    if (code != ERR_OK)
+        return code;
+    if (n == 1) {
+        *out = children[0];
+        return ERR_OK;
+    }
+    return make_group(k, e->kind == EXPR_AND ? NODE_AND : NODE_OR, children, n, out);
 }
 
 static enum error_code compile_not(struct compiler *k, const struct expr *e, struct node **out)

@@ -5,6 +5,8 @@
 
 #include "mem.h"
 
+#include <stdbool.h>
+
 struct kernels {
     const char *name;
     /* dst &= src, dst &= ~src: the union of the result's words, so 0 says that it is empty. */
@@ -22,6 +24,8 @@ struct kernels {
 
 /* The best that this processor runs. Any thread. */
 const struct kernels *kernels_get(void);
-extern const struct kernels kernels_plain;
+/* All that this processor runs, the best first; NULL after the last. */
+const struct kernels *kernels_at(size_t i);
+extern const struct kernels kernels_plain, kernels_avx2, kernels_avx512;
 
 #endif

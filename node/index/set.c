@@ -204,7 +204,7 @@ static void few_to_vector(struct mem *m, struct set *s)
 /* After elements went: the form that fits the number left. */
 static void set_settle(struct mem *m, struct set *s)
 {
-    if (s->kind == SET_CHUNKED && s->n < SET_CHUNKED_MIN)
+    if (s->kind == SET_CHUNKED && s->n < set_vector_max(s->cap) / 2)
         chunked_to_vector(m, s);
     if (s->kind == SET_VECTOR && s->n <= SET_FEW_MAX)
         vector_to_few(m, s);
@@ -227,7 +227,7 @@ static bool vector_add(struct mem *m, struct set *s, uint32_t ordinal)
     memmove(items + at + 1, items + at, (s->n - at) * sizeof(uint32_t));
     items[at] = ordinal;
     s->n++;
-    if (s->n > SET_VECTOR_MAX)
+    if (s->n > SET_VECTOR_MIN && s->n > set_vector_max(chunk_of(items[s->n - 1]) + 1))
         vector_to_chunked(m, s);
     return true;
 }

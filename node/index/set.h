@@ -1,6 +1,6 @@
 /* A set of ordinals: who has one tag, channel, namespace or trait value.
  *
- * Up to two ordinals lie in the struct; up to SET_VECTOR_MAX in one sorted vector; more in one
+ * Up to two ordinals lie in the struct; up to set_vector_max in one sorted vector; more in one
  * container per chunk, which is empty, a sorted array of up to CONTAINER_ARRAY_MAX 16-bit
  * positions, or a bitmap. Each border has a lower one on the way back.
  */
@@ -13,8 +13,9 @@
 
 enum {
     SET_FEW_MAX = 2,
+    SET_VECTOR_MIN = 256,
     SET_VECTOR_MAX = 4096,
-    SET_CHUNKED_MIN = 2048,
+    SET_VECTOR_PER_CHUNK = 64,
     CONTAINER_ARRAY_MAX = 1024,
     CONTAINER_BITMAP_MIN = 512,
 };
@@ -42,6 +43,16 @@ struct set {
     uint32_t cap : 30; /* of the vector; the number of containers */
     uint32_t kind : 2;
 };
+
+/* The most that a vector over so many chunks holds: beyond, containers are smaller and faster. Half
+ * of it is the border on the way back. */
+static inline uint32_t set_vector_max(uint32_t n_chunks)
+{
+    if (n_chunks >= SET_VECTOR_MAX / SET_VECTOR_PER_CHUNK)
+        return SET_VECTOR_MAX;
+    uint32_t n = n_chunks * SET_VECTOR_PER_CHUNK;
+    return n < SET_VECTOR_MIN ? SET_VECTOR_MIN : n;
+}
 
 /* Both are idempotent; true when the set changed. */
 bool set_add(struct mem *m, struct set *s, uint32_t ordinal);

@@ -2,6 +2,7 @@
 #include "column.h"
 #include "dict.h"
 #include "ids.h"
+#include "kernels.h"
 
 #include <base/rng.h>
 
@@ -98,15 +99,32 @@ static void test_set_changes_its_form_at_the_borders(void **state)
     (void)state;
     struct mem m = {0};
     struct set s = {0};
-    fill_range(&m, &s, SET_VECTOR_MAX, 2);
+    fill_range(&m, &s, set_vector_max(1), 2);
     assert_int_equal(s.kind, SET_VECTOR);
     assert_true(set_add(&m, &s, CHUNK_SIZE - 1));
-    assert_int_equal(kind_of(&s), CONTAINER_BITMAP);
+    assert_int_equal(kind_of(&s), CONTAINER_ARRAY);
     assert_true(set_add(&m, &s, CHUNK_SIZE + 5));
     assert_int_equal(s.u.chunks[1].kind, CONTAINER_ARRAY);
-    while (s.n >= SET_CHUNKED_MIN)
+    while (s.n >= set_vector_max(2) / 2) {
+        assert_int_equal(s.kind, SET_CHUNKED);
         assert_true(set_remove(&m, &s, (s.n - 3) * 2));
+    }
     assert_int_equal(s.kind, SET_VECTOR);
+    set_close(&m, &s);
+    assert_int_equal(m.bytes, 0);
+}
+
+static void test_set_keeps_a_longer_vector_over_more_chunks(void **state)
+{
+    (void)state;
+    struct mem m = {0};
+    struct set s = {0};
+    assert_int_equal(set_vector_max(1000), SET_VECTOR_MAX);
+    for (uint32_t i = 0; i < SET_VECTOR_MAX; i++)
+        assert_true(set_add(&m, &s, (SET_VECTOR_MAX - i) << 13));
+    assert_int_equal(s.kind, SET_VECTOR);
+    assert_true(set_add(&m, &s, 7));
+    assert_int_equal(s.kind, SET_CHUNKED);
     set_close(&m, &s);
     assert_int_equal(m.bytes, 0);
 }
@@ -116,7 +134,7 @@ static void test_container_is_an_array_up_to_its_border(void **state)
     (void)state;
     struct mem m = {0};
     struct set s = {0};
-    for (uint32_t i = 0; i <= SET_VECTOR_MAX; i++)
+    for (uint32_t i = 0; i <= SET_VECTOR_MIN; i++)
         assert_true(set_add(&m, &s, CHUNK_SIZE + i));
     for (uint32_t i = 0; i < CONTAINER_ARRAY_MAX; i++)
         assert_true(set_add(&m, &s, i * 3));
@@ -307,11 +325,91 @@ static void test_ids_find_everyone_under_turnover(void **state)
     assert_int_equal(m.bytes, 0);
 }
 
+/* Random words; every third is empty and every seventh full. */
+static void random_words(struct rng *rng, uint64_t *words)
+{
+    for (uint32_t i = 0; i < CHUNK_WORDS; i++)
+        words[i] = i % 3 == 0 ? 0 : i % 7 == 0 ? UINT64_MAX : rng_u64(rng);
+}
+
+static void check_words(const struct kernels *k, const uint64_t *a, const uint64_t *b)
+{
+    _Alignas(64) uint64_t and[CHUNK_WORDS], and_not[CHUNK_WORDS], or [CHUNK_WORDS];
+    uint32_t n = 0, n_and = 0;
+    memcpy(and, a, sizeof and);
+    memcpy(and_not, a, sizeof and_not);
+    memcpy(or, a, sizeof or);
+    assert_int_not_equal(k->and (and, b), 0);
+    assert_int_not_equal(k->and_not(and_not, b), 0);
+    k->or (or, b);
+    for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
+        assert_true(and[i] == (a[i] & b[i]));
+        assert_true(and_not[i] == (a[i] & ~b[i]));
+        assert_true(or [i] == (a[i] | b[i]));
+        n += (uint32_t)__builtin_popcountll(a[i]);
+        n_and += (uint32_t)__builtin_popcountll(a[i] & b[i]);
+    }
+    assert_int_equal(k->count(a), n);
+    assert_int_equal(k->and_count(a, b), n_and);
+    memcpy(and_not, a, sizeof and_not);
+    assert_int_equal(k->and_not(and_not, a), 0);
+}
+
+static void test_kernels_agree_on_words(void **state)
+{
+    (void)state;
+    static _Alignas(64) uint64_t a[CHUNK_WORDS], b[CHUNK_WORDS];
+    struct rng rng = rng_of_seed(6);
+    random_words(&rng, a);
+    for (uint32_t i = 0; i < CHUNK_WORDS; i++)
+        b[i] = rng_u64(&rng);
+    for (size_t i = 0; kernels_at(i); i++)
+        check_words(kernels_at(i), a, b);
+    memset(a, 0xFF, sizeof a);
+    for (size_t i = 0; kernels_at(i); i++)
+        assert_int_equal(kernels_at(i)->count(a), CHUNK_SIZE);
+}
+
+#define CHECK_RANGE(bits, data, lo, hi)                                                            \
+    do {                                                                                           \
+        const uint##bits##_t *v_ = (const void *)(data);                                           \
+        uint##bits##_t lo_ = (uint##bits##_t)(lo), hi_ = (uint##bits##_t)(hi);                     \
+        k->range##bits(v_, 1024, lo_, hi_, out);                                                   \
+        for (uint32_t i_ = 0; i_ < 1024; i_++)                                                     \
+            assert_int_equal(bit_get(out, i_), lo_ <= v_[i_] && v_[i_] <= hi_);                    \
+    } while (0)
+
+static void check_ranges(const struct kernels *k, const uint64_t *data, uint64_t lo, uint64_t hi)
+{
+    uint64_t out[1024 / 64];
+    CHECK_RANGE(8, data, lo & 0x3F, (hi & 0x3F) + 0x3F);
+    CHECK_RANGE(16, data, lo & 0x3FFF, (hi & 0x3FFF) + 0x3FFF);
+    CHECK_RANGE(32, data, lo & 0x3FFFFFFF, (hi & 0x3FFFFFFF) + 0x3FFFFFFF);
+    CHECK_RANGE(64, data, lo >> 2, (hi >> 2) + (UINT64_MAX >> 2));
+    CHECK_RANGE(8, data, data[3], (uint8_t)data[3]);
+    CHECK_RANGE(16, data, 0, UINT16_MAX);
+    CHECK_RANGE(32, data, UINT32_MAX / 2, UINT32_MAX);
+    CHECK_RANGE(64, data, data[5], data[5]);
+}
+
+static void test_kernels_agree_on_ranges(void **state)
+{
+    (void)state;
+    static uint64_t data[1024];
+    struct rng rng = rng_of_seed(7);
+    for (uint32_t i = 0; i < 1024; i++)
+        data[i] = rng_u64(&rng);
+    for (size_t i = 0; kernels_at(i); i++)
+        for (int round = 0; round < 20; round++)
+            check_ranges(kernels_at(i), data, rng_u64(&rng), rng_u64(&rng));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_set_keeps_its_members_in_every_form),
         cmocka_unit_test(test_set_changes_its_form_at_the_borders),
+        cmocka_unit_test(test_set_keeps_a_longer_vector_over_more_chunks),
         cmocka_unit_test(test_container_is_an_array_up_to_its_border),
         cmocka_unit_test(test_set_removes_what_is_gone_from_one_chunk),
         cmocka_unit_test(test_column_holds_any_value_at_any_width),
@@ -320,6 +418,8 @@ int main(void)
         cmocka_unit_test(test_dict_takes_the_empty_text),
         cmocka_unit_test(test_ids_reuse_the_lowest_ordinal_only_after_release),
         cmocka_unit_test(test_ids_find_everyone_under_turnover),
+        cmocka_unit_test(test_kernels_agree_on_words),
+        cmocka_unit_test(test_kernels_agree_on_ranges),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
