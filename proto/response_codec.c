@@ -1,5 +1,6 @@
 #include "wire.h"
 
+#include <proto/envelope.h>
 #include <proto/request.h>
 
 /* --- encoding --- */
@@ -179,6 +180,8 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .map_epoch = m->map_epoch,
         .item = m->item,
     };
+    if (m->item >= BATCH_ITEMS_MAX)
+        return decoder_fail(d, "item out of range");
     return take_refused(d, m, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&

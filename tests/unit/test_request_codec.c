@@ -72,6 +72,7 @@ static struct response full_response(void)
     static struct bytes findings[] = {B("f"), B("")};
     shards[0].stats = stats;
     return (struct response){
+        .item = BATCH_ITEMS_MAX - 1,
         .code = ERR_BUSY,
         .text = B("text"),
         .profile = 5,
@@ -203,6 +204,7 @@ static void assert_response_rows(const struct response *a, const struct response
 
 static void assert_response(const struct response *a, const struct response *b)
 {
+    assert_int_equal(a->item, b->item);
     assert_int_equal(a->code, b->code);
     assert_bytes(a->text, b->text);
     assert_true(a->profile == b->profile);
@@ -348,6 +350,21 @@ static void test_response_unknown_code_is_internal(void **state)
     response_encode(&sent, &body);
     assert_int_equal(response_decode(buf_bytes(&body), 1, &arena, &got, &n, NULL), ERR_OK);
     assert_int_equal(got->code, ERR_INTERNAL);
+    buf_free(&body);
+    arena_close(&arena);
+}
+
+static void test_response_item_out_of_range(void **state)
+{
+    (void)state;
+    struct arena arena = {0};
+    struct response sent = {.item = BATCH_ITEMS_MAX}, *got;
+    struct buf body = {0};
+    struct error err;
+    size_t n;
+    response_encode(&sent, &body);
+    assert_int_equal(response_decode(buf_bytes(&body), 1, &arena, &got, &n, &err), ERR_MALFORMED);
+    assert_string_equal(err.msg, "response 0: item out of range");
     buf_free(&body);
     arena_close(&arena);
 }
@@ -594,6 +611,7 @@ int main(void)
         cmocka_unit_test(test_profile_round_trip),
         cmocka_unit_test(test_request_malformed),
         cmocka_unit_test(test_response_unknown_code_is_internal),
+        cmocka_unit_test(test_response_item_out_of_range),
         cmocka_unit_test(test_profile_without_one_id_is_malformed),
         cmocka_unit_test(test_request_truncated),
         cmocka_unit_test(test_request_mutated_never_crashes),

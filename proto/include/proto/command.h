@@ -66,33 +66,44 @@ struct skip {
     enum refusal reason;
 };
 
-/* Which fields a type uses:
+/* clang-format off: it would run the rows of this table together.
+ *
+ * Which fields a type uses:
  * APPLY   profile (0: start at the index entry of ids[0], and make a profile of one if there is
- * none), ids (ids[0] is the primary), message_id, ts, source, facts, behaviour, skips. At the
- * profile's shard, or with profile 0 at the slot of ids[0]. Links what this shard alone can link
- * (OPEN, merges of profiles and identities that are all here), then applies. → OK, DUP (profile,
- * refused), GOTO (profile), ABSENT, MERGING (see LOCATE), MISSING (profile, epoch, missing: indexes
- * into ids that are not in the profile, with a hint each) CLAIM   ids[0] = i, ids[1] = a, profile =
- * W. At i's slot. → CLAIMED (profile = L, epoch 1) born MERGING into W with evidence (i, a), empty
- * content; KNOWN (profile: where the index points) FREEZE  profile = L, epoch, other = W, ids[0] =
- * b in L, ids[1] = a in W. At L. → FROZEN (epoch + 1, content), else the state as LOCATE says it
+ *         none), ids (ids[0] is the primary), message_id, ts, source, facts, behaviour, skips.
+ *         At the profile's shard, or with profile 0 at the slot of ids[0]. Links what this shard
+ *         alone can link (OPEN, merges of profiles and identities that are all here), then applies.
+ *         → OK, DUP (profile, refused), GOTO (profile), ABSENT, MERGING (see LOCATE), MISSING
+ *           (profile, epoch, missing: indexes into ids that are not in the profile, with a hint
+ *           each)
+ * CLAIM   ids[0] = i, ids[1] = a, profile = W. At i's slot.
+ *         → CLAIMED (profile = L, epoch 1) born MERGING into W with evidence (i, a), empty content;
+ *           KNOWN (profile: where the index points)
+ * FREEZE  profile = L, epoch, other = W, ids[0] = b in L, ids[1] = a in W. At L.
+ *         → FROZEN (epoch + 1, content), else the state as LOCATE says it
  * ABSORB  profile = W, other = L, epoch, ids[0] = a, ids[1] = b, message_id, ts, source: evidence
- *         for the edge; content (empty with epoch 1: that of a CLAIM, b alone). At W. → ABSORBED (holders: where L's identities are now with what
- *         version), REFUSED (reason), STALE, BUSY (other = where W is merging to)
+ *         for the edge; content (empty with epoch 1: that of a CLAIM, b alone). At W.
+ *         → ABSORBED (holders: where L's identities are now with what version), REFUSED (reason),
+ *           STALE, BUSY (other = where W is merging to)
  * DONE    profile = L, epoch. → OK
  * ABORT   profile = L, epoch. → OK
  * REPAIR  ids[0] = i, profile = p, version. At i's slot. → OK
  * DROP    profile: a tombstone whose conditions the router has checked. → OK
- * LOCATE  profile, ids[0] (optional: is it here?), want_content. → HERE (LIVE, holds ids[0];
- * epoch), GOTO (profile), MERGING (other = target, epoch, ids: evidence b, a; content if wanted),
- * ABSENT, ELSE (LIVE or ERASED but does not hold it) With profile 0: the index entry of ids[0] at
- * its slot → KNOWN (profile, version), ABSENT. GET     as LOCATE, but the answer carries the packed
- * profile (client.proto Profile) in `content`; with profile 0 it starts at the index entry and goes
- * on as far as this shard can. MERGING carries the snapshot as well. SWEEP   limit, age_ms. → OK:
- * sweep rows: merges left behind for longer than age_ms, tombstones that may go STATS   → OK,
- * stats. REFUSED cursor, limit → OK, refused rows, cursor. CHECK → OK, findings as text rows COUNT,
- * LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
+ * LOCATE  profile, ids[0] (optional: is it here?), want_content.
+ *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:
+ *           evidence b, a; content if wanted), ABSENT, ELSE (LIVE or ERASED but does not hold it)
+ *         With profile 0: the index entry of ids[0] at its slot → KNOWN (profile, version), ABSENT.
+ * GET     as LOCATE, but the answer carries the packed profile (client.proto Profile) in `content`;
+ *         with profile 0 it starts at the index entry and goes on as far as this shard can.
+ *         MERGING carries the snapshot as well.
+ * SWEEP   limit, age_ms. → OK: sweep rows: merges left behind for longer than age_ms, tombstones
+ *         that may go
+ * STATS   → OK, stats
+ * REFUSED cursor, limit → OK, refused rows, cursor
+ * CHECK   → OK, findings as text rows
+ * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
  */
+/* clang-format on */
 struct command {
     enum command_type type;
     one_id profile, other;

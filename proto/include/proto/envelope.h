@@ -22,14 +22,14 @@ enum {
 
 enum message_type {
     MESSAGE_CLIENT_REQUEST = 1, /* client → router: client_request batch */
-    MESSAGE_CLIENT_REPLY,       /* router → client: client_reply batch, same order */
-    MESSAGE_SHARD_WRITE,        /* router → node: command batch that goes through the log */
-    MESSAGE_SHARD_READ,         /* router → node: command batch that only reads */
-    MESSAGE_SHARD_QUERY,        /* router → node: segment queries, answered by query threads */
-    MESSAGE_SHARD_REPLY,        /* node → router: reply batch, same order as the commands */
-    MESSAGE_MAP_REQUEST,        /* router → node: empty body */
-    MESSAGE_MAP_REPLY,          /* node → router: an encoded cluster map (cluster/map.h) */
-    MESSAGE_ERROR,              /* → asker: u16 code, text; the whole request failed */
+    MESSAGE_CLIENT_REPLY, /* router → client: some responses to such a batch, each with its item */
+    MESSAGE_SHARD_WRITE,  /* router → node: command batch that goes through the log */
+    MESSAGE_SHARD_READ,   /* router → node: command batch that only reads */
+    MESSAGE_SHARD_QUERY,  /* router → node: segment queries, answered by query threads */
+    MESSAGE_SHARD_REPLY,  /* node → router: reply batch, same order as the commands */
+    MESSAGE_MAP_REQUEST,  /* router → node: empty body */
+    MESSAGE_MAP_REPLY,    /* node → router: an encoded cluster map (cluster/map.h) */
+    MESSAGE_ERROR,        /* → asker: u16 code, text; the whole request failed */
     MESSAGE_TYPE_END
 };
 
