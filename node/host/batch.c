@@ -2,6 +2,9 @@
 
 #include <stdio.h>
 
+/* What the commands of one entry may take in RAM, decoded. */
+enum { BATCH_ARENA_MAX = 1 << 30 };
+
 struct batch *batch_new(void)
 {
     struct batch *b = calloc(1, sizeof *b);
@@ -9,7 +12,7 @@ struct batch *batch_new(void)
         (void)fprintf(stderr, "oneid-node: out of memory\n");
         abort();
     }
-    arena_init(&b->arena, 0);
+    arena_init(&b->arena, BATCH_ARENA_MAX);
     b->last = &b->first;
     return b;
 }

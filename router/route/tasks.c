@@ -293,6 +293,13 @@ static void start_gather(struct router *r, struct task *t, const struct request 
 static void start_request(struct router *r, struct client_message *c, uint32_t item,
                           const struct request *q)
 {
+    struct error err;
+    enum error_code rc = request_check(q, &err);
+    if (rc != ERR_OK) {
+        struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
+        answer(r, c, &resp, item);
+        return;
+    }
     struct task *t = take_task(r);
     if (!t) {
         struct response resp = {.code = ERR_BUSY,
