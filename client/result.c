@@ -150,12 +150,23 @@ static void add_profile(struct builder *b, const struct response *r, struct onei
 
 /* --- lists --- */
 
+/* The refusal's name in lower case: "non_bridging". */
+static const char *reason_of(struct builder *b, enum refusal reason)
+{
+    struct bytes name = bytes_of_str(refusal_name(reason));
+    char *p = array(b, name.len + 1, 1);
+    for (size_t i = 0; p && i < name.len; i++)
+        p[i] =
+            (char)(name.data[i] >= 'A' && name.data[i] <= 'Z' ? name.data[i] + 32 : name.data[i]);
+    return p ? p : "";
+}
+
 static struct oneid_refused *refused_of(struct builder *b, const struct response *r)
 {
     struct oneid_refused *to = array(b, r->n_refused, sizeof *to);
     for (size_t i = 0; to && i < r->n_refused; i++)
         to[i] = (struct oneid_refused){text_of(b, r->refused[i].ns),
-                                       refusal_text(r->refused[i].reason)};
+                                       reason_of(b, r->refused[i].reason)};
     return to;
 }
 
@@ -179,7 +190,7 @@ static struct oneid_refused_line *lines_of(struct builder *b, const struct respo
                                             .at_ms = l->at,
                                             .id = identity_of(b, l->id.ns, l->id.value),
                                             .with = identity_of(b, l->with.ns, l->with.value),
-                                            .reason = refusal_text(l->reason),
+                                            .reason = reason_of(b, l->reason),
                                             .message_id = str_of(b, l->message_id),
                                             .source = str_of(b, l->source)};
     }

@@ -114,6 +114,7 @@ struct oneid_event {
 
 /* --- answers --- */
 
+/* Reasons: limit, never_link, non_bridging, blocked, bad_value, tag_limit (docs/client.md). */
 struct oneid_refused {
     const char *ns, *reason;
 };

@@ -1,0 +1,68 @@
+/* oneidctl: asks and feeds a cluster from the command line. */
+#include "commands.h"
+
+#include <oneid/oneid.h>
+
+#include <signal.h>
+#include <stdio.h>
+
+static const char PAGE_HELP[] = "  --limit N          at most so many (default: 100)\n"
+                                "  --cursor C         go on where an earlier answer ended\n";
+
+static const struct command COMMANDS[] = {
+    {"status", "", 0, TAKES_ROUTER, "Routers, nodes and shards: who answers", NULL, run_status},
+    {"stats", "", 0, TAKES_ROUTER, "Counts of the cluster and of each shard", NULL, run_stats},
+    {"import", "FILE", 1, TAKES_ROUTER | TAKES_REJECTS | TAKES_IN_FLIGHT,
+     "Events from JSON lines; - is standard input",
+     "  --rejects FILE     refused lines go there with line number and reason, and are no problem\n"
+     "                     then (the file holds personal data: mode 0600)\n"
+     "  --in-flight N      events without an answer at a time (default: 1024)\n",
+     run_import},
+    {"get", "KEY", 1, TAKES_ROUTER, "A person's profile, by ns:value or by One-ID", NULL, run_get},
+    {"count", "EXPR", 1, TAKES_ROUTER, "How many members satisfy a segment expression", NULL,
+     run_count},
+    {"list", "EXPR", 1, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR, "Who satisfies it: One-IDs",
+     PAGE_HELP, run_list},
+    {"breakdown", "EXPR", 1, TAKES_ROUTER | TAKES_BY, "How many for each value of a trait",
+     "  --by TRAIT         an enum trait of the cluster file, or level\n", run_breakdown},
+    {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,
+     "Identities and tags that were not taken, and why", PAGE_HELP, run_refused},
+    {"check", "", 0, TAKES_ROUTER, "Do the shards' books balance? Says what does not", NULL,
+     run_check},
+    {"config", "", 0, 0, "Processes and data folder of the cluster file, for scripts", NULL,
+     run_config},
+    {NULL, NULL, 0, 0, NULL, NULL, NULL},
+};
+
+static int run(const struct options *o)
+{
+    if (o->version) {
+        (void)printf("oneidctl %s\n", oneid_version());
+        return EXIT_OK;
+    }
+    if (!o->help)
+        return o->command->run(o);
+    if (o->command)
+        usage_print_command(o->command);
+    else
+        usage_print(COMMANDS);
+    return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o;
+    struct error err;
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (options_parse(argc, argv, COMMANDS, &o, &err) != ERR_OK) {
+        (void)fprintf(stderr, "oneidctl: %s\nTry: oneidctl %s%s--help\n", err.msg,
+                      o.command ? o.command->name : "", o.command ? " " : "");
+        return EXIT_USAGE;
+    }
+    int rc = run(&o);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        (void)fprintf(stderr, "oneidctl: standard output cannot be written\n");
+        return EXIT_PROBLEM;
+    }
+    return rc;
+}

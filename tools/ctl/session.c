@@ -1,0 +1,95 @@
+#include "session.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { RETRY_MAX_MS = 2000, RETRY_MIN_MS = 50 };
+
+void complain(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    (void)fflush(stdout);
+    (void)fprintf(stderr, "oneidctl: ");
+    (void)vfprintf(stderr, fmt, args);
+    (void)fprintf(stderr, "\n");
+    va_end(args);
+}
+
+void complain_code(enum oneid_code code, const char *text)
+{
+    complain("%s%s%s", oneid_code_text(code), text[0] ? ": " : "", text);
+}
+
+int result_check(const struct oneid_result *r)
+{
+    if (!r) {
+        complain("out of memory");
+        return EXIT_PROBLEM;
+    }
+    if (r->code != ONEID_OK) {
+        complain_code(r->code, r->text);
+        return EXIT_PROBLEM;
+    }
+    if (!r->partial)
+        return EXIT_OK;
+    complain("partial: not every shard answered within the deadline");
+    return EXIT_PROBLEM;
+}
+
+struct cluster_config *session_config(const struct options *o)
+{
+    struct cluster_config *config = NULL;
+    struct error err;
+    if (cluster_config_open(o->config, &config, &err) == ERR_OK)
+        return config;
+    complain("%s", err.msg);
+    return NULL;
+}
+
+/* So that every router has had its turn before the deadline. */
+static uint32_t retry_of(uint32_t deadline_ms, size_t n_routers)
+{
+    uint32_t ms = deadline_ms / (uint32_t)(n_routers + 1);
+    if (ms > RETRY_MAX_MS)
+        return RETRY_MAX_MS;
+    return ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms;
+}
+
+int session_open_at(struct session *s, const struct options *o, const char *const *routers,
+                    size_t n_routers, uint32_t in_flight)
+{
+    char text[240];
+    struct oneid_options options = {.routers = routers,
+                                    .n_routers = n_routers,
+                                    .deadline_ms = o->deadline_ms,
+                                    .max_in_flight = in_flight,
+                                    .retry_ms = retry_of(o->deadline_ms, n_routers)};
+    enum oneid_code rc = oneid_open(&options, &s->client, text, sizeof text);
+    if (rc == ONEID_OK)
+        return EXIT_OK;
+    complain("%s", text);
+    return EXIT_PROBLEM;
+}
+
+int session_open(struct session *s, const struct options *o)
+{
+    *s = (struct session){0};
+    if (o->n_routers)
+        return session_open_at(s, o, o->routers, o->n_routers, o->in_flight);
+    s->config = session_config(o);
+    if (!s->config)
+        return EXIT_PROBLEM;
+    const char *routers[CLUSTER_ROUTERS_MAX];
+    for (size_t i = 0; i < s->config->n_routers; i++)
+        routers[i] = s->config->routers[i].listen;
+    return session_open_at(s, o, routers, s->config->n_routers, o->in_flight);
+}
+
+void session_close(struct session *s)
+{
+    oneid_close(s->client);
+    cluster_config_close(s->config);
+    *s = (struct session){0};
+}

@@ -1,0 +1,257 @@
+/* status, stats: who answers, and how much there is. */
+#include "commands.h"
+#include "session.h"
+#include "show.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+enum { PROBE_MS = 3000 }; /* for each router, where there are several */
+
+/* --- stats --- */
+
+static struct oneid_shard sum_of(const struct oneid_result *r)
+{
+    struct oneid_shard t = {0};
+    for (size_t i = 0; i < r->n_shards; i++) {
+        const struct oneid_shard *s = &r->shards[i];
+        t.profiles += s->profiles;
+        t.identities += s->identities;
+        t.events += s->events;
+        t.merges += s->merges;
+        t.refused += s->refused;
+        t.duplicates += s->duplicates;
+        t.merging += s->merging;
+        t.tombstones += s->tombstones;
+        t.dedup_cut += s->dedup_cut;
+        t.disk_bytes += s->disk_bytes;
+        t.memtable_bytes += s->memtable_bytes;
+        t.index_bytes += s->index_bytes;
+        t.index_members += s->index_members;
+    }
+    return t;
+}
+
+static void emit_counts(struct emit *e, const struct oneid_shard *s)
+{
+    emit_unsigned(e, "profiles", s->profiles);
+    emit_unsigned(e, "identities", s->identities);
+    emit_unsigned(e, "events", s->events);
+    emit_unsigned(e, "merges", s->merges);
+    emit_unsigned(e, "refused", s->refused);
+    emit_unsigned(e, "duplicates", s->duplicates);
+    emit_unsigned(e, "merging", s->merging);
+    emit_unsigned(e, "tombstones", s->tombstones);
+    emit_unsigned(e, "dedup_cut", s->dedup_cut);
+    emit_unsigned(e, "disk_bytes", s->disk_bytes);
+    emit_unsigned(e, "memtable_bytes", s->memtable_bytes);
+    emit_unsigned(e, "index_bytes", s->index_bytes);
+    emit_unsigned(e, "index_members", s->index_members);
+}
+
+static void emit_stats(const struct oneid_result *r)
+{
+    struct oneid_shard sum = sum_of(r);
+    struct emit e;
+    emit_init(&e, stdout);
+    emit_object(&e, NULL);
+    emit_counts(&e, &sum);
+    emit_unsigned(&e, "in_flight_merges", r->in_flight_merges);
+    emit_unsigned(&e, "map_epoch", r->map_epoch);
+    emit_bool(&e, "partial", r->partial);
+    emit_array(&e, "shards");
+    for (size_t i = 0; i < r->n_shards; i++) {
+        emit_object(&e, NULL);
+        emit_unsigned(&e, "shard", r->shards[i].shard);
+        emit_unsigned(&e, "node", r->shards[i].node);
+        emit_bool(&e, "reachable", r->shards[i].reachable);
+        emit_counts(&e, &r->shards[i]);
+        emit_unsigned(&e, "applied", r->shards[i].applied);
+        emit_end(&e);
+    }
+    emit_end(&e);
+    emit_end(&e);
+}
+
+static void show_counts(const char *name, const struct oneid_shard *s)
+{
+    (void)printf("%-8s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %9" PRIu64
+                 " %10" PRIu64 " %8" PRIu64 " %9.1f\n",
+                 name, s->profiles, s->identities, s->events, s->merges, s->refused, s->duplicates,
+                 s->merging, (double)s->disk_bytes / (1 << 20));
+}
+
+static void show_stats(const struct oneid_result *r)
+{
+    struct oneid_shard sum = sum_of(r);
+    (void)printf("%-8s %12s %12s %12s %10s %9s %10s %8s %9s\n", "shard", "profiles", "identities",
+                 "events", "merges", "refused", "duplicates", "merging", "disk MiB");
+    for (size_t i = 0; i < r->n_shards; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "%u", r->shards[i].shard);
+        if (r->shards[i].reachable)
+            show_counts(name, &r->shards[i]);
+        else
+            (void)printf("%-8s node %u does not answer\n", name, r->shards[i].node);
+    }
+    show_counts("all", &sum);
+    if (sum.dedup_cut)
+        (void)printf("message ids let go inside their window: %" PRIu64 "\n", sum.dedup_cut);
+}
+
+int run_stats(const struct options *o)
+{
+    struct session s;
+    int rc = session_open(&s, o);
+    if (rc == EXIT_OK) {
+        struct oneid_result *r = oneid_stats(s.client);
+        if (r && r->code == ONEID_OK) {
+            if (o->json)
+                emit_stats(r);
+            else
+                show_stats(r);
+        }
+        rc = result_check(r);
+        oneid_result_free(r);
+    }
+    session_close(&s);
+    return rc;
+}
+
+/* --- status --- */
+
+struct router_state {
+    const char *endpoint;
+    bool answers;
+    char text[200]; /* when it does not */
+};
+
+/* What is known after each router was asked; the result is that of the last one that answered. */
+struct survey {
+    struct cluster_config *config;
+    struct router_state routers[CLUSTER_ROUTERS_MAX];
+    size_t n_routers, n_answers;
+    struct oneid_result *result;
+};
+
+static bool is_ok(const struct survey *s)
+{
+    return s->result && !s->result->partial && s->n_answers == s->n_routers;
+}
+
+static void probe(struct survey *v, const struct options *o, struct router_state *r)
+{
+    struct options mine = *o;
+    struct session s = {0};
+    if (v->n_routers > 1 && mine.deadline_ms > PROBE_MS)
+        mine.deadline_ms = PROBE_MS;
+    if (session_open_at(&s, &mine, &r->endpoint, 1, 0) != EXIT_OK) {
+        (void)snprintf(r->text, sizeof r->text, "not an endpoint");
+        return;
+    }
+    struct oneid_result *result = oneid_stats(s.client);
+    r->answers = result && result->code == ONEID_OK;
+    if (!r->answers)
+        (void)snprintf(r->text, sizeof r->text, "%s", result ? result->text : "out of memory");
+    if (r->answers) {
+        v->n_answers++;
+        oneid_result_free(v->result);
+        v->result = result;
+    } else {
+        oneid_result_free(result);
+    }
+    session_close(&s);
+}
+
+static int survey_open(struct survey *v, const struct options *o)
+{
+    *v = (struct survey){0};
+    for (size_t i = 0; i < o->n_routers; i++)
+        v->routers[v->n_routers++].endpoint = o->routers[i];
+    if (v->n_routers == 0) {
+        v->config = session_config(o);
+        if (!v->config)
+            return EXIT_PROBLEM;
+        for (size_t i = 0; i < v->config->n_routers; i++)
+            v->routers[v->n_routers++].endpoint = v->config->routers[i].listen;
+    }
+    for (size_t i = 0; i < v->n_routers; i++)
+        probe(v, o, &v->routers[i]);
+    return EXIT_OK;
+}
+
+static void emit_status(const struct survey *v)
+{
+    struct emit e;
+    emit_init(&e, stdout);
+    emit_object(&e, NULL);
+    emit_bool(&e, "ok", is_ok(v));
+    emit_array(&e, "routers");
+    for (size_t i = 0; i < v->n_routers; i++) {
+        emit_object(&e, NULL);
+        emit_string(&e, "endpoint", v->routers[i].endpoint);
+        emit_bool(&e, "answers", v->routers[i].answers);
+        emit_end(&e);
+    }
+    emit_end(&e);
+    emit_array(&e, "shards");
+    for (size_t i = 0; v->result && i < v->result->n_shards; i++) {
+        emit_object(&e, NULL);
+        emit_unsigned(&e, "shard", v->result->shards[i].shard);
+        emit_unsigned(&e, "node", v->result->shards[i].node);
+        emit_bool(&e, "reachable", v->result->shards[i].reachable);
+        emit_end(&e);
+    }
+    emit_end(&e);
+    emit_unsigned(&e, "map_epoch", v->result ? v->result->map_epoch : 0);
+    emit_unsigned(&e, "in_flight_merges", v->result ? v->result->in_flight_merges : 0);
+    emit_end(&e);
+}
+
+static void show_status(const struct survey *v)
+{
+    for (size_t i = 0; i < v->n_routers; i++)
+        (void)printf("router  %s  %s\n", v->routers[i].endpoint,
+                     v->routers[i].answers ? "answers" : "does not answer");
+    if (!v->result)
+        return;
+    for (size_t i = 0; i < v->result->n_shards; i++) {
+        const struct oneid_shard *s = &v->result->shards[i];
+        (void)printf("shard   %-4u node %-4u %s", s->shard, s->node,
+                     s->reachable ? "serving" : "does not answer");
+        if (s->reachable)
+            (void)printf(", %" PRIu64 " profiles, %" PRIu64 " applied", s->profiles, s->applied);
+        (void)printf("\n");
+    }
+    (void)printf("map     epoch %" PRIu64 ", %" PRIu64 " merges in flight\n", v->result->map_epoch,
+                 v->result->in_flight_merges);
+}
+
+static int judge(const struct survey *v)
+{
+    if (is_ok(v))
+        return EXIT_OK;
+    for (size_t i = 0; i < v->n_routers; i++) {
+        if (!v->routers[i].answers)
+            complain("router %s: %s", v->routers[i].endpoint, v->routers[i].text);
+    }
+    if (v->result && v->result->partial)
+        complain("not every shard answers");
+    return EXIT_PROBLEM;
+}
+
+int run_status(const struct options *o)
+{
+    static struct survey v;
+    int rc = survey_open(&v, o);
+    if (rc == EXIT_OK) {
+        if (o->json)
+            emit_status(&v);
+        else
+            show_status(&v);
+        rc = judge(&v);
+    }
+    oneid_result_free(v.result);
+    cluster_config_close(v.config);
+    return rc;
+}
