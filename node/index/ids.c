@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { IDS_CHUNK_CAP_MIN = 1024, IDS_TABLE_CAP_MIN = 16 };
+enum { IDS_CHUNK_CAP_MIN = 1024, IDS_TABLE_CAP_MIN = 16, IDS_SLOT_BYTES = 5 };
 
 static uint32_t home_of(const struct ids_table *t, uint64_t hash)
 {
@@ -21,12 +21,42 @@ static uint32_t step(const struct ids_table *t, uint32_t i)
     return i + 1 == t->cap ? 0 : i + 1;
 }
 
+static uint8_t mark_of(uint64_t hash)
+{
+    uint8_t mark = (uint8_t)(hash >> 40);
+    return mark ? mark : 1;
+}
+
+static uint8_t slot_mark(const struct ids_table *t, uint32_t i)
+{
+    return t->slots[(size_t)i * IDS_SLOT_BYTES];
+}
+
+static uint32_t slot_ordinal(const struct ids_table *t, uint32_t i)
+{
+    uint32_t ordinal;
+    memcpy(&ordinal, t->slots + (size_t)i * IDS_SLOT_BYTES + 1, sizeof ordinal);
+    return ordinal;
+}
+
+static void slot_put(struct ids_table *t, uint32_t i, uint8_t mark, uint32_t ordinal)
+{
+    uint8_t *slot = t->slots + (size_t)i * IDS_SLOT_BYTES;
+    slot[0] = mark;
+    memcpy(slot + 1, &ordinal, sizeof ordinal);
+}
+
+static size_t table_bytes(uint32_t cap)
+{
+    return (size_t)cap * IDS_SLOT_BYTES;
+}
+
 static void table_insert(struct ids_table *t, uint64_t hash, uint32_t ordinal)
 {
     uint32_t i = home_of(t, hash);
-    while (t->slots[i])
+    while (slot_mark(t, i))
         i = step(t, i);
-    t->slots[i] = ordinal + 1;
+    slot_put(t, i, mark_of(hash), ordinal);
     t->n++;
 }
 
@@ -35,11 +65,11 @@ static void table_grow(struct mem *m, const struct ids *ids, struct ids_table *t
     if ((uint64_t)(t->n + 1) * 8 <= (uint64_t)t->cap * 7)
         return;
     struct ids_table grown = {.cap = t->cap ? t->cap + t->cap / 2 : IDS_TABLE_CAP_MIN};
-    grown.slots = mem_resize_zero(m, NULL, 0, grown.cap * sizeof *grown.slots);
+    grown.slots = mem_resize_zero(m, NULL, 0, table_bytes(grown.cap));
     for (uint32_t i = 0; i < t->cap; i++)
-        if (t->slots[i])
-            table_insert(&grown, hash_u64(ids_member(ids, t->slots[i] - 1)), t->slots[i] - 1);
-    (void)mem_resize(m, t->slots, t->cap * sizeof *t->slots, 0);
+        if (slot_mark(t, i))
+            table_insert(&grown, hash_u64(ids_member(ids, slot_ordinal(t, i))), slot_ordinal(t, i));
+    (void)mem_resize(m, t->slots, table_bytes(t->cap), 0);
     *t = grown;
 }
 
@@ -47,18 +77,18 @@ static void table_remove(const struct ids *ids, struct ids_table *t, uint64_t ha
                          uint32_t ordinal)
 {
     uint32_t i = home_of(t, hash);
-    while (t->slots[i] != ordinal + 1)
+    while (slot_mark(t, i) != mark_of(hash) || slot_ordinal(t, i) != ordinal)
         i = step(t, i);
-    for (uint32_t k = step(t, i); t->slots[k]; k = step(t, k)) {
-        uint32_t home = home_of(t, hash_u64(ids_member(ids, t->slots[k] - 1)));
+    for (uint32_t k = step(t, i); slot_mark(t, k); k = step(t, k)) {
+        uint32_t home = home_of(t, hash_u64(ids_member(ids, slot_ordinal(t, k))));
         uint32_t from_home = k >= home ? k - home : k + t->cap - home;
         uint32_t from_gap = k >= i ? k - i : k + t->cap - i;
         if (from_home >= from_gap) {
-            t->slots[i] = t->slots[k];
+            slot_put(t, i, slot_mark(t, k), slot_ordinal(t, k));
             i = k;
         }
     }
-    t->slots[i] = 0;
+    slot_put(t, i, 0, 0);
     t->n--;
 }
 
@@ -68,9 +98,12 @@ bool ids_find(const struct ids *ids, one_id member, uint32_t *ordinal)
     const struct ids_table *t = &ids->tables[hash >> 56];
     if (t->cap == 0)
         return false;
-    for (uint32_t i = home_of(t, hash); t->slots[i]; i = step(t, i)) {
-        if (ids_member(ids, t->slots[i] - 1) == member) {
-            *ordinal = t->slots[i] - 1;
+    for (uint32_t i = home_of(t, hash); slot_mark(t, i); i = step(t, i)) {
+        if (slot_mark(t, i) != mark_of(hash))
+            continue;
+        uint32_t found = slot_ordinal(t, i);
+        if (ids_member(ids, found) == member) {
+            *ordinal = found;
             return true;
         }
     }
@@ -179,7 +212,7 @@ void ids_close(struct mem *m, struct ids *ids)
     }
     (void)mem_resize(m, ids->chunks, ids->n_chunks * sizeof *ids->chunks, 0);
     for (uint32_t i = 0; i < IDS_TABLES; i++)
-        (void)mem_resize(m, ids->tables[i].slots, ids->tables[i].cap * sizeof(uint32_t), 0);
+        (void)mem_resize(m, ids->tables[i].slots, table_bytes(ids->tables[i].cap), 0);
     *ids = (struct ids){0};
 }
 

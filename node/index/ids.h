@@ -23,9 +23,11 @@ struct ids_chunk {
     uint64_t *dead; /* NULL: none */
 };
 
-/* Open addressing with linear probing; many small tables, so that none takes long to grow. */
+/* Open addressing with linear probing; many small tables, so that none takes long to grow. A slot
+ * is 5 bytes: 8 bits of the hash (never 0; 0: empty), so that passing a slot does not touch its
+ * member, and the ordinal. */
 struct ids_table {
-    uint32_t *slots; /* ordinal + 1; 0: empty */
+    uint8_t *slots;
     uint32_t n, cap;
 };
 

@@ -144,12 +144,12 @@ static inline uint64_t pack64(const uint8_t *flags)
     static void kernel_range##bits(const uint##bits##_t *v, uint32_t n, uint##bits##_t lo,         \
                                    uint##bits##_t hi, uint64_t *out)                               \
     {                                                                                              \
-        uint##bits##_t span = (uint##bits##_t)(hi - lo);                                           \
-        for (uint32_t i = 0; i < n; i += 64) {                                                     \
+        const uint##bits##_t span = (uint##bits##_t)(hi - lo);                                     \
+        for (const uint##bits##_t *end = v + n; v < end; v += 64) {                                \
             uint8_t flags[64];                                                                     \
-            for (uint32_t k = 0; k < 64; k++)                                                      \
-                flags[k] = (uint##bits##_t)(v[i + k] - lo) <= span;                                \
-            out[i / 64] = pack64(flags);                                                           \
+            for (size_t k = 0; k < 64; k++)                                                        \
+                flags[k] = (uint##bits##_t)(v[k] - lo) <= span;                                    \
+            *out++ = pack64(flags);                                                                \
         }                                                                                          \
     }
 RANGE(8)

@@ -8,6 +8,11 @@
 
 enum { QUERY_ARENA_MAX = 64 << 20 };
 
+const char *index_kernels(void)
+{
+    return kernels_get()->name;
+}
+
 /* One query inside the gate. */
 struct session {
     struct index *ix;

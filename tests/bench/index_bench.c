@@ -194,7 +194,7 @@ int main(int argc, char **argv)
         "count(order where category = c3, 365d) >= 1",
         "last(order) > 14d ago and tag(t5)",
         "tag(t1) and tag(t5) and not tag(t8) and (tag(t9) or tag(t10)) and points >= 5000 and "
-        "points < 15000 and birth >= 1980-01-01 and has(member) and has(tmall) and city != c7",
+        "points < 15000 and birth >= 1980-01-01 and has(member) and has(openid) and city != c7",
     };
     struct bench b = {.n = argc > 1 ? strtoull(argv[1], NULL, 10) : 1000000, .rng = rng_of_seed(1)};
     struct error err;

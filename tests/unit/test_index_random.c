@@ -145,7 +145,7 @@ static void test_index_agrees_with_the_model_under_turnover(void **state)
     struct rig *r = *state;
     struct model m;
     model_init(&m, r, 3000, 1);
-    for (int round = 0; round < 24; round++) {
+    for (int round = 0; round < 20; round++) {
         for (int i = 0; i < 3000; i++)
             model_step(&m);
         index_set_applied(r->ix, (uint64_t)round + 1);
@@ -159,7 +159,7 @@ static void test_index_agrees_with_the_model_over_several_chunks(void **state)
 {
     struct rig *r = *state;
     struct model m;
-    model_init(&m, r, 100000, 2);
+    model_init(&m, r, 70000, 2);
     for (size_t i = 0; i < m.n; i++)
         model_fill(&m, &m.members[i]);
     rig_publish(r);

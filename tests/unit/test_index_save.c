@@ -217,10 +217,11 @@ static void test_index_load_refuses_a_file_with_any_byte_changed(void **state)
 {
     struct saved *s = *state;
     rig_renew(s->rig);
-    /* Every byte of the small structures; the bitmaps' runs of zeros by samples. */
+    /* Every byte at both ends, every fifth between; the bitmaps' runs of zeros by samples. */
     for (size_t i = 0; i < s->len; i++) {
         bool run = i > 16 && s->data[i] == 0 && s->data[i - 1] == 0 && s->data[i - 16] == 0;
-        if (run && i % 509 != 0)
+        bool inner = i > 4096 && s->len - i > 4096 && i % 5 != 0;
+        if (inner || (run && i % 509 != 0))
             continue;
         s->data[i] ^= (uint8_t)(1u << i % 8);
         write_file(s, s->len);
