@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALIGN = 16, BLOCK_MIN = 16 * 1024 };
+/* Blocks double in size: thousands of small arenas stay small, big ones have few blocks. */
+enum { ALIGN = 16, BLOCK_MIN = 1024, BLOCK_MAX = 256 * 1024 };
 
 struct arena_block {
     struct arena_block *next;
@@ -33,15 +34,23 @@ void arena_close(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    for (struct arena_block *b = a->first; b; b = b->next)
+    /* Blocks behind the current one have not been touched since the last reset. */
+    for (struct arena_block *b = a->first; b; b = b->next) {
         b->used = 0;
+        if (b == a->current)
+            break;
+    }
     a->current = a->first;
     a->used = 0;
 }
 
-static struct arena_block *block_new(size_t size)
+static struct arena_block *block_new(const struct arena_block *last, size_t size)
 {
-    size_t n = size > BLOCK_MIN ? size : BLOCK_MIN;
+    size_t n = last ? last->size * 2 : BLOCK_MIN;
+    if (n > BLOCK_MAX)
+        n = BLOCK_MAX;
+    if (n < size)
+        n = size;
     struct arena_block *b = malloc(sizeof *b + ALIGN + n);
     if (b)
         *b = (struct arena_block){.size = n};
@@ -58,7 +67,7 @@ static struct arena_block *block_with_room(struct arena *a, size_t size)
         if (!b->next)
             break;
     }
-    struct arena_block *fresh = block_new(size);
+    struct arena_block *fresh = block_new(b, size);
     if (!fresh)
         return NULL;
     if (b)

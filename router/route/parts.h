@@ -18,6 +18,7 @@ enum {
     TASKS_MAX = 8192,      /* requests in flight; then clients wait */
     SENT_MAX = 16384,      /* batches that a reply may still come for; a power of two */
     BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big */
+    WINDOW_MS = 50,        /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,          /* how fine the cores' timers are */
     MAP_RETRY_MS = 200,
     SWEEP_MS = 1000,
@@ -59,6 +60,8 @@ enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
 
 /* The batch of a shard and lane that is being filled. */
 struct outgoing {
+    unsigned under_way; /* batches sent and not answered */
+    msec_t sent_ms;     /* when the last one was sent */
     struct buf buf;
     struct ref *refs;
     size_t n, cap;
@@ -68,6 +71,7 @@ struct outgoing {
 struct sent {
     uint64_t request_id; /* 0: none */
     shard_id shard;
+    enum lane lane;
     struct ref *refs;
     size_t n;
 };

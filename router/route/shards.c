@@ -1,5 +1,6 @@
 #include "parts.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -95,7 +96,7 @@ static struct link *link_of_shard(struct router *r, shard_id shard)
 
 /* --- batches out --- */
 
-static void remember(struct router *r, uint64_t request_id, shard_id shard,
+static void remember(struct router *r, uint64_t request_id, shard_id shard, enum lane lane,
                      const struct outgoing *o)
 {
     struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
@@ -104,7 +105,18 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard,
     struct ref *refs = realloc(s->refs, o->n * sizeof *refs);
     must(refs);
     memcpy(refs, o->refs, o->n * sizeof *refs);
-    *s = (struct sent){request_id, shard, refs, o->n};
+    *s = (struct sent){request_id, shard, lane, refs, o->n};
+}
+
+/* While batches to a shard are under way, what comes up meanwhile gathers into the next one: the
+ * more there is to do, the bigger the batches, and an idle shard is asked at once. Queries go side
+ * by side: a long one must not hold up others. */
+static bool is_held_back(const struct router *r, enum lane lane, struct outgoing *o)
+{
+    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX};
+    if (r->now - o->sent_ms >= WINDOW_MS)
+        o->under_way = 0;
+    return o->under_way >= WINDOWS[lane] && o->buf.len < BATCH_BYTES;
 }
 
 static void flush(struct router *r, shard_id shard, enum lane lane)
@@ -112,7 +124,7 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
                                                    MESSAGE_SHARD_QUERY};
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
-    if (o->n == 0)
+    if (o->n == 0 || is_held_back(r, lane, o))
         return;
     uint64_t id = r->next_request++;
     struct envelope e = {.type = TYPES[lane],
@@ -121,8 +133,10 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
                          .request_id = id,
                          .items = (uint32_t)o->n};
     envelope_finish(&o->buf, 0, &e);
-    remember(r, id, shard, o);
+    remember(r, id, shard, lane, o);
     o->n = 0;
+    o->under_way++;
+    o->sent_ms = r->now;
     struct frame f = {0};
     struct link *link = link_of_shard(r, shard);
     if (frame_of_buf(&f, &o->buf) == ERR_OK && link)
@@ -162,9 +176,18 @@ static struct sent *find_sent(struct router *r, uint64_t request_id)
     return request_id != 0 && s->request_id == request_id ? s : NULL;
 }
 
+/* The batch has its answer. */
+static void settle(struct router *r, struct sent *s)
+{
+    struct outgoing *o = &r->outgoing[(size_t)s->shard * LANES + s->lane];
+    if (o->under_way > 0)
+        o->under_way--;
+    s->request_id = 0;
+}
+
 static void reply_all(struct router *r, struct sent *s, const struct reply *reply)
 {
-    s->request_id = 0;
+    settle(r, s);
     for (size_t i = 0; i < s->n; i++)
         tasks_reply(r, &s->refs[i], s->shard, reply);
 }
@@ -197,7 +220,7 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
                   err.msg);
         return;
     }
-    s->request_id = 0;
+    settle(r, s);
     for (size_t i = 0; i < n; i++)
         tasks_reply(r, &s->refs[i], s->shard, &replies[i]);
 }
