@@ -4,8 +4,6 @@
 
 #include <base/hash.h>
 
-#include <assert.h>
-
 struct refused {
     struct skip skip;
     struct identity with; /* what it was not linked with, or the tag */
@@ -22,7 +20,8 @@ struct applying {
     struct bytes facts; /* of the event, with what the machine adds */
     struct behaviour behaviour;
     bool has_behaviour;
-    struct refused *refused; /* here, not by the router */
+    struct dedup message_ids; /* of ids[0] */
+    struct refused *refused;  /* here, not by the router */
     size_t n_refused, cap_refused;
     struct missing missing[EVENT_IDENTITIES_MAX];
     size_t n_missing;
@@ -395,10 +394,7 @@ static void limit_tags(struct applying *a)
     }
     if (!refused)
         return;
-    buf_reset(&a->m->join);
-    bool made = facts_builder_finish(&kept, &a->m->join);
-    assert(made);
-    a->facts = arena_must_copy(&a->m->scratch, buf_bytes(&a->m->join));
+    a->facts = facts_built(a->m, &kept);
 }
 
 /* --- the event --- */
@@ -409,7 +405,6 @@ static void count_event(struct applying *a, uint64_t message)
     struct profile *p = &a->p;
     uint64_t handle = p->rec.ids[record_find(&p->rec, a->c->ids[0])].handle;
     struct fragment f;
-    struct dedup d;
     limit_tags(a);
     if (!fragment_get(m, handle, &f))
         return;
@@ -422,8 +417,8 @@ static void count_event(struct applying *a, uint64_t message)
         emit_behaviour(m, p->id, &a->behaviour);
     }
     fragment_put(m, handle, &f);
-    dedup_load(m, handle, &d);
-    dedup_add(m, &d, message);
+    /* Links move the handle, at most; the message ids stay as they were loaded. */
+    dedup_add(m, &a->message_ids, message);
     m->counters.events++;
     m->dirty = true;
 }
@@ -515,12 +510,14 @@ static void reply_duplicate(struct applying *a)
 /* True when the message was counted before, or nothing can be said now. */
 static bool is_answered(struct applying *a, uint64_t message)
 {
-    struct dedup d;
-    if (a->fresh)
-        return false;
     const struct record *r = &a->p.rec;
-    dedup_load(a->m, r->ids[record_find(r, a->c->ids[0])].handle, &d);
-    if (dedup_has(a->m, &d, message)) {
+    uint64_t handle = r->ids[record_find(r, a->c->ids[0])].handle;
+    if (a->fresh) {
+        a->message_ids = (struct dedup){.handle = handle};
+        return false;
+    }
+    dedup_load(a->m, handle, &a->message_ids);
+    if (dedup_has(a->m, &a->message_ids, message)) {
         reply_duplicate(a);
         return true;
     }

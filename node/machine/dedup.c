@@ -14,17 +14,14 @@
 enum { DEDUP_VERSION = 1, DEDUP_BLOCK = 128, HEAD_SIZE = 16 };
 #define NEWEST UINT32_MAX
 
-static uint64_t load_u64(const uint8_t *p)
-{
-    uint64_t v = 0;
-    for (size_t i = 0; i < 8; i++)
-        v |= (uint64_t)p[i] << 8 * i;
-    return v;
-}
-
 static uint32_t load_u32(const uint8_t *p)
 {
     return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+static uint64_t load_u64(const uint8_t *p)
+{
+    return load_u32(p) | (uint64_t)load_u32(p + 4) << 32;
 }
 
 static struct bytes block_key(struct machine *m, uint64_t handle, uint32_t number)
@@ -113,16 +110,21 @@ static void put_entries(struct machine *m, const struct newest *w)
         buf_put_u32(&m->row, w->seconds[i]);
 }
 
-static void newest_write(struct machine *m, const struct newest *w)
+static void put_head(struct machine *m, const struct dedup *d, uint16_t n)
 {
     buf_reset(&m->row);
-    buf_reserve(&m->row, HEAD_SIZE + (size_t)w->d.n * DEDUP_ENTRY_SIZE);
+    buf_reserve(&m->row, HEAD_SIZE + (size_t)n * DEDUP_ENTRY_SIZE);
     buf_put_u8(&m->row, DEDUP_VERSION);
-    buf_put_u8(&m->row, w->d.skip);
-    buf_put_u16(&m->row, w->d.n);
-    buf_put_u32(&m->row, w->d.first);
-    buf_put_u32(&m->row, w->d.next);
-    buf_put_u32(&m->row, w->d.oldest_s);
+    buf_put_u8(&m->row, d->skip);
+    buf_put_u16(&m->row, n);
+    buf_put_u32(&m->row, d->first);
+    buf_put_u32(&m->row, d->next);
+    buf_put_u32(&m->row, d->oldest_s);
+}
+
+static void newest_write(struct machine *m, const struct newest *w)
+{
+    put_head(m, &w->d, w->d.n);
     put_entries(m, w);
     store_put(m->o.store, block_key(m, w->d.handle, NEWEST), buf_bytes(&m->row));
 }
@@ -141,9 +143,9 @@ static void newest_append(struct machine *m, struct newest *w, uint64_t hash, ui
     w->seconds[w->d.n++] = seconds;
 }
 
-static uint64_t newest_total(const struct newest *w)
+static uint64_t total_of(const struct dedup *d)
 {
-    return (uint64_t)(w->d.next - w->d.first) * DEDUP_BLOCK - w->d.skip + w->d.n;
+    return (uint64_t)(d->next - d->first) * DEDUP_BLOCK - d->skip + d->n;
 }
 
 static void let_go_of_oldest(struct machine *m, struct newest *w)
@@ -174,7 +176,7 @@ static void newest_trim(struct machine *m, struct newest *w, uint32_t now_s)
 {
     uint64_t window_s = (uint64_t)m->o.dedup_hours * 3600;
     for (;;) {
-        uint64_t total = newest_total(w);
+        uint64_t total = total_of(&w->d);
         bool old = now_s >= w->d.oldest_s && now_s - w->d.oldest_s > window_s;
         bool over = total > m->o.dedup_max;
         if (total <= 1 || !(over || (old && total > m->o.dedup_min)))
@@ -187,10 +189,29 @@ static void newest_trim(struct machine *m, struct newest *w, uint32_t now_s)
     }
 }
 
-void dedup_add(struct machine *m, struct dedup *d, uint64_t hash)
+/* What most messages do: one more entry in a block with room, and nothing to let go of. */
+static void append_only(struct machine *m, const struct dedup *d, uint64_t hash, uint32_t now_s)
+{
+    struct dedup head = *d;
+    if (d->n == 0 && d->first == d->next)
+        head.oldest_s = now_s;
+    put_head(m, &head, (uint16_t)(d->n + 1));
+    buf_put(&m->row, d->hashes, (size_t)d->n * 8);
+    buf_put_u64(&m->row, hash);
+    buf_put(&m->row, d->seconds, (size_t)d->n * 4);
+    buf_put_u32(&m->row, now_s);
+    store_put(m->o.store, block_key(m, d->handle, NEWEST), buf_bytes(&m->row));
+}
+
+void dedup_add(struct machine *m, const struct dedup *d, uint64_t hash)
 {
     struct newest w;
     uint32_t now_s = (uint32_t)(m->clock / 1000);
+    uint64_t total = total_of(d);
+    if (d->n < DEDUP_BLOCK && total < m->o.dedup_min && total < m->o.dedup_max) {
+        append_only(m, d, hash, now_s);
+        return;
+    }
     newest_open(d, &w);
     newest_append(m, &w, hash, now_s);
     newest_trim(m, &w, now_s);
@@ -222,7 +243,7 @@ void dedup_export(struct machine *m, uint64_t handle, struct buf *out)
 {
     struct dedup d;
     dedup_load(m, handle, &d);
-    buf_put_varint(out, (uint64_t)(d.next - d.first) * DEDUP_BLOCK - d.skip + d.n);
+    buf_put_varint(out, total_of(&d));
     for (uint32_t b = d.first; b < d.next; b++) {
         const uint8_t *block = sealed_get(m, handle, b);
         if (block)

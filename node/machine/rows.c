@@ -1,5 +1,8 @@
 #include "state.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 struct bytes key_of_number(struct machine *m, char kind, uint64_t number)
 {
     buf_reset(&m->key);
@@ -107,16 +110,23 @@ struct bytes facts_joined(struct machine *m, struct bytes a, struct bytes b)
     return arena_must_copy(&m->scratch, buf_bytes(&m->join));
 }
 
+struct bytes facts_built(struct machine *m, struct facts_builder *b)
+{
+    buf_reset(&m->join);
+    if (!facts_builder_finish(b, &m->join)) {
+        fputs("oneid: facts of the machine's own making are not facts\n", stderr);
+        abort();
+    }
+    return arena_must_copy(&m->scratch, buf_bytes(&m->join));
+}
+
 struct bytes facts_of_identity(struct machine *m, struct identity id)
 {
     struct fact f = {.kind = FACT_HAS, .name = id.ns, .type = FACT_NUMBER, .number = 1};
     struct facts_builder b;
     facts_builder_init(&b, &m->scratch);
     facts_builder_add(&b, &f);
-    buf_reset(&m->join);
-    if (!facts_builder_finish(&b, &m->join))
-        arena_must(&m->scratch, SIZE_MAX);
-    return arena_must_copy(&m->scratch, buf_bytes(&m->join));
+    return facts_built(m, &b);
 }
 
 /* --- refused links --- */

@@ -61,6 +61,8 @@ struct fragment {
 /* False when it is missing or damaged, which is an error of the state. */
 bool fragment_get(struct machine *m, uint64_t handle, struct fragment *out);
 void fragment_put(struct machine *m, uint64_t handle, const struct fragment *f);
+/* What a builder of known good facts holds, in the scratch arena. */
+struct bytes facts_built(struct machine *m, struct facts_builder *b);
 /* The facts of an identity from which nothing has come yet. In the scratch arena. */
 struct bytes facts_of_identity(struct machine *m, struct identity id);
 /* The join, in the scratch arena. */
@@ -118,7 +120,7 @@ struct dedup {
 };
 void dedup_load(struct machine *m, uint64_t handle, struct dedup *out);
 bool dedup_has(struct machine *m, const struct dedup *d, uint64_t hash);
-void dedup_add(struct machine *m, struct dedup *d, uint64_t hash);
+void dedup_add(struct machine *m, const struct dedup *d, uint64_t hash);
 void dedup_drop(struct machine *m, uint64_t handle);
 /* Portable: varint count, then count times (u64 hash, u32 seconds), oldest first. */
 void dedup_export(struct machine *m, uint64_t handle, struct buf *out);
