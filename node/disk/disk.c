@@ -159,8 +159,9 @@ static enum error_code stamp_check(const struct disk *d, struct bytes record, st
         sum != hash_checksum(bytes_of(record.data, STAMP_BYTES - 4)))
         return error_set(err, ERR_CORRUPT, "%s: the stamp is damaged", d->file);
     if (s->cluster_id != o->cluster_id)
-        return error_set(err, ERR_MISMATCH, "%s: belongs to cluster %016llx, not %016llx", d->file,
-                         (unsigned long long)s->cluster_id, (unsigned long long)o->cluster_id);
+        return error_set(err, ERR_MISMATCH, "%s: belongs to another cluster: %016llx, not %016llx",
+                         d->file, (unsigned long long)s->cluster_id,
+                         (unsigned long long)o->cluster_id);
     if (s->owner != o->owner)
         return error_set(err, ERR_MISMATCH, "%s: belongs to %s %u, not %u", d->file, o->owner_word,
                          s->owner, o->owner);

@@ -13,6 +13,11 @@ from harness import BIN, IDENTITIES, Cluster, ClusterTest, free_ports
 GOOD = '{"message_id":"good-%d","ids":{"openid":"g%d"},"add":{"points":1}}'
 
 
+def read(path):
+    with open(path, encoding="utf-8") as f:
+        return f.read()
+
+
 class ImportTest(ClusterTest):
     options = {"nodes": 1, "shards": 2}
 
@@ -114,7 +119,7 @@ class StartTest(unittest.TestCase):
 
     def test_second_process_on_one_folder(self):
         self.cluster.start()
-        text = open(self.cluster.file, encoding="utf-8").read()
+        text = read(self.cluster.file)
         port = free_ports(1)[0]
         other = os.path.join(self.cluster.folder, "other.yml")
         with open(other, "w", encoding="utf-8") as f:
@@ -127,7 +132,7 @@ class StartTest(unittest.TestCase):
         self.cluster.start()
         self.cluster.terminate("router-1")
         self.cluster.terminate("node-1")
-        text = open(self.cluster.file, encoding="utf-8").read()
+        text = read(self.cluster.file)
         for change, says in [(("cluster: test", "cluster: other"), "another cluster"), (("shards: 2", "shards: 3"), "shards")]:
             with open(self.cluster.file, "w", encoding="utf-8") as f:
                 f.write(text.replace(*change))
@@ -139,7 +144,7 @@ class StartTest(unittest.TestCase):
         self.cluster.start()
 
     def test_cluster_file_with_a_mistake_in_each_section(self):
-        good = open(self.cluster.file, encoding="utf-8").read()
+        good = read(self.cluster.file)
         for old, new in [("cluster: test", "cluster: Te st"), ("shards: 2", "shards: many"), ("replicas: 1", "replicas: 3"),
                          ("{id: 1, listen: \"tcp", "{id: 1, lisen: \"tcp"), ("timezone: Asia/Shanghai", "timezone: Mars/Base"),
                          ("limit: 1000", "limit: -1"), ("type: date", "type: dat"), ("max_per_profile: 200", "max_per_profile: no"),
