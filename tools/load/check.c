@@ -16,6 +16,7 @@ struct check {
     const struct load_options *o;
     json_t *rows; /* with --json; else rows are printed as they come */
     unsigned differ, total;
+    bool lost; /* the cluster does not answer: asking on would only take time */
     struct buf scratch;
 };
 
@@ -35,10 +36,11 @@ static void add_row(struct check *c, const char *what, uint64_t expected, uint64
                (unsigned long long)got, what, *note ? "  -- " : "", note);
 }
 
-static const char *note_of(const struct oneid_result *r)
+static const char *note_of(struct check *c, const struct oneid_result *r)
 {
     if (!r)
         return "out of memory";
+    c->lost |= r->code == ONEID_ERR_UNAVAILABLE || r->code == ONEID_ERR_TIMEOUT;
     if (r->code)
         return r->text[0] ? r->text : oneid_code_text(r->code);
     if (r->partial)
@@ -50,7 +52,7 @@ static void check_stats(struct check *c, const struct expected *e)
 {
     struct oneid_result *r = oneid_stats(c->client);
     uint64_t profiles = 0, identities = 0, events = 0;
-    const char *note = note_of(r);
+    const char *note = note_of(c, r);
     for (size_t i = 0; r && i < r->n_shards; i++) {
         profiles += r->shards[i].profiles;
         identities += r->shards[i].identities;
@@ -66,9 +68,9 @@ static void check_stats(struct check *c, const struct expected *e)
 
 static void check_segments(struct check *c, const struct expected *e)
 {
-    for (size_t i = 0; i < e->n_segments; i++) {
+    for (size_t i = 0; i < e->n_segments && !c->lost; i++) {
         struct oneid_result *r = oneid_count(c->client, e->segments[i].text);
-        add_row(c, e->segments[i].text, e->segments[i].count, r ? r->count : 0, note_of(r));
+        add_row(c, e->segments[i].text, e->segments[i].count, r ? r->count : 0, note_of(c, r));
         oneid_result_free(r);
     }
 }
@@ -85,9 +87,12 @@ static void check_sample(void *ctx, const char *ns, const char *value, const cha
     struct samples *s = ctx;
     struct check *c = s->check;
     struct gen_view v;
+    if (c->lost)
+        return;
     struct oneid_identity id = {ns, load_str(value)};
     struct oneid_result *r = oneid_profile_of_identity(c->client, &id);
     s->n++;
+    note_of(c, r);
     if (r && !r->code && r->profile && load_view_of(r->profile, &v)) {
         buf_reset(&c->scratch);
         gen_view_put(&v, &c->scratch);
@@ -157,7 +162,7 @@ static void read_all(struct all *a, char *note, size_t note_size)
     bool more = true;
     while (more) {
         struct oneid_result *r = oneid_list(a->check->client, "true", cursor, PAGE);
-        snprintf(note, note_size, "%s", note_of(r));
+        snprintf(note, note_size, "%s", note_of(a->check, r));
         free(cursor);
         cursor = r && !r->code && r->cursor[0] ? strdup(r->cursor) : NULL;
         more = cursor != NULL;
@@ -208,7 +213,7 @@ static int print_result(struct check *c)
     } else {
         printf("%u checked, %u differ\n", c->total, c->differ);
     }
-    return c->differ ? 1 : 0;
+    return c->lost ? 2 : c->differ ? 1 : 0;
 }
 
 static int run(struct check *c, const struct expected *e)
@@ -221,8 +226,12 @@ static int run(struct check *c, const struct expected *e)
     enum error_code rc = check_samples(c, &err);
     if (rc)
         return load_fail(&err);
-    if (c->o->all)
+    if (c->o->all && !c->lost)
         check_all(c, e);
+    if (c->lost) {
+        error_set(&err, ERR_UNAVAILABLE, "the cluster does not answer, so not all was checked");
+        load_fail(&err);
+    }
     return print_result(c);
 }
 

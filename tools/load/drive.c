@@ -209,7 +209,7 @@ bool drive_run(struct oneid_client *c, const struct drive_options *o, const stru
                struct drive_report *out)
 {
     struct drive d = {.client = c, .o = o, .source = s, .report = out};
-    struct sigaction on = {.sa_handler = on_interrupt}, before;
+    struct sigaction on = {.sa_handler = on_interrupt}, before_int, before_term;
     memset(out, 0, sizeof *out);
     d.slots = calloc(o->in_flight, sizeof *d.slots);
     if (!d.slots) {
@@ -222,12 +222,14 @@ bool drive_run(struct oneid_client *c, const struct drive_options *o, const stru
     }
     interrupts = 0;
     sigemptyset(&on.sa_mask);
-    sigaction(SIGINT, &on, &before);
+    sigaction(SIGINT, &on, &before_int);
+    sigaction(SIGTERM, &on, &before_term);
     d.began = d.measure_from = clock_mono_us();
     d.cpu_from = cpu_seconds();
     loop(&d);
     finish(&d);
-    sigaction(SIGINT, &before, NULL);
+    sigaction(SIGINT, &before_int, NULL);
+    sigaction(SIGTERM, &before_term, NULL);
     d.closed = true;
     oneid_close(c);
     free(d.slots);

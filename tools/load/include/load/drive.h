@@ -3,7 +3,8 @@
  * Closed loop (rate 0): a new request starts when one is answered. Open loop: request i is due at
  * start + i / rate, whatever the answers do, and its latency counts from when it was due, also when
  * it could only be sent later: a stall is not hidden by the requests that were not sent meanwhile
- * (coordinated omission). One thread; one drive at a time in a process, since it takes SIGINT. */
+ * (coordinated omission). One thread; one drive at a time in a process, since it takes SIGINT and
+ * SIGTERM. */
 #ifndef LOAD_DRIVE_H
 #define LOAD_DRIVE_H
 
@@ -45,9 +46,9 @@ struct drive_report {
     bool interrupted;
 };
 
-/* Returns when all that was sent has been answered; after SIGINT nothing more is sent, and a second
- * one also stops the waiting. Takes the client and closes it. What goes wrong is in the codes;
- * false: out of memory. */
+/* Returns when all that was sent has been answered; after SIGINT or SIGTERM nothing more is sent,
+ * and a second one also stops the waiting. Takes the client and closes it. What goes wrong is in
+ * the codes; false: out of memory. */
 bool drive_run(struct oneid_client *c, const struct drive_options *o, const struct drive_source *s,
                struct drive_report *out);
 
