@@ -83,18 +83,34 @@ static void check_entry(struct checking *c, const struct profile *p, const struc
         found(c, p->id, "an identity's index entry points elsewhere at the same version");
 }
 
-static void check_view(struct checking *c, struct profile *p)
+/* Facts are looked at before they are joined. */
+static bool facts_are_sound(struct checking *c, const struct profile *p)
 {
+    struct bytes view = {0};
     for (size_t i = 0; i < p->rec.n_ids; i++) {
+        struct fragment f;
         if (!has_row(c->m, 'F', p->rec.ids[i].handle)) {
             found(c, p->id, "a fragment is missing");
-            return;
+            return false;
+        }
+        if (!fragment_get(c->m, p->rec.ids[i].handle, &f) || !facts_check(f.facts)) {
+            found(c, p->id, "a fragment is damaged");
+            return false;
         }
     }
-    if (p->rec.n_ids > 1 && !has_row(c->m, 'V', p->id)) {
-        found(c, p->id, "its view is missing");
-        return;
+    if (p->rec.n_ids < 2)
+        return true;
+    if (!store_get(c->m->o.store, key_of_number(c->m, 'V', p->id), &view) || !facts_check(view)) {
+        found(c, p->id, "its view is missing or damaged");
+        return false;
     }
+    return true;
+}
+
+static void check_view(struct checking *c, struct profile *p)
+{
+    if (!facts_are_sound(c, p))
+        return;
     profile_load_view(c->m, p);
     if (!bytes_equal(p->view, profile_fold(c->m, &p->rec)))
         found(c, p->id, "its view is not the join of its fragments");
@@ -124,8 +140,6 @@ static bool check_profile(void *ctx, struct bytes key, struct bytes value)
         found(c, p.id, "its record is damaged");
         return true;
     }
-    if (p.rec.target >= p.id)
-        found(c, p.id, "its target is not older than itself");
     if (p.rec.state == PROFILE_LIVE || p.rec.state == PROFILE_MERGING)
         check_content(c, &p);
     c->live += p.rec.state == PROFILE_LIVE;

@@ -78,7 +78,9 @@ bool dedup_has(struct machine *m, const struct dedup *d, uint64_t hash)
         return true;
     for (uint32_t b = d->next; b-- > d->first;) {
         const uint8_t *block = sealed_get(m, d->handle, b);
-        if (block && has_hash(block, b == d->first ? d->skip : 0, DEDUP_BLOCK, hash))
+        if (!block)
+            return false;
+        if (has_hash(block, b == d->first ? d->skip : 0, DEDUP_BLOCK, hash))
             return true;
     }
     return false;
@@ -179,7 +181,7 @@ static void newest_trim(struct machine *m, struct newest *w, uint32_t now_s)
         uint64_t total = total_of(&w->d);
         bool old = now_s >= w->d.oldest_s && now_s - w->d.oldest_s > window_s;
         bool over = total > m->o.dedup_max;
-        if (total <= 1 || !(over || (old && total > m->o.dedup_min)))
+        if (total <= 1 || m->error.code != ERR_OK || !(over || (old && total > m->o.dedup_min)))
             return;
         if (!old) {
             m->counters.dedup_cut++;
@@ -222,7 +224,7 @@ void dedup_drop(struct machine *m, uint64_t handle)
 {
     struct dedup d;
     dedup_load(m, handle, &d);
-    for (uint32_t b = d.first; b < d.next; b++)
+    for (uint32_t b = d.first; b < d.next && sealed_get(m, handle, b); b++)
         store_del(m->o.store, block_key(m, handle, b));
     if (d.hashes)
         store_del(m->o.store, block_key(m, handle, NEWEST));
@@ -246,9 +248,10 @@ void dedup_export(struct machine *m, uint64_t handle, struct buf *out)
     buf_put_varint(out, total_of(&d));
     for (uint32_t b = d.first; b < d.next; b++) {
         const uint8_t *block = sealed_get(m, handle, b);
-        if (block)
-            export_entries(out, block, block + (size_t)DEDUP_BLOCK * 8, b == d.first ? d.skip : 0,
-                           DEDUP_BLOCK);
+        if (!block)
+            return;
+        export_entries(out, block, block + (size_t)DEDUP_BLOCK * 8, b == d.first ? d.skip : 0,
+                       DEDUP_BLOCK);
     }
     export_entries(out, d.hashes, d.seconds, 0, d.n);
 }

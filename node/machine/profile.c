@@ -99,7 +99,8 @@ bool profile_load(struct machine *m, one_id id, struct profile *out)
     *out = (struct profile){.id = id};
     if (id == 0 || !store_get(m->o.store, key_of_number(m, 'P', id), &value))
         return false;
-    if (record_decode(arena_must_copy(&m->scratch, value), &m->scratch, &out->rec))
+    if (record_decode(arena_must_copy(&m->scratch, value), &m->scratch, &out->rec) &&
+        out->rec.target < id)
         return true;
     machine_damaged(m, "profile");
     return false;

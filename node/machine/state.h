@@ -58,7 +58,8 @@ struct fragment {
     int16_t *buckets; /* of behaviour rows, in the order they were made; in the scratch arena */
     size_t n_buckets;
 };
-/* False when it is missing or damaged, which is an error of the state. */
+/* False when it is missing or damaged, which is an error of the state. Facts are not looked at:
+ * what the store gives back is what was written to it. */
 bool fragment_get(struct machine *m, uint64_t handle, struct fragment *out);
 void fragment_put(struct machine *m, uint64_t handle, const struct fragment *f);
 /* What a builder of known good facts holds, in the scratch arena. */
