@@ -1,23 +1,17 @@
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 
+#include "net.h"
+
+#include <base/clock.h>
+
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <zmq.h>
-
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define WITH_TSAN 1
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define WITH_TSAN 1
-#endif
-#ifdef WITH_TSAN
-#include <sanitizer/tsan_interface.h>
-#endif
 
 enum {
     QUEUE_MESSAGES = 10000, /* in each direction, for each peer */
@@ -37,22 +31,15 @@ enum {
     FEW_WAITABLES = 64
 };
 
-struct net {
-    void *ctx;
-};
 struct server {
     void *socket;
+    int fd;
     uint64_t dropped;
     char endpoint[ENDPOINT_MAX];
 };
 struct link {
     void *socket;
-};
-struct inbox {
-    void *socket;
-};
-struct outbox {
-    void *socket;
+    int fd;
 };
 
 static enum error_code fail(struct error *err, enum error_code code, const char *what,
@@ -73,6 +60,7 @@ enum error_code net_open(int io_threads, struct net **out, struct error *err)
     struct net *n = calloc(1, sizeof *n);
     if (!n)
         return error_set(err, ERR_NOMEM, "network context");
+    (void)pthread_mutex_init(&n->mutex, NULL);
     n->ctx = zmq_ctx_new();
     if (!n->ctx || zmq_ctx_set(n->ctx, ZMQ_IO_THREADS, io_threads) != 0) {
         enum error_code code = fail(err, ERR_IO, "cannot make a", "network context");
@@ -89,6 +77,8 @@ void net_close(struct net *n)
         return;
     while (n->ctx && zmq_ctx_term(n->ctx) != 0 && zmq_errno() == EINTR)
         ;
+    assert(!n->mailboxes);
+    (void)pthread_mutex_destroy(&n->mutex);
     free(n);
 }
 
@@ -106,6 +96,12 @@ static void socket_close(void *socket)
 static bool set_int(void *socket, int option, int value)
 {
     return zmq_setsockopt(socket, option, &value, sizeof value) == 0;
+}
+
+static bool read_fd(void *socket, int *fd)
+{
+    size_t size = sizeof *fd;
+    return zmq_getsockopt(socket, ZMQ_FD, fd, &size) == 0;
 }
 
 static bool set_stream_options(void *socket, int64_t max_message, int linger_ms)
@@ -238,7 +234,8 @@ static bool server_bind(struct server *s, const char *endpoint, int64_t max_mess
            set_int(s->socket, ZMQ_ROUTER_MANDATORY, 1) &&
            set_int(s->socket, ZMQ_ROUTER_HANDOVER, 0) && set_int(s->socket, ZMQ_BACKLOG, BACKLOG) &&
            zmq_bind(s->socket, endpoint) == 0 &&
-           zmq_getsockopt(s->socket, ZMQ_LAST_ENDPOINT, s->endpoint, &size) == 0;
+           zmq_getsockopt(s->socket, ZMQ_LAST_ENDPOINT, s->endpoint, &size) == 0 &&
+           read_fd(s->socket, &s->fd);
 }
 
 enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message,
@@ -319,7 +316,7 @@ static bool link_connect(struct link *l, const char *endpoint)
     return l->socket && set_stream_options(l->socket, MESSAGE_SIZE_MAX, 0) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
-           zmq_connect(l->socket, endpoint) == 0;
+           read_fd(l->socket, &l->fd) && zmq_connect(l->socket, endpoint) == 0;
 }
 
 enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err)
@@ -364,151 +361,94 @@ bool link_send(struct link *l, struct frame *f)
 
 int link_fd(struct link *l)
 {
-    int fd = -1;
-    size_t size = sizeof fd;
-    return zmq_getsockopt(l->socket, ZMQ_FD, &fd, &size) == 0 ? fd : -1;
-}
-
-/* --- between threads --- */
-
-/* libzmq is not instrumented, so ThreadSanitizer cannot see that its queues order the two sides.
- * Telling it keeps races in our own code visible. */
-#ifdef WITH_TSAN
-static void tell_sent(void *message)
-{
-    __tsan_release(message);
-}
-static void tell_taken(void *message)
-{
-    __tsan_acquire(message);
-}
-#else
-static void tell_sent(const void *message)
-{
-    (void)message;
-}
-static void tell_taken(const void *message)
-{
-    (void)message;
-}
-#endif
-
-static void *mailbox_open(struct net *n, int type, const char *name,
-                          int (*attach)(void *socket, const char *endpoint))
-{
-    char endpoint[ENDPOINT_MAX];
-    int len = snprintf(endpoint, sizeof endpoint, "inproc://%s", name);
-    if (len < 0 || (size_t)len >= sizeof endpoint) {
-        errno = ENAMETOOLONG;
-        return NULL;
-    }
-    void *socket = socket_open(n, type);
-    if (!socket)
-        return NULL;
-    if (set_int(socket, ZMQ_SNDHWM, 0) && set_int(socket, ZMQ_RCVHWM, 0) &&
-        set_int(socket, ZMQ_LINGER, 0) && attach(socket, endpoint) == 0)
-        return socket;
-    int e = zmq_errno();
-    socket_close(socket);
-    errno = e;
-    return NULL;
-}
-
-enum error_code inbox_open(struct net *n, const char *name, struct inbox **out, struct error *err)
-{
-    *out = NULL;
-    struct inbox *b = calloc(1, sizeof *b);
-    if (!b)
-        return error_set(err, ERR_NOMEM, "inbox %s", name);
-    b->socket = mailbox_open(n, ZMQ_PULL, name, zmq_bind);
-    if (!b->socket) {
-        enum error_code code = fail(err, ERR_IO, "cannot open inbox", name);
-        free(b);
-        return code;
-    }
-    *out = b;
-    return ERR_OK;
-}
-
-void inbox_close(struct inbox *b)
-{
-    if (!b)
-        return;
-    socket_close(b->socket);
-    free(b);
-}
-
-void *inbox_take(struct inbox *b)
-{
-    void *message = NULL;
-    int n;
-    do
-        n = zmq_recv(b->socket, &message, sizeof message, ZMQ_DONTWAIT);
-    while (n < 0 && zmq_errno() == EINTR);
-    if (n < 0)
-        return NULL;
-    assert(n == (int)sizeof message);
-    tell_taken(message);
-    return message;
-}
-
-enum error_code outbox_open(struct net *n, const char *name, struct outbox **out, struct error *err)
-{
-    *out = NULL;
-    struct outbox *b = calloc(1, sizeof *b);
-    if (!b)
-        return error_set(err, ERR_NOMEM, "outbox %s", name);
-    b->socket = mailbox_open(n, ZMQ_PUSH, name, zmq_connect);
-    if (!b->socket) {
-        enum error_code code = fail(err, ERR_IO, "cannot open outbox", name);
-        free(b);
-        return code;
-    }
-    *out = b;
-    return ERR_OK;
-}
-
-void outbox_close(struct outbox *b)
-{
-    if (!b)
-        return;
-    socket_close(b->socket);
-    free(b);
-}
-
-bool outbox_put(struct outbox *b, void *message)
-{
-    assert(message);
-    tell_sent(message);
-    int n;
-    do
-        n = zmq_send(b->socket, &message, sizeof message, ZMQ_DONTWAIT);
-    while (n < 0 && zmq_errno() == EINTR);
-    return n >= 0;
+    return l->fd;
 }
 
 /* --- waiting --- */
 
-static void *socket_of(const struct waitable *w)
+/* ZeroMQ's descriptor only says that something changed; the socket itself says what. Asking it also
+ * takes in what the descriptor announced. */
+static bool has_message(void *socket)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+}
+
+static int fd_of(const struct waitable *w)
 {
     if (w->server)
-        return w->server->socket;
+        return w->server->fd;
     if (w->link)
-        return w->link->socket;
-    return w->inbox ? w->inbox->socket : NULL;
+        return w->link->fd;
+    return w->inbox ? inbox_fd(w->inbox) : w->fd;
+}
+
+/* Before waiting: is anything there already? Inboxes learn that their owner goes to sleep. */
+static int look(struct waitable *items, size_t n)
+{
+    int ready = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct waitable *w = &items[i];
+        w->ready = false;
+        if (w->server || w->link)
+            w->ready = has_message(w->server ? w->server->socket : w->link->socket);
+        else if (w->inbox)
+            w->ready = inbox_sleep(w->inbox);
+        ready += w->ready;
+    }
+    return ready;
+}
+
+static int collect(struct waitable *items, const struct pollfd *polled, size_t n)
+{
+    int ready = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct waitable *w = &items[i];
+        if (w->inbox)
+            w->ready = inbox_wake(w->inbox);
+        else if (!polled[i].revents)
+            w->ready |= false;
+        else if (w->server || w->link)
+            w->ready |= has_message(w->server ? w->server->socket : w->link->socket);
+        else
+            w->ready = true;
+        ready += w->ready;
+    }
+    return ready;
+}
+
+/* One wait; false when nothing was ready although a descriptor said so, and it may go on. */
+static bool wait_once(struct waitable *items, struct pollfd *polled, size_t n, msec_t wait_ms,
+                      int *ready)
+{
+    if (look(items, n) > 0)
+        wait_ms = 0;
+    int woken = poll(polled, (nfds_t)n, wait_ms > INT_MAX ? INT_MAX : (int)wait_ms);
+    if (woken < 0) {
+        for (size_t i = 0; i < n; i++)
+            polled[i].revents = 0;
+    }
+    *ready = collect(items, polled, n);
+    return *ready > 0 || woken <= 0;
 }
 
 int endpoint_wait(struct waitable *items, size_t n, long timeout_ms)
 {
-    zmq_pollitem_t few[FEW_WAITABLES];
-    zmq_pollitem_t *polled = n <= FEW_WAITABLES ? few : malloc(n * sizeof *polled);
-    assert(polled && n <= INT16_MAX);
+    struct pollfd few[FEW_WAITABLES];
+    struct pollfd *polled = n <= FEW_WAITABLES ? few : malloc(n * sizeof *polled);
+    assert(polled);
     for (size_t i = 0; i < n; i++)
-        polled[i] = (zmq_pollitem_t){socket_of(&items[i]), items[i].fd, ZMQ_POLLIN, 0};
-    int ready = zmq_poll(polled, (int)n, timeout_ms);
-    for (size_t i = 0; i < n; i++)
-        items[i].ready = ready > 0 && polled[i].revents != 0;
+        polled[i] = (struct pollfd){.fd = fd_of(&items[i]), .events = POLLIN};
+    int ready = 0;
+    msec_t left = timeout_ms, end = timeout_ms > 0 ? clock_mono_ms() + timeout_ms : 0;
+    while (!wait_once(items, polled, n, left, &ready)) {
+        if (timeout_ms > 0)
+            left = end - clock_mono_ms();
+        if (timeout_ms >= 0 && left <= 0)
+            break;
+    }
     if (polled != few)
         free(polled);
-    return ready > 0 ? ready : 0;
+    return ready;
 }

@@ -126,10 +126,9 @@ void *front_main(void *front)
     struct front *f = front;
     struct waitable wait[] = {{.server = f->server}, {.inbox = f->inbox}};
     uint64_t logged = 0;
-    while (take_answers(f)) {
-        bool more = true;
-        for (int i = 0; i < TURN_MAX && more; i++)
-            more = take_request(f);
+    while (!wait[1].ready || take_answers(f)) {
+        for (int i = 0; i < TURN_MAX && wait[0].ready && take_request(f); i++)
+            ;
         uint64_t refused = atomic_load_explicit(&f->shared->refused_frames, memory_order_relaxed) +
                            server_dropped(f->server);
         if (refused >= 2 * logged + 1) {
@@ -137,8 +136,7 @@ void *front_main(void *front)
                       (unsigned long long)refused);
             logged = refused;
         }
-        if (!more)
-            (void)endpoint_wait(wait, 2, -1);
+        (void)endpoint_wait(wait, 2, -1);
     }
     return NULL;
 }

@@ -71,7 +71,7 @@ static void send_answer(struct shard *s, const struct batch_request *q, struct b
 static void stop_on_damage(struct shard *s)
 {
     struct error err;
-    if (store_error(s->store, &err) != ERR_OK)
+    if (store_error(s->store, &err) != ERR_OK || machine_error(s->machine, &err) != ERR_OK)
         host_fatal(s->shared, "store_failed", s->id, &err);
 }
 

@@ -65,16 +65,13 @@ enum error_code router_open(const struct cluster_config *config, uint16_t id, st
     return ERR_OK;
 }
 
-/* true: there may be more. Reads nothing while the table of requests is nearly full: the clients'
- * queues fill instead. */
-static bool take_requests(struct router *r)
+/* Reads nothing while the table of requests is nearly full: the clients' queues fill instead. */
+static void take_requests(struct router *r)
 {
-    bool more = false;
+    struct peer peer;
+    struct frame f = {0};
     for (int i = 0; i < TURN_MESSAGES && r->n_tasks < TASKS_MAX / 2; i++) {
-        struct peer peer;
-        struct frame f = {0};
-        more = server_recv(r->server, &peer, &f);
-        if (!more)
+        if (!server_recv(r->server, &peer, &f))
             break;
         struct envelope e;
         struct error err;
@@ -85,22 +82,18 @@ static bool take_requests(struct router *r)
         frame_close(&f);
         arena_reset(&r->arena);
     }
-    return more && r->n_tasks < TASKS_MAX / 2;
 }
 
-static bool take_replies(struct router *r)
+static void take_replies(struct router *r)
 {
-    bool more = false;
     for (size_t n = 0; n < r->config->n_nodes; n++) {
         struct frame f = {0};
-        for (int i = 0; i < TURN_MESSAGES && link_recv(r->links[n], &f); i++) {
+        for (int i = 0; i < TURN_MESSAGES && r->waits[n].ready && link_recv(r->links[n], &f); i++) {
             shards_take_frame(r, n, &f);
             frame_close(&f);
             arena_reset(&r->arena);
-            more = true;
         }
     }
-    return more;
 }
 
 static void log_refused(struct router *r, uint64_t *logged)
@@ -123,9 +116,10 @@ void router_run(struct router *r)
         r->now = clock_mono_ms();
         if (!r->has_map)
             shards_refresh_map(r);
-        bool more = take_replies(r);
+        take_replies(r);
         if (r->has_map) {
-            more |= take_requests(r);
+            if (r->waits[n_links].ready)
+                take_requests(r);
             tasks_tick(r);
             tasks_sweep(r);
         }
@@ -133,8 +127,8 @@ void router_run(struct router *r)
         tasks_flush(r);
         log_refused(r, &logged);
         bool listening = r->has_map && r->n_tasks < TASKS_MAX / 2;
-        if (!more)
-            (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, TICK_MS);
+        r->waits[n_links].ready = false;
+        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, TICK_MS);
     }
 }
 
