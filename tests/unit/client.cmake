@@ -1,1 +1,5 @@
-oneid_test(NAME test_client SOURCES test_client.c fake_router.c fake_router.h USES oneid_client)
+foreach(test client client_blocking)
+    oneid_test(NAME test_${test} SOURCES test_${test}.c fake_router.c fake_router.h USES oneid_client)
+endforeach()
+oneid_test(NAME test_event_line SOURCES test_event_line.c USES oneid_json)
+oneid_test(NAME test_ctl SOURCES test_ctl.c USES oneid_ctl)

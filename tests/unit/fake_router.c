@@ -1,5 +1,6 @@
 #include "fake_router.h"
 
+#include <base/clock.h>
 #include <proto/envelope.h>
 
 #include <setjmp.h>
@@ -28,11 +29,13 @@ const char *fake_endpoint(const struct fake_router *f)
 bool fake_take(struct fake_router *f, struct fake_message *m, int timeout_ms)
 {
     *m = (struct fake_message){0};
-    struct waitable w = {.server = f->server};
-    if (!server_recv(f->server, &m->peer, &m->frame)) {
-        (void)endpoint_wait(&w, 1, timeout_ms);
-        if (!server_recv(f->server, &m->peer, &m->frame))
+    msec_t end = clock_mono_ms() + timeout_ms;
+    while (!server_recv(f->server, &m->peer, &m->frame)) {
+        struct waitable w = {.server = f->server};
+        msec_t left = end - clock_mono_ms();
+        if (left <= 0)
             return false;
+        (void)endpoint_wait(&w, 1, (long)left);
     }
     struct envelope e;
     assert_int_equal(envelope_decode(frame_bytes(&m->frame), &e, NULL), ERR_OK);

@@ -14,9 +14,25 @@
 
 enum { ROUTERS = 2, PATIENT_MS = 15000, SOON_MS = 20 };
 
+/* What a callback saw. */
+struct seen {
+    int calls;
+    enum oneid_code code;
+    uint64_t one_id;
+    bool duplicate;
+    char text[100];
+    char refused_ns[20];
+    struct oneid_client *client; /* set: the callback tries what it may not, and submits again */
+    struct seen *next;
+};
+
+enum { SEEN_MAX = 4 };
+
+/* `seen` outlives the client, which answers all of it when it is closed. */
 struct world {
     struct fake_router fakes[ROUTERS];
     struct oneid_client *client;
+    struct seen seen[SEEN_MAX];
 };
 
 static int setup(void **state)
@@ -56,18 +72,6 @@ static struct oneid_str str(const char *s)
 {
     return (struct oneid_str){s, strlen(s)};
 }
-
-/* What a callback saw. */
-struct seen {
-    int calls;
-    enum oneid_code code;
-    uint64_t one_id;
-    bool duplicate;
-    char text[100];
-    char refused_ns[20];
-    struct oneid_client *client; /* set: the callback tries what it may not, and submits again */
-    struct seen *next;
-};
 
 static enum oneid_code submit(struct oneid_client *c, const char *message_id, struct seen *seen);
 
@@ -117,25 +121,25 @@ static void expect_callbacks(struct world *w, int n)
 static void test_submit_is_answered_once_from_poll(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    assert_int_equal(submit(w->client, "m1", &seen), ONEID_OK);
+    assert_int_equal(submit(w->client, "m1", seen), ONEID_OK);
     assert_int_equal(oneid_in_flight(w->client), 1);
     expect_message(w, 0, &m, 1);
     assert_int_equal(m.requests[0].type, REQUEST_INGEST);
     assert_true(bytes_equal(m.requests[0].event->message_id, bytes_of_str("m1")));
     assert_in_range(m.requests[0].deadline_ms, 1, PATIENT_MS);
-    assert_int_equal(seen.calls, 0);
+    assert_int_equal(seen->calls, 0);
     struct named_refusal refused = {bytes_of_str("device"), REFUSAL_NON_BRIDGING};
     struct response r = {.profile = 77, .duplicate = true, .refused = &refused, .n_refused = 1};
     fake_answer(&w->fakes[0], &m, &r, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.calls, 1);
-    assert_int_equal(seen.code, ONEID_OK);
-    assert_int_equal(seen.one_id, 77);
-    assert_true(seen.duplicate);
-    assert_string_equal(seen.refused_ns, "device");
+    assert_int_equal(seen->calls, 1);
+    assert_int_equal(seen->code, ONEID_OK);
+    assert_int_equal(seen->one_id, 77);
+    assert_true(seen->duplicate);
+    assert_string_equal(seen->refused_ns, "device");
     assert_int_equal(oneid_in_flight(w->client), 0);
     assert_int_equal(oneid_next_timeout_ms(w->client), -1);
     fake_forget(&m);
@@ -144,7 +148,7 @@ static void test_submit_is_answered_once_from_poll(void **state)
 static void test_requests_of_a_turn_share_a_message(void **state)
 {
     struct world *w = *state;
-    struct seen seen[3] = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
     for (int i = 0; i < 3; i++)
@@ -166,7 +170,7 @@ static void test_requests_of_a_turn_share_a_message(void **state)
 static void test_answer_that_comes_twice_counts_once(void **state)
 {
     struct world *w = *state;
-    struct seen seen[2] = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
     for (int i = 0; i < 2; i++)
@@ -185,10 +189,10 @@ static void test_answer_that_comes_twice_counts_once(void **state)
 static void test_junk_from_a_router_is_ignored(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "m", &seen);
+    (void)submit(w->client, "m", seen);
     expect_message(w, 0, &m, 1);
     fake_send(&w->fakes[0], &m.peer, bytes_of_str("junk"));
     fake_send(&w->fakes[0], &m.peer, bytes_of_str(""));
@@ -200,17 +204,17 @@ static void test_junk_from_a_router_is_ignored(void **state)
     fake_fail(&w->fakes[0], &other, ERR_MALFORMED, "not yours");
     fake_answer(&w->fakes[0], &m, &good, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.one_id, 9);
+    assert_int_equal(seen->one_id, 9);
     fake_forget(&m);
 }
 
 static void test_busy_router_is_asked_again_with_the_same_event(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m, again;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "same", &seen);
+    (void)submit(w->client, "same", seen);
     expect_message(w, 0, &m, 1);
     struct response busy = {.code = ERR_BUSY, .text = bytes_of_str("later")}, ok = {.profile = 3};
     fake_answer(&w->fakes[0], &m, &busy, 1);
@@ -222,7 +226,7 @@ static void test_busy_router_is_asked_again_with_the_same_event(void **state)
     assert_true(again.request_id != m.request_id);
     fake_answer(&w->fakes[0], &again, &ok, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.code, ONEID_OK);
+    assert_int_equal(seen->code, ONEID_OK);
     fake_forget(&m);
     fake_forget(&again);
 }
@@ -230,11 +234,11 @@ static void test_busy_router_is_asked_again_with_the_same_event(void **state)
 static void test_busy_until_the_deadline_says_so(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct response busy = {.code = ERR_DISK_FULL, .text = bytes_of_str("disk full")};
     open_client(w, 1, 100, PATIENT_MS, 0);
-    (void)submit(w->client, "m", &seen);
-    while (seen.calls == 0) {
+    (void)submit(w->client, "m", seen);
+    while (seen->calls == 0) {
         struct fake_message m;
         (void)oneid_poll(w->client, 1);
         if (!fake_take(&w->fakes[0], &m, 1))
@@ -242,31 +246,31 @@ static void test_busy_until_the_deadline_says_so(void **state)
         fake_answer(&w->fakes[0], &m, &busy, 1);
         fake_forget(&m);
     }
-    assert_int_equal(seen.calls, 1);
-    assert_int_equal(seen.code, ONEID_ERR_UNAVAILABLE);
-    assert_string_equal(seen.text, "disk full");
+    assert_int_equal(seen->calls, 1);
+    assert_int_equal(seen->code, ONEID_ERR_UNAVAILABLE);
+    assert_string_equal(seen->text, "disk full");
 }
 
 static void test_refused_request_keeps_the_routers_text(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "m", &seen);
+    (void)submit(w->client, "m", seen);
     expect_message(w, 0, &m, 1);
     struct response r = {.code = ERR_UNKNOWN_NAME, .text = bytes_of_str("unknown trait 'x'")};
     fake_answer(&w->fakes[0], &m, &r, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.code, ONEID_ERR_INVALID);
-    assert_string_equal(seen.text, "unknown trait 'x'");
+    assert_int_equal(seen->code, ONEID_ERR_INVALID);
+    assert_string_equal(seen->text, "unknown trait 'x'");
     fake_forget(&m);
 }
 
 static void test_error_of_a_message_is_that_of_all_its_requests(void **state)
 {
     struct world *w = *state;
-    struct seen seen[2] = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
     for (int i = 0; i < 2; i++)
@@ -285,7 +289,7 @@ static void test_error_of_a_message_is_that_of_all_its_requests(void **state)
 static void test_silent_router_is_left_for_the_next(void **state)
 {
     struct world *w = *state;
-    struct seen seen[2] = {0};
+    struct seen *seen = w->seen;
     struct fake_message first, second, third;
     open_client(w, 2, PATIENT_MS, SOON_MS, 0);
     (void)submit(w->client, "m1", &seen[0]);
@@ -314,10 +318,10 @@ static void test_silent_router_is_left_for_the_next(void **state)
 static void test_late_answer_of_the_first_router_counts_too(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message first, second;
     open_client(w, 2, PATIENT_MS, SOON_MS, 0);
-    (void)submit(w->client, "m1", &seen);
+    (void)submit(w->client, "m1", seen);
     expect_message(w, 0, &first, 1);
     do
         (void)oneid_poll(w->client, SOON_MS);
@@ -325,10 +329,10 @@ static void test_late_answer_of_the_first_router_counts_too(void **state)
     struct response r = {.profile = 8};
     fake_answer(&w->fakes[0], &first, &r, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.one_id, 8);
+    assert_int_equal(seen->one_id, 8);
     fake_answer(&w->fakes[1], &second, &r, 1);
     (void)oneid_poll(w->client, 0);
-    assert_int_equal(seen.calls, 1);
+    assert_int_equal(seen->calls, 1);
     fake_forget(&first);
     fake_forget(&second);
 }
@@ -336,10 +340,10 @@ static void test_late_answer_of_the_first_router_counts_too(void **state)
 static void test_router_that_shuts_down_is_left_at_once(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m, next;
     open_client(w, 2, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "m1", &seen);
+    (void)submit(w->client, "m1", seen);
     expect_message(w, 0, &m, 1);
     struct response down = {.code = ERR_SHUTDOWN, .text = bytes_of_str("shutting down")};
     fake_answer(&w->fakes[0], &m, &down, 1);
@@ -349,7 +353,7 @@ static void test_router_that_shuts_down_is_left_at_once(void **state)
     struct response r = {.profile = 4};
     fake_answer(&w->fakes[1], &next, &r, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.one_id, 4);
+    assert_int_equal(seen->one_id, 4);
     fake_forget(&m);
     fake_forget(&next);
 }
@@ -357,18 +361,18 @@ static void test_router_that_shuts_down_is_left_at_once(void **state)
 static void test_no_word_until_the_deadline_is_unavailable(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     open_client(w, 1, 60, 10, 0);
-    (void)submit(w->client, "m", &seen);
+    (void)submit(w->client, "m", seen);
     expect_callbacks(w, 1);
-    assert_int_equal(seen.code, ONEID_ERR_UNAVAILABLE);
-    assert_non_null(strstr(seen.text, "no answer from tcp://127.0.0.1:"));
+    assert_int_equal(seen->code, ONEID_ERR_UNAVAILABLE);
+    assert_non_null(strstr(seen->text, "no answer from tcp://127.0.0.1:"));
 }
 
 static void test_router_that_spoke_but_not_to_this_is_a_timeout(void **state)
 {
     struct world *w = *state;
-    struct seen seen[2] = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 1, 300, PATIENT_MS, 0);
     for (int i = 0; i < 2; i++)
@@ -385,31 +389,31 @@ static void test_router_that_spoke_but_not_to_this_is_a_timeout(void **state)
 static void test_close_cancels_what_is_in_flight(void **state)
 {
     struct world *w = *state;
-    struct seen again = {0}, sent = {0}, queued = {.next = &again};
+    struct seen *sent = &w->seen[0], *queued = &w->seen[1], *again = &w->seen[2];
     struct fake_message m;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "m1", &sent);
+    (void)submit(w->client, "m1", sent);
     expect_message(w, 0, &m, 1);
-    queued.client = w->client;
-    (void)submit(w->client, "m2", &queued);
+    *queued = (struct seen){.client = w->client, .next = again};
+    (void)submit(w->client, "m2", queued);
     oneid_close(w->client);
     w->client = NULL;
-    assert_int_equal(sent.calls, 1);
-    assert_int_equal(sent.code, ONEID_ERR_CANCELLED);
-    assert_int_equal(queued.calls, 1);
-    assert_int_equal(queued.code, ONEID_ERR_CANCELLED);
-    assert_int_equal(again.calls, 0);
+    assert_int_equal(sent->calls, 1);
+    assert_int_equal(sent->code, ONEID_ERR_CANCELLED);
+    assert_int_equal(queued->calls, 1);
+    assert_int_equal(queued->code, ONEID_ERR_CANCELLED);
+    assert_int_equal(again->calls, 0);
     fake_forget(&m);
 }
 
 static void test_callback_may_submit_but_neither_poll_nor_block(void **state)
 {
     struct world *w = *state;
-    struct seen second = {0}, first = {.next = &second};
+    struct seen *first = &w->seen[0], *second = &w->seen[1];
     struct fake_message m, next;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 1);
-    first.client = w->client;
-    (void)submit(w->client, "m1", &first);
+    *first = (struct seen){.client = w->client, .next = second};
+    (void)submit(w->client, "m1", first);
     expect_message(w, 0, &m, 1);
     struct response r = {.profile = 1};
     fake_answer(&w->fakes[0], &m, &r, 1);
@@ -418,7 +422,7 @@ static void test_callback_may_submit_but_neither_poll_nor_block(void **state)
     assert_true(bytes_equal(next.requests[0].event->message_id, bytes_of_str("again")));
     fake_answer(&w->fakes[0], &next, &r, 1);
     expect_callbacks(w, 1);
-    assert_int_equal(second.calls, 1);
+    assert_int_equal(second->calls, 1);
     fake_forget(&m);
     fake_forget(&next);
 }
@@ -426,46 +430,45 @@ static void test_callback_may_submit_but_neither_poll_nor_block(void **state)
 static void test_more_than_may_be_in_flight_is_busy(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 2);
-    assert_int_equal(submit(w->client, "1", &seen), ONEID_OK);
-    assert_int_equal(submit(w->client, "2", &seen), ONEID_OK);
-    assert_int_equal(submit(w->client, "3", &seen), ONEID_ERR_BUSY);
+    assert_int_equal(submit(w->client, "1", seen), ONEID_OK);
+    assert_int_equal(submit(w->client, "2", seen), ONEID_OK);
+    assert_int_equal(submit(w->client, "3", seen), ONEID_ERR_BUSY);
     assert_int_equal(oneid_in_flight(w->client), 2);
     oneid_close(w->client);
     w->client = NULL;
-    assert_int_equal(seen.calls, 2);
+    assert_int_equal(seen->calls, 2);
 }
 
 static void test_wrong_arguments_are_refused_with_a_text(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct oneid_identity id = {"phone", str("1")};
     struct oneid_event e = {.message_id = str("m")};
     open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
-    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, &seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, seen), ONEID_ERR_USAGE);
     assert_string_equal(oneid_error_text(w->client), "no identity");
     e.n_ids = 1;
-    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, &seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, seen), ONEID_ERR_USAGE);
     e.ids = &id;
     assert_int_equal(oneid_submit_ingest(w->client, &e, 0, NULL, NULL), ONEID_ERR_USAGE);
     struct oneid_value trait = {.name = "city", .type = (enum oneid_type)99};
     e.traits = &trait;
     e.n_traits = 1;
-    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, &seen), ONEID_ERR_USAGE);
-    assert_int_equal(oneid_submit_ingest(w->client, NULL, 0, on_result, &seen), ONEID_ERR_USAGE);
-    assert_int_equal(oneid_submit_profile(w->client, NULL, 0, 0, on_result, &seen),
-                     ONEID_ERR_USAGE);
-    assert_int_equal(oneid_submit_count(w->client, NULL, 0, on_result, &seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_ingest(w->client, &e, 0, on_result, seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_ingest(w->client, NULL, 0, on_result, seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_profile(w->client, NULL, 0, 0, on_result, seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_count(w->client, NULL, 0, on_result, seen), ONEID_ERR_USAGE);
     id.ns = NULL;
-    assert_int_equal(oneid_submit_resolve(w->client, &id, 0, on_result, &seen), ONEID_ERR_USAGE);
+    assert_int_equal(oneid_submit_resolve(w->client, &id, 0, on_result, seen), ONEID_ERR_USAGE);
     struct oneid_result *r = oneid_count(w->client, "");
     assert_int_equal(r->code, ONEID_ERR_USAGE);
     assert_string_equal(r->text, "missing expression");
     oneid_result_free(r);
     assert_int_equal(oneid_in_flight(w->client), 0);
-    assert_int_equal(seen.calls, 0);
+    assert_int_equal(seen->calls, 0);
 }
 
 static void test_open_refuses_wrong_options(void **state)
@@ -486,21 +489,21 @@ static void test_open_refuses_wrong_options(void **state)
 static void test_descriptor_tells_when_an_answer_is_there(void **state)
 {
     struct world *w = *state;
-    struct seen seen = {0};
+    struct seen *seen = w->seen;
     struct fake_message m;
     open_client(w, 2, PATIENT_MS, PATIENT_MS, 0);
-    (void)submit(w->client, "m", &seen);
+    (void)submit(w->client, "m", seen);
     expect_message(w, 0, &m, 1);
     while (oneid_poll(w->client, 0) > 0)
         ;
     struct response r = {.profile = 1};
     fake_answer(&w->fakes[0], &m, &r, 1);
-    while (seen.calls == 0) {
+    while (seen->calls == 0) {
         struct pollfd p = {.fd = oneid_fd(w->client), .events = POLLIN};
         assert_int_equal(poll(&p, 1, FAKE_WAIT_MS), 1);
         (void)oneid_poll(w->client, 0);
     }
-    assert_int_equal(seen.calls, 1);
+    assert_int_equal(seen->calls, 1);
     fake_forget(&m);
 }
 

@@ -1,0 +1,302 @@
+/* The blocking calls, against a router on a thread of its own. */
+#include "fake_router.h"
+
+#include <oneid/oneid.h>
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+enum { LOOK_MS = 20, PATIENT_MS = 60000 };
+
+struct world {
+    struct fake_router fake;
+    struct oneid_client *client;
+    pthread_t thread;
+    _Atomic bool stop;
+};
+
+static struct named_value VALUES[] = {
+    {.name = {(const uint8_t *)"city", 4}, .type = VALUE_TEXT, .text = {(const uint8_t *)"x", 1}},
+    {.name = {(const uint8_t *)"points", 6}, .type = VALUE_INTEGER, .integer = -7},
+    {.name = {(const uint8_t *)"amount", 6}, .type = VALUE_REAL, .real = 99.5},
+};
+
+static void encode_profile(struct buf *out)
+{
+    struct bytes list[] = {bytes_of_str("a"), bytes_of_str("b")};
+    struct profile_identity ids[] = {{bytes_of_str("phone"), bytes_of_str("138")}};
+    struct named_value traits[] = {
+        VALUES[0], {.name = bytes_of_str("set"), .type = VALUE_LIST, .list = list, .n_list = 2}};
+    struct profile_channel channels[] = {{bytes_of_str("tmall"), 10, 20}};
+    struct profile_event events[] = {
+        {.name = bytes_of_str("order"), .count = 3, .last = 30, .sums = &VALUES[2], .n_sums = 1}};
+    struct profile_view v = {.id = 42,
+                             .ids = ids,
+                             .n_ids = 1,
+                             .traits = traits,
+                             .n_traits = 2,
+                             .counters = &VALUES[1],
+                             .n_counters = 1,
+                             .tags = list,
+                             .n_tags = 2,
+                             .channels = channels,
+                             .n_channels = 1,
+                             .events = events,
+                             .n_events = 1,
+                             .level = bytes_of_str("gold")};
+    profile_encode(&v, out);
+}
+
+static struct named_refusal REFUSED[] = {{{(const uint8_t *)"device", 6}, REFUSAL_NON_BRIDGING}};
+static struct count_row GROUPS[] = {{{(const uint8_t *)"x", 1}, false, 5}, {{NULL, 0}, true, 6}};
+static one_id MEMBERS[] = {7, 8};
+static struct refused_line LINES[] = {
+    {.number = 1,
+     .shard = 2,
+     .at = 3,
+     .profile = 4,
+     .id = {{(const uint8_t *)"phone", 5}, {(const uint8_t *)"1", 1}},
+     .reason = REFUSAL_LIMIT,
+     .message_id = {(const uint8_t *)"m", 1}}};
+static struct shard_status SHARDS[] = {
+    {.shard = 0, .node = 1, .reachable = true, .stats = {.profiles = 9, .events = 10}},
+    {.shard = 1, .node = 2}};
+static struct bytes FINDINGS[] = {{(const uint8_t *)"shard 1: odd", 12}};
+
+/* What this router says to each type of question. */
+static struct response answer_to(const struct request *q, struct bytes profile)
+{
+    struct response r = {.profile = 42};
+    switch (q->type) {
+    case REQUEST_INGEST:
+        r.refused = REFUSED;
+        r.n_refused = 1;
+        r.code = bytes_equal(q->event->message_id, bytes_of_str("bad")) ? ERR_UNKNOWN_NAME : ERR_OK;
+        return r;
+    case REQUEST_RESOLVE:
+        r.code = bytes_equal(q->id.value, bytes_of_str("nobody")) ? ERR_NOT_FOUND : ERR_OK;
+        return r;
+    case REQUEST_PROFILE:
+        r.view = profile;
+        return r;
+    case REQUEST_COUNT:
+        return (struct response){.count = 1, .population = 2, .in_flight = 3, .partial = true};
+    case REQUEST_LIST:
+        return (struct response){
+            .members = MEMBERS, .n_members = 2, .cursor = bytes_of_str("s1.5")};
+    case REQUEST_BREAKDOWN:
+        return (struct response){.groups = GROUPS, .n_groups = 2};
+    case REQUEST_STATS:
+        return (struct response){.shards = SHARDS, .n_shards = 2, .map_epoch = 11};
+    case REQUEST_REFUSED:
+        return (struct response){.lines = LINES, .n_lines = 1};
+    case REQUEST_CHECK:
+        return (struct response){.findings = FINDINGS, .n_findings = 1};
+    case REQUEST_STATUS:
+    case REQUEST_TYPE_END:
+        break;
+    }
+    return (struct response){.code = ERR_INTERNAL};
+}
+
+static void *serve(void *ctx)
+{
+    struct world *w = ctx;
+    struct buf profile = {0};
+    encode_profile(&profile);
+    while (!atomic_load(&w->stop)) {
+        struct fake_message m;
+        if (!fake_take(&w->fake, &m, LOOK_MS))
+            continue;
+        for (uint32_t i = 0; i < m.n; i++) {
+            struct response r = answer_to(&m.requests[i], buf_bytes(&profile));
+            r.item = i;
+            fake_answer(&w->fake, &m, &r, 1);
+        }
+        fake_forget(&m);
+    }
+    buf_free(&profile);
+    return NULL;
+}
+
+static int setup(void **state)
+{
+    struct world *w = calloc(1, sizeof *w);
+    fake_open(&w->fake);
+    const char *routers[] = {fake_endpoint(&w->fake)};
+    struct oneid_options o = {.routers = routers,
+                              .n_routers = 1,
+                              .deadline_ms = PATIENT_MS,
+                              .retry_ms = PATIENT_MS,
+                              .max_in_flight = 16};
+    assert_int_equal(oneid_open(&o, &w->client, NULL, 0), ONEID_OK);
+    assert_int_equal(pthread_create(&w->thread, NULL, serve, w), 0);
+    *state = w;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct world *w = *state;
+    atomic_store(&w->stop, true);
+    (void)pthread_join(w->thread, NULL);
+    oneid_close(w->client);
+    fake_close(&w->fake);
+    free(w);
+    return 0;
+}
+
+static struct oneid_str str(const char *s)
+{
+    return (struct oneid_str){s, strlen(s)};
+}
+
+static void assert_str(struct oneid_str s, const char *expected)
+{
+    assert_int_equal(s.len, strlen(expected));
+    assert_memory_equal(s.data, expected, s.len);
+}
+
+static void test_ingest_and_resolve_give_the_person(void **state)
+{
+    struct world *w = *state;
+    struct oneid_identity id = {"phone", str("138")}, nobody = {"phone", str("nobody")};
+    struct oneid_event e = {.message_id = str("m"), .ids = &id, .n_ids = 1};
+    struct oneid_result *r = oneid_ingest(w->client, &e);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->one_id, 42);
+    assert_int_equal(r->n_refused, 1);
+    assert_string_equal(r->refused[0].ns, "device");
+    assert_string_equal(r->refused[0].reason, "non_bridging");
+    oneid_result_free(r);
+    r = oneid_resolve(w->client, &id);
+    assert_int_equal(r->one_id, 42);
+    assert_string_equal(r->text, "");
+    oneid_result_free(r);
+    r = oneid_resolve(w->client, &nobody);
+    assert_int_equal(r->code, ONEID_ERR_NOT_FOUND);
+    oneid_result_free(r);
+}
+
+static void test_profile_outlives_the_client(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_profile_of_one_id(w->client, 42);
+    oneid_close(w->client);
+    w->client = NULL;
+    assert_int_equal(r->code, ONEID_OK);
+    const struct oneid_profile *p = r->profile;
+    assert_int_equal(p->one_id, 42);
+    assert_string_equal(p->ids[0].ns, "phone");
+    assert_str(p->ids[0].value, "138");
+    assert_string_equal(p->traits[0].name, "city");
+    assert_str(p->traits[0].text, "x");
+    assert_int_equal(p->traits[1].type, ONEID_LIST);
+    assert_str(p->traits[1].list[1], "b");
+    assert_int_equal(p->counters[0].integer, -7);
+    assert_str(p->tags[0], "a");
+    assert_str(p->channels[0].source, "tmall");
+    assert_int_equal(p->channels[0].last_ms, 20);
+    assert_string_equal(p->events[0].event, "order");
+    assert_int_equal(p->events[0].count, 3);
+    assert_true(p->events[0].sums[0].real == 99.5);
+    assert_string_equal(p->level, "gold");
+    oneid_result_free(r);
+}
+
+static void test_segment_questions_are_answered(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_count(w->client, "true");
+    assert_int_equal(r->count, 1);
+    assert_int_equal(r->population, 2);
+    assert_int_equal(r->in_flight_merges, 3);
+    assert_true(r->partial);
+    oneid_result_free(r);
+    r = oneid_list(w->client, "true", NULL, 2);
+    assert_int_equal(r->n_members, 2);
+    assert_int_equal(r->members[1], 8);
+    assert_string_equal(r->cursor, "s1.5");
+    oneid_result_free(r);
+    r = oneid_breakdown(w->client, "true", "city");
+    assert_int_equal(r->n_groups, 2);
+    assert_str(r->groups[0].value, "x");
+    assert_true(r->groups[1].none);
+    assert_string_equal(r->cursor, "");
+    oneid_result_free(r);
+}
+
+static void test_questions_of_operators_are_answered(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_stats(w->client);
+    assert_int_equal(r->n_shards, 2);
+    assert_int_equal(r->shards[0].profiles, 9);
+    assert_true(r->shards[0].reachable);
+    assert_false(r->shards[1].reachable);
+    assert_int_equal(r->map_epoch, 11);
+    oneid_result_free(r);
+    r = oneid_refused(w->client, "", 10);
+    assert_int_equal(r->n_lines, 1);
+    assert_string_equal(r->lines[0].reason, "limit");
+    assert_str(r->lines[0].id.value, "1");
+    assert_null(r->lines[0].with.ns);
+    oneid_result_free(r);
+    r = oneid_check(w->client);
+    assert_int_equal(r->n_findings, 1);
+    assert_string_equal(r->findings[0], "shard 1: odd");
+    oneid_result_free(r);
+}
+
+static void test_batch_larger_than_in_flight_gives_a_code_for_each(void **state)
+{
+    struct world *w = *state;
+    enum { N = 100 };
+    struct oneid_identity id = {"phone", str("138")};
+    struct oneid_event events[N];
+    enum oneid_code codes[N];
+    for (int i = 0; i < N; i++)
+        events[i] = (struct oneid_event){.message_id = str("m"), .ids = &id, .n_ids = 1};
+    events[3].message_id = str("bad");
+    events[50].n_ids = 0;
+    assert_int_equal(oneid_ingest_batch(w->client, events, N, codes), N - 2);
+    for (int i = 0; i < N; i++)
+        assert_int_equal(codes[i], i == 3    ? ONEID_ERR_INVALID
+                                   : i == 50 ? ONEID_ERR_USAGE
+                                             : ONEID_OK);
+    assert_int_equal(oneid_ingest_batch(w->client, events, 0, NULL), 0);
+    assert_int_equal(oneid_ingest_batch(w->client, events, 2, NULL), 2);
+}
+
+static void test_one_ids_read_back_as_they_are_printed(void **state)
+{
+    (void)state;
+    char text[17];
+    uint64_t id;
+    oneid_format(UINT64_C(0x154443d753328401), text);
+    assert_string_equal(text, "154443d753328401");
+    assert_true(oneid_parse(text, &id));
+    assert_true(id == UINT64_C(0x154443d753328401));
+    assert_false(oneid_parse("154443d75332840", &id));
+    assert_false(oneid_parse("phone:138", &id));
+    assert_false(oneid_parse(NULL, &id));
+}
+
+int main(void)
+{
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_ingest_and_resolve_give_the_person),
+        T(test_profile_outlives_the_client),
+        T(test_segment_questions_are_answered),
+        T(test_questions_of_operators_are_answered),
+        T(test_batch_larger_than_in_flight_gives_a_code_for_each),
+        cmocka_unit_test(test_one_ids_read_back_as_they_are_printed),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
