@@ -43,7 +43,7 @@ struct import {
     uint64_t sent, accepted, duplicates, refused_links;
     uint64_t open_line; /* of the lines that failed the first; 0: none did */
     bool failed;
-    char why[240];
+    char why[320]; /* room for a code and an error's message */
 };
 
 /* --- answers --- */
