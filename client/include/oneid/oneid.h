@@ -7,9 +7,9 @@
  * whatever is sent.
  *
  * Ownership: what a caller passes in is copied before the call returns. What a callback is given is
- * borrowed until it returns; what a blocking call returns in a `struct oneid_result *` belongs to the
- * caller until oneid_result_free. Strings are UTF-8 with explicit lengths where a value may hold any
- * byte, else NUL-terminated.
+ * borrowed until it returns; what a blocking call returns in a `struct oneid_result *` belongs to
+ * the caller until oneid_result_free. Strings are UTF-8 with explicit lengths where a value may
+ * hold any byte, else NUL-terminated.
  *
  * Errors are values: enum oneid_code, with a text that says what and where.
  */
@@ -37,9 +37,9 @@ extern "C" {
 enum oneid_code {
     ONEID_OK = 0,
     ONEID_ERR_NOMEM,
-    ONEID_ERR_USAGE,       /* an argument is wrong: nothing was sent */
-    ONEID_ERR_INVALID,     /* the cluster refuses the request's content; the text says what */
-    ONEID_ERR_SYNTAX,      /* a segment expression; the text has the column */
+    ONEID_ERR_USAGE,   /* an argument is wrong: nothing was sent */
+    ONEID_ERR_INVALID, /* the cluster refuses the request's content; the text says what */
+    ONEID_ERR_SYNTAX,  /* a segment expression; the text has the column */
     ONEID_ERR_NOT_FOUND,
     ONEID_ERR_TIMEOUT,     /* no answer within the deadline; an event may or may not have counted */
     ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
@@ -61,8 +61,8 @@ struct oneid_options {
 ONEID_API const char *oneid_version(void);
 ONEID_API const char *oneid_code_text(enum oneid_code code);
 
-/* Connects in the background: a router that is away is no error here. `text` (may be NULL) gets what
- * was wrong. */
+/* Connects in the background: a router that is away is no error here. `text` (may be NULL) gets
+ * what was wrong. */
 ONEID_API enum oneid_code oneid_open(const struct oneid_options *options, struct oneid_client **out,
                                      char *text, size_t text_size);
 /* Every outstanding callback runs with ONEID_ERR_CANCELLED first. */
@@ -96,9 +96,9 @@ struct oneid_value {
 };
 
 struct oneid_event {
-    struct oneid_str message_id; /* 1 to 128 bytes; counts once */
-    int64_t ts_ms;               /* when it happened, since 1970 UTC; 0: on receipt */
-    struct oneid_str source;     /* the channel; may be empty */
+    struct oneid_str message_id;      /* 1 to 128 bytes; counts once */
+    int64_t ts_ms;                    /* when it happened, since 1970 UTC; 0: on receipt */
+    struct oneid_str source;          /* the channel; may be empty */
     const struct oneid_identity *ids; /* at least one */
     size_t n_ids;
     const struct oneid_value *traits; /* ONEID_NULL removes */
@@ -158,15 +158,16 @@ struct oneid_refused_line {
 struct oneid_shard {
     uint16_t shard, node;
     bool reachable;
-    uint64_t profiles, identities, events, merges, refused, duplicates, merging, tombstones, dedup_cut;
+    uint64_t profiles, identities, events, merges, refused, duplicates, merging, tombstones,
+        dedup_cut;
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
 };
 
 struct oneid_result {
     enum oneid_code code;
-    const char *text; /* "" when there is nothing to say */
-    uint64_t one_id;  /* ingest, resolve, profile */
-    bool duplicate;   /* ingest */
+    const char *text;                    /* "" when there is nothing to say */
+    uint64_t one_id;                     /* ingest, resolve, profile */
+    bool duplicate;                      /* ingest */
     const struct oneid_refused *refused; /* ingest */
     size_t n_refused;
     const struct oneid_profile *profile;
@@ -194,26 +195,28 @@ ONEID_API bool oneid_parse(const char *text, uint64_t *one_id);
 
 /* --- asynchronous --- */
 
-/* Runs exactly once, from oneid_poll, oneid_close or a blocking call, never before the submitting call
- * has returned. It may submit; it must not close. */
+/* Runs exactly once, from oneid_poll, oneid_close or a blocking call, never before the submitting
+ * call has returned. It may submit; it must not close. */
 typedef void (*oneid_cb)(void *ctx, const struct oneid_result *result);
 
 /* ONEID_OK: the callback will run. Otherwise it will not. deadline_ms 0: the client's. */
 ONEID_API enum oneid_code oneid_submit_ingest(struct oneid_client *c, const struct oneid_event *e,
                                               uint32_t deadline_ms, oneid_cb cb, void *ctx);
-ONEID_API enum oneid_code oneid_submit_resolve(struct oneid_client *c, const struct oneid_identity *id,
+ONEID_API enum oneid_code oneid_submit_resolve(struct oneid_client *c,
+                                               const struct oneid_identity *id,
                                                uint32_t deadline_ms, oneid_cb cb, void *ctx);
 /* By One-ID when `id` is NULL. */
-ONEID_API enum oneid_code oneid_submit_profile(struct oneid_client *c, const struct oneid_identity *id,
-                                               uint64_t one_id, uint32_t deadline_ms, oneid_cb cb, void *ctx);
-ONEID_API enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr, uint32_t deadline_ms,
-                                             oneid_cb cb, void *ctx);
+ONEID_API enum oneid_code oneid_submit_profile(struct oneid_client *c,
+                                               const struct oneid_identity *id, uint64_t one_id,
+                                               uint32_t deadline_ms, oneid_cb cb, void *ctx);
+ONEID_API enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr,
+                                             uint32_t deadline_ms, oneid_cb cb, void *ctx);
 
 /* Sends what is queued, takes what has come, runs callbacks; waits up to timeout_ms (0: not at all,
  * -1: until something happens) for the first of them. Returns the number of callbacks run. */
 ONEID_API int oneid_poll(struct oneid_client *c, int timeout_ms);
-/* Readable when oneid_poll may have work. Edge-triggered: call oneid_poll until it returns 0. Call it
- * also when oneid_next_timeout_ms has passed. */
+/* Readable when oneid_poll may have work. Edge-triggered: call oneid_poll until it returns 0. Call
+ * it also when oneid_next_timeout_ms has passed. */
 ONEID_API int oneid_fd(struct oneid_client *c);
 ONEID_API int oneid_next_timeout_ms(struct oneid_client *c); /* -1: none */
 ONEID_API size_t oneid_in_flight(const struct oneid_client *c);
@@ -221,18 +224,24 @@ ONEID_API size_t oneid_in_flight(const struct oneid_client *c);
 /* --- blocking: the result is the caller's; NULL only when memory is out --- */
 
 ONEID_API struct oneid_result *oneid_ingest(struct oneid_client *c, const struct oneid_event *e);
-/* All at once, pipelined; one code for each event in `codes` (may be NULL). Returns how many are OK. */
-ONEID_API size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *events, size_t n,
-                                    enum oneid_code *codes);
-ONEID_API struct oneid_result *oneid_resolve(struct oneid_client *c, const struct oneid_identity *id);
-ONEID_API struct oneid_result *oneid_profile_of_identity(struct oneid_client *c, const struct oneid_identity *id);
+/* All at once, pipelined; one code for each event in `codes` (may be NULL). Returns how many are
+ * OK. */
+ONEID_API size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *events,
+                                    size_t n, enum oneid_code *codes);
+ONEID_API struct oneid_result *oneid_resolve(struct oneid_client *c,
+                                             const struct oneid_identity *id);
+ONEID_API struct oneid_result *oneid_profile_of_identity(struct oneid_client *c,
+                                                         const struct oneid_identity *id);
 ONEID_API struct oneid_result *oneid_profile_of_one_id(struct oneid_client *c, uint64_t one_id);
 ONEID_API struct oneid_result *oneid_count(struct oneid_client *c, const char *expr);
 /* A page of at most `limit` members; cursor NULL or "": from the start. */
-ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const char *cursor, uint32_t limit);
-ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by);
+ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *expr,
+                                          const char *cursor, uint32_t limit);
+ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
+                                               const char *by);
 ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
-ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, uint32_t limit);
+ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
+                                             uint32_t limit);
 ONEID_API struct oneid_result *oneid_check(struct oneid_client *c);
 
 #ifdef __cplusplus

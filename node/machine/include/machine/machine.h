@@ -59,8 +59,9 @@ void machine_end_entry(struct machine *m);
 void machine_read(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
                   struct reply *out);
 
-/* The first row that did not decode, or ERR_OK: sticky, like store_error. From then on every command
- * gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows there. */
+/* The first row that did not decode, or ERR_OK: sticky, like store_error. From then on every
+ * command gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows
+ * there. */
 enum error_code machine_error(const struct machine *m, struct error *err);
 
 /* Merges in flight: MERGING profiles of this shard. */
