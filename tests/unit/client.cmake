@@ -13,4 +13,7 @@ if(NOT ONEID_FUZZ AND NOT ONEID_COVERAGE)
     add_test(NAME test_install COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/test_install.sh
         ${CMAKE_BINARY_DIR} ${CMAKE_SOURCE_DIR} ${CMAKE_C_COMPILER} ${outsider_flags})
     set_tests_properties(test_install PROPERTIES TIMEOUT 120)
+    add_test(NAME test_cluster_script COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/test_cluster_script.sh
+        ${CMAKE_SOURCE_DIR} ${CMAKE_RUNTIME_OUTPUT_DIRECTORY})
+    set_tests_properties(test_cluster_script PROPERTIES TIMEOUT 300 LABELS integration)
 endif()
