@@ -114,7 +114,11 @@ unsigned shard_of_profile(const struct world *w, one_id p)
 static unsigned shard_of_command(const struct world *w, const struct command *c)
 {
     bool by_id = c->type == COMMAND_CLAIM || c->type == COMMAND_REPAIR || c->profile == 0;
-    return by_id ? shard_of_id(w, c->ids[0]) : shard_of_profile(w, c->profile);
+    if (!by_id)
+        return shard_of_profile(w, c->profile);
+    if (c->n_ids == 0)
+        fail_msg("a command without a profile and without an identity has no shard");
+    return shard_of_id(w, c->ids[0]);
 }
 
 static void keep(struct world *w, unsigned shard, struct bytes data)
