@@ -6,7 +6,7 @@
 
 bool decimal_of_double(double v, decimal_t *out)
 {
-    double scaled = round(v * DECIMAL_ONE);
+    double scaled = round(v * (double)DECIMAL_ONE);
     if (!isfinite(scaled) || scaled >= 9.2e18 || scaled <= -9.2e18)
         return false;
     *out = (decimal_t)scaled;

@@ -22,7 +22,7 @@ static void *take(struct shaping *s, size_t n, size_t size)
 
 static double real_of(int64_t millionths)
 {
-    return (double)millionths / DECIMAL_ONE;
+    return (double)millionths / (double)DECIMAL_ONE;
 }
 
 static struct bytes text_of_day(struct shaping *s, int64_t day)
