@@ -125,11 +125,12 @@ int run_check(const struct options *o)
     int rc = session_open(&s, o);
     if (rc == EXIT_OK) {
         struct oneid_result *r = oneid_check(s.client);
-        if (r && r->code == ONEID_OK)
-            print_findings(o, r);
         rc = result_check(r);
-        if (rc == EXIT_OK && r->n_findings > 0)
-            rc = EXIT_PROBLEM;
+        if (r && r->code == ONEID_OK) {
+            print_findings(o, r);
+            if (r->n_findings > 0)
+                rc = EXIT_PROBLEM;
+        }
         oneid_result_free(r);
     }
     session_close(&s);

@@ -149,14 +149,13 @@ static bool take_option(struct parser *p, const char *arg)
         (void)error_set(p->err, ERR_USAGE, "--%s takes no value", o->name);
         return false;
     }
+    if (o->has_value && !value)
+        value = p->at < p->argc ? p->argv[p->at++] : NULL;
     if (o->has_value && !value) {
-        if (p->at == p->argc) {
-            (void)error_set(p->err, ERR_USAGE, "--%s: a value is missing", o->name);
-            return false;
-        }
-        value = p->argv[p->at++];
+        (void)error_set(p->err, ERR_USAGE, "--%s: a value is missing", o->name);
+        return false;
     }
-    return apply(p, o, value);
+    return apply(p, o, value ? value : "");
 }
 
 static bool take_word(struct parser *p, const char *arg)

@@ -18,8 +18,8 @@ struct event_line {
     struct complaint *complaint;
 };
 
-/* The parser takes its memory from the arena of the line it works on, which makes it a fifth faster.
- * Its allocator is set for the whole process: this file is the only one that uses it. */
+/* The parser takes its memory from the arena of the line it works on, which makes it a fifth
+ * faster. Its allocator is set for the whole process: this file is the only one that uses it. */
 static _Thread_local struct arena *parsing;
 
 static void *parser_alloc(size_t size)
@@ -64,7 +64,7 @@ static struct shown show(const char *key)
     struct shown s;
     size_t n = 0;
     for (; n < KEY_SHOWN_MAX && key[n]; n++)
-        s.text[n] = key[n] >= 0x20 && key[n] < 0x7F ? key[n] : '?';
+        s.text[n] = (char)(key[n] >= 0x20 && key[n] < 0x7F ? key[n] : '?');
     s.text[n] = '\0';
     return s;
 }
