@@ -22,8 +22,8 @@ static const char *const SECTIONS[] = {
     "nodes: [{id: 1, listen: \"tcp://127.0.0.1:7101\"}]\n",
     "routers: [{id: 1, listen: \"tcp://127.0.0.1:7001\"}]\n",
     "timezone: Asia/Shanghai\n",
-    "identities: [{name: phone, limit: 3, normalize: phone}, {name: device, limit: 9, bridges: "
-    "true}]\n",
+    ("identities: [{name: phone, limit: 3, normalize: phone}, {name: device, limit: 9, bridges: "
+     "true}]\n"),
     "traits: [{name: city, type: enum}, {name: growth, type: counter}]\n",
     "tags: {max_per_profile: 100}\n",
     "events: {order: {fields: {amount: number, kind: enum}, metrics: [count], keep_days: 9}}\n",

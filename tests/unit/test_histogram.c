@@ -77,7 +77,7 @@ static void test_quantiles_are_those_of_the_sorted_values(void **state)
     qsort(values, N, sizeof values[0], compare);
     const double shares[] = {0.5, 0.95, 0.99, 0.999};
     for (unsigned i = 0; i < 4; i++) {
-        double right = (double)values[(unsigned)(shares[i] * N) - 1];
+        double right = (double)values[(unsigned)(shares[i] * (double)N) - 1];
         double got = (double)histogram_quantile(&h, shares[i]);
         assert_true(got >= right && got <= right * 1.01);
     }

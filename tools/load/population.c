@@ -28,7 +28,7 @@ enum error_code population_today(const struct load_options *o, int32_t *today, s
 
 static uint32_t share_of(double given, uint32_t usual)
 {
-    return given < 0 ? usual : (uint32_t)(given * GEN_PPM + 0.5);
+    return given < 0 ? usual : (uint32_t)(given * (double)GEN_PPM + 0.5);
 }
 
 enum error_code population_init(const struct load_options *o, struct gen *g, int32_t *today,
