@@ -29,7 +29,7 @@ if ! diff "$prefix/symbols" "$prefix/declared"; then
 fi
 
 # CMake
-cmake -S "$source/client/example" -B "$prefix/build" -DCMAKE_PREFIX_PATH="$prefix/usr" \
+cmake -S "$source/client/example" -B "$prefix/build" -G Ninja -DCMAKE_PREFIX_PATH="$prefix/usr" \
     -DCMAKE_C_COMPILER="$cc" -DCMAKE_C_FLAGS="$flags" >/dev/null
 cmake --build "$prefix/build" >/dev/null
 said=$("$prefix/build/example" --version)
