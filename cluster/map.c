@@ -24,6 +24,14 @@ void cluster_map_init(struct cluster_map *m, const struct cluster_config *c)
         m->leader_of_shard[shard] = c->nodes[shard % c->n_nodes].id;
 }
 
+bool cluster_map_deals_alike(const struct cluster_map *a, const struct cluster_map *b)
+{
+    return a->n_shards == b->n_shards &&
+           memcmp(a->shard_of_slot, b->shard_of_slot, sizeof a->shard_of_slot) == 0 &&
+           memcmp(a->leader_of_shard, b->leader_of_shard,
+                  a->n_shards * sizeof *a->leader_of_shard) == 0;
+}
+
 void cluster_map_encode(const struct cluster_map *m, struct buf *out)
 {
     size_t start = out->len;

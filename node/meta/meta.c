@@ -45,6 +45,12 @@ static enum error_code check_map(const struct cluster_map *m, const struct clust
             return error_set(err, ERR_MISMATCH, "shard %u lives on node %u, which %s does not name",
                              i, (unsigned)m->leader_of_shard[i], c->path);
     }
+    /* A node that is new to the file would deal itself shards that live elsewhere. */
+    if (!cluster_map_deals_alike(m, fresh))
+        return error_set(err, ERR_MISMATCH,
+                         "%s names other nodes, or in another order, than those that the shards "
+                         "were dealt to; put its `nodes` back",
+                         c->path);
     return ERR_OK;
 }
 

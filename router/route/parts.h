@@ -21,6 +21,8 @@ enum {
     WINDOW_MS = 50,        /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,          /* how fine the cores' timers are */
     MAP_RETRY_MS = 200,
+    MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
+    MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
     SWEEP_MS = 1000,
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
@@ -87,6 +89,7 @@ struct router {
     struct idcache *cache;
     struct cluster_map map;
     bool has_map;
+    msec_t map_refused_ms; /* the last one; 0: none was */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;

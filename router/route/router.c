@@ -114,7 +114,7 @@ void router_run(struct router *r)
     r->waits[n_links].server = r->server;
     while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
         r->now = clock_mono_ms();
-        if (!r->has_map)
+        if (!r->has_map || r->now - r->map_asked_ms >= MAP_CHECK_MS)
             shards_refresh_map(r);
         take_replies(r);
         if (r->has_map) {

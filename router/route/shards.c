@@ -61,23 +61,43 @@ void shards_refresh_map(struct router *r)
     }
 }
 
+/* Is this a map that the cluster file allows? Nothing moves shards yet, so that a map that deals
+ * them otherwise comes from a node that was started with another file: it may lead shards a second
+ * time.
+ */
+static enum error_code check_map(const struct router *r, const struct cluster_map *map,
+                                 struct error *err)
+{
+    struct cluster_map expected;
+    cluster_map_init(&expected, r->config);
+    if (map->cluster_id != expected.cluster_id || map->n_shards != expected.n_shards)
+        return error_set(err, ERR_MISMATCH, "the node serves another cluster than %s describes",
+                         r->config->path);
+    if (map->epoch == expected.epoch && !cluster_map_deals_alike(map, &expected))
+        return error_set(err, ERR_MISMATCH,
+                         "the node's shards were dealt to other nodes than %s names; nothing is "
+                         "served until all agree",
+                         r->config->path);
+    return ERR_OK;
+}
+
 static void take_map(struct router *r, size_t node, struct bytes body)
 {
-    struct cluster_map map, expected;
+    struct cluster_map map;
     struct error err;
     enum error_code rc = cluster_map_decode(body, &map, &err);
-    if (rc == ERR_OK) {
-        cluster_map_init(&expected, r->config);
-        if (map.cluster_id != expected.cluster_id || map.n_shards != expected.n_shards)
-            rc = error_set(&err, ERR_MISMATCH, "the node serves another cluster than %s describes",
-                           r->config->path);
-    }
+    if (rc == ERR_OK)
+        rc = check_map(r, &map, &err);
     if (rc != ERR_OK) {
-        log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
-                  r->config->nodes[node].id, err.msg);
+        if (r->map_refused_ms == 0 || r->now - r->map_refused_ms >= MAP_REFUSED_MS)
+            log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
+                      r->config->nodes[node].id, err.msg);
+        r->map_refused_ms = r->now;
+        r->has_map = false;
         return;
     }
-    if (r->has_map && map.epoch <= r->map.epoch)
+    bool is_contested = r->map_refused_ms && r->now - r->map_refused_ms < MAP_REFUSED_MS;
+    if (is_contested || (r->has_map && map.epoch <= r->map.epoch))
         return;
     r->map = map;
     r->has_map = true;

@@ -143,6 +143,30 @@ class StartTest(unittest.TestCase):
             f.write(text)
         self.cluster.start()
 
+    def test_a_node_added_to_the_file_does_not_lead_shards_twice(self):
+        self.cluster.start()
+        self.cluster.events([{"ids": {"openid": f"p{i}"}} for i in range(100)])
+        self.cluster.terminate("router-1")
+        good, self.cluster.node_ports = read(self.cluster.file), self.cluster.node_ports + free_ports(1)
+        with open(self.cluster.file, "w", encoding="utf-8") as f:
+            f.write(good.replace("routers:", f'  - {{id: 2, listen: "tcp://127.0.0.1:{self.cluster.node_ports[1]}"}}\nrouters:', 1))
+        self.cluster.start_node(2)
+        self.cluster.wait(lambda: "serving" in self.cluster.log("node-2"), "node 2 serves")
+        self.cluster.start_router(1)
+        self.cluster.wait(lambda: "map_refused" in self.cluster.log("router-1"), "the router sees that the nodes disagree")
+        self.assertEqual(self.cluster.ctl("count", "true", "--deadline", "500", check=False).returncode, 1)
+        self.cluster.terminate("node-1")
+        out = self.node()
+        self.assertEqual(out.returncode, 1)
+        self.assertIn("put its `nodes` back", out.stderr)
+        for key in ("node-2", "router-1"):
+            self.cluster.terminate(key)
+        with open(self.cluster.file, "w", encoding="utf-8") as f:
+            f.write(good)
+        del self.cluster.node_ports[1]
+        self.cluster.start()
+        self.assertEqual(self.cluster.count("true"), 100)
+
     def test_cluster_file_with_a_mistake_in_each_section(self):
         good = read(self.cluster.file)
         for old, new in [("cluster: test", "cluster: Te st"), ("shards: 2", "shards: many"), ("replicas: 1", "replicas: 3"),

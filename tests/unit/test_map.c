@@ -50,6 +50,19 @@ static void test_map_of_a_first_start_has_epoch_and_cluster(void **state)
     assert_int_equal(m.cluster_id, hash64(bytes_of_str("demo")));
 }
 
+static void test_map_deals_alike_tells_other_nodes_and_slots(void **state)
+{
+    (void)state;
+    struct cluster_map a = first_map(6, 3), b = first_map(6, 3);
+    b.epoch++;
+    assert_true(cluster_map_deals_alike(&a, &b));
+    struct cluster_map other_nodes = first_map(6, 2), other_shards = first_map(7, 3);
+    assert_false(cluster_map_deals_alike(&a, &other_nodes));
+    assert_false(cluster_map_deals_alike(&a, &other_shards));
+    b.shard_of_slot[SLOT_COUNT - 1] = 0;
+    assert_false(cluster_map_deals_alike(&a, &b));
+}
+
 static struct buf encoded(const struct cluster_map *m)
 {
     struct buf b = {0};
@@ -200,6 +213,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_map_of_a_first_start_is_contiguous_and_even),
         cmocka_unit_test(test_map_of_a_first_start_has_epoch_and_cluster),
+        cmocka_unit_test(test_map_deals_alike_tells_other_nodes_and_slots),
         cmocka_unit_test(test_map_round_trips),
         cmocka_unit_test(test_map_of_a_small_cluster_is_small),
         cmocka_unit_test(test_map_encode_appends),

@@ -19,6 +19,8 @@ struct cluster_map {
 
 /* The map of a first start: contiguous, even slot ranges; shards dealt to nodes in turn. */
 void cluster_map_init(struct cluster_map *m, const struct cluster_config *c);
+/* Are the same slots on the same shards, and these led by the same nodes? Epochs may differ. */
+bool cluster_map_deals_alike(const struct cluster_map *a, const struct cluster_map *b);
 /* Portable form (run-length coded, versioned, check-summed), appended to `out`, and back.
  * Decoding: ERR_CORRUPT, or ERR_MISMATCH for another version of the form; `out` is then undefined.
  */
