@@ -12,7 +12,8 @@
 
 #include <cmocka.h>
 
-enum { ROUTERS = 2, PATIENT_MS = 15000, SOON_MS = 20 };
+/* A stall of the machine must not pass for a silent router: SILENCE_MS is long beside one. */
+enum { ROUTERS = 2, PATIENT_MS = 15000, SILENCE_MS = 1000, SOON_MS = 20 };
 
 /* What a callback saw. */
 struct seen {
@@ -291,7 +292,7 @@ static void test_silent_router_is_left_for_the_next(void **state)
     struct world *w = *state;
     struct seen *seen = w->seen;
     struct fake_message first, second, third;
-    open_client(w, 2, PATIENT_MS, SOON_MS, 0);
+    open_client(w, 2, PATIENT_MS, SILENCE_MS, 0);
     (void)submit(w->client, "m1", &seen[0]);
     expect_message(w, 0, &first, 1);
     do
