@@ -406,7 +406,7 @@ static int collect(struct waitable *items, const struct pollfd *polled, size_t n
     for (size_t i = 0; i < n; i++) {
         struct waitable *w = &items[i];
         if (w->inbox)
-            w->ready = inbox_wake(w->inbox);
+            w->ready = inbox_wake(w->inbox, polled[i].revents != 0);
         else if (!polled[i].revents)
             w->ready |= false;
         else if (w->server || w->link)

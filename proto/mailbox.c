@@ -176,16 +176,17 @@ bool inbox_sleep(struct inbox *in)
     return some;
 }
 
-bool inbox_wake(struct inbox *in)
+bool inbox_wake(struct inbox *in, bool readable)
 {
     uint64_t count;
+    /* Whatever is in the queue: a sender writes after it has put, and its message may be taken in
+     * between. A write that nobody takes back would wake us for ever. */
+    if (readable)
+        (void)!read(in->box->fd, &count, sizeof count);
     lock(&in->box->mutex);
     bool some = in->box->n > 0;
-    bool slept = in->box->sleeping;
     in->box->sleeping = false;
     unlock(&in->box->mutex);
-    if (some && !slept) /* the sender has written to wake us */
-        (void)!read(in->box->fd, &count, sizeof count);
     return some || in->at < in->n;
 }
 

@@ -19,7 +19,7 @@ struct net {
 int inbox_fd(const struct inbox *b);
 /* The owner is about to wait. True: something is there already, do not wait. */
 bool inbox_sleep(struct inbox *b);
-/* The owner does not wait any more. True: something is there. */
-bool inbox_wake(struct inbox *b);
+/* The owner does not wait any more; `readable`: its descriptor is. True: something is there. */
+bool inbox_wake(struct inbox *b, bool readable);
 
 #endif

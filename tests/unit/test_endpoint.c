@@ -1,8 +1,11 @@
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 
+#include "net.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -388,6 +391,22 @@ static void test_inbox_closed_leaves_the_message(void **state)
     outbox_close(out);
 }
 
+/* A sender lets go of the queue, its message is taken, and only then it writes to wake the owner.
+ */
+static void test_inbox_late_wake_is_taken_back(void **state)
+{
+    struct fixture *f = *state;
+    struct inbox *in;
+    assert_int_equal(inbox_open(f->net, "late", &in, NULL), ERR_OK);
+    struct waitable w = {.inbox = in};
+    const uint64_t one = 1;
+    assert_int_equal(write(inbox_fd(in), &one, sizeof one), sizeof one);
+    assert_int_equal(endpoint_wait(&w, 1, 0), 0);
+    struct pollfd p = {.fd = inbox_fd(in), .events = POLLIN};
+    assert_int_equal(poll(&p, 1, 0), 0);
+    inbox_close(in);
+}
+
 /* --- waiting --- */
 
 static void test_wait_says_which(void **state)
@@ -456,6 +475,7 @@ int main(void)
         cmocka_unit_test(test_frame_of_nothing),
         cmocka_unit_test(test_inbox_from_many_threads),
         cmocka_unit_test(test_inbox_closed_leaves_the_message),
+        cmocka_unit_test(test_inbox_late_wake_is_taken_back),
         cmocka_unit_test(test_wait_says_which),
         cmocka_unit_test(test_wait_ends_on_a_signal),
     };
