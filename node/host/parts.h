@@ -50,6 +50,7 @@ struct shard {
     msec_t dirty_since;        /* monotonic; 0: nothing since the last checkpoint */
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
     bool checkpointing, stopping, leader;
+    bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */
     struct batch *filling;               /* commands of this loop turn */
     struct batch *flying, **flying_tail; /* submitted, in log order */

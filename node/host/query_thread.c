@@ -113,6 +113,10 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
     struct command *commands;
     size_t n;
     struct shard *s = find_shard(t, m->envelope.shard);
+    if (atomic_load_explicit(&t->shared->stopping, memory_order_relaxed)) {
+        message_answer_error(t->to_front, m, ERR_SHUTDOWN, "the node is shutting down");
+        return;
+    }
     enum error_code rc =
         command_decode(m->envelope.body, m->envelope.items, arena, &commands, &n, &err);
     if (rc != ERR_OK || !s) {

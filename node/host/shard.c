@@ -370,7 +370,7 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
             start_checkpoint(s);
         return;
     }
-    if (s->dirty_since == 0)
+    if (s->dirty_since == 0 || s->gave_up)
         return;
     bool old = now - s->dirty_since >= (msec_t)s->shared->config->checkpoint_seconds * 1000;
     if (s->stopping || old || store_active_bytes(s->store) >= memtable_limit(s))
@@ -379,9 +379,10 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
 
 static void on_checkpoint_done(struct shard *s, enum error_code code)
 {
-    if (code != ERR_OK) { /* a full disk: all else has ended the process */
-        s->retry_checkpoint = s->stopping ? 0 : clock_mono_ms() + RETRY_MS;
-        s->checkpointing = !s->stopping; /* the log has it all: going without one loses nothing */
+    if (code != ERR_OK) {         /* a full disk: all else has ended the process */
+        s->gave_up = s->stopping; /* the log has it all: going without one loses nothing */
+        s->checkpointing = !s->gave_up;
+        s->retry_checkpoint = s->gave_up ? 0 : clock_mono_ms() + RETRY_MS;
         return;
     }
     store_release_frozen(s->store);
@@ -434,7 +435,7 @@ static bool is_drained(const struct shard *s)
     struct replica_status st;
     replica_get_status(s->replica, &st);
     return s->stopping && !s->filling && !s->flying && !s->reads && !s->checkpointing &&
-           s->dirty_since == 0 && st.writes_pending == 0;
+           (s->dirty_since == 0 || s->gave_up) && st.writes_pending == 0;
 }
 
 static long wait_ms(const struct shard *s, msec_t now, bool published)
@@ -455,8 +456,9 @@ void *shard_main(void *shard)
     (void)replica_start(s->replica, clock_mono_ms(), &effects);
     perform(s, &effects);
     int32_t today = 0;
+    bool published = true;
     struct waitable wait = {.inbox = s->inbox};
-    while (!is_drained(s)) {
+    while (!is_drained(s) || !published) { /* queries wait for what is not published */
         take_messages(s);
         msec_t now = clock_mono_ms();
         if (now >= replica_next_timeout(s->replica)) {
@@ -467,7 +469,7 @@ void *shard_main(void *shard)
         int32_t day = clock_day_of_ms(clock_wall_ms());
         if (day != today)
             index_expire(s->index, today = day);
-        bool published = index_publish(s->index);
+        published = index_publish(s->index);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }

@@ -236,6 +236,26 @@ class DiskFullTest(unittest.TestCase):
         self.cluster.events(big[:1000])
         self.assertEqual(self.cluster.json("get", "openid:a")["counters"]["points"], 1)
 
+    def test_a_node_told_to_end_while_only_its_state_is_full_ends_in_order(self):
+        state = os.path.join(self.folder, "data/node-1/shard-0")
+        os.makedirs(state, mode=0o700)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", state], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", state])
+        subprocess.run(["mount", "-o", "remount,size=200m", self.folder], check=True)
+        self.cluster.start()
+        path = os.path.join(self.folder, "in.jsonl")
+        with open(path, "w", encoding="utf-8") as f:
+            for i in range(20000):
+                f.write(json.dumps({"message_id": f"m{i}", "ids": {"openid": f"p{i}"}, "traits": {"city": "y" * 1000}}) + "\n")
+        importer = self.cluster.importer(path)
+        self.cluster.wait(lambda: "what=checkpoint" in self.cluster.log("node-1"), "a checkpoint that does not fit")
+        self.cluster.terminate("node-1")  # with status 0, and what was acknowledged is in the log
+        subprocess.run(["mount", "-o", "remount,size=200m", state], check=True)
+        self.cluster.start_node(1)
+        self.cluster.finish([importer])
+        self.assertEqual(self.cluster.count("true"), 20000)
+        self.assertEqual(self.cluster.ctl("check").returncode, 0)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
