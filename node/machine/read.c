@@ -40,7 +40,7 @@ void reply_locate(struct machine *m, const struct profile *p, struct identity id
     one_id moved = asked && !(content && at >= 0) ? record_moved_to(r, id) : 0;
     if (moved) {
         *out = (struct reply){.status = REPLY_GOTO, .profile = moved};
-    } else if (r->state == PROFILE_MERGING) {
+    } else if (r->state == PROFILE_MERGING && (!asked || at >= 0)) {
         reply_merging(m, p, want_content, arena, out);
     } else if (r->state == PROFILE_REDIRECT) {
         *out = (struct reply){.status = REPLY_GOTO, .profile = r->target};

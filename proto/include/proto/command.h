@@ -91,7 +91,7 @@ struct skip {
  * DROP    profile: a tombstone whose conditions the router has checked. → OK
  * LOCATE  profile, ids[0] (optional: is it here?), want_content.
  *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:
- *           evidence b, a; content if wanted), ABSENT, ELSE (LIVE or ERASED but does not hold it)
+ *           evidence b, a; content if wanted), ABSENT, ELSE (whoever it is does not hold it)
  *         With profile 0: the index entry of ids[0] at its slot → KNOWN (profile, version), ABSENT.
  * GET     as LOCATE, but the answer carries the packed profile (client.proto Profile) in `content`;
  *         with profile 0 it starts at the index entry and goes on as far as this shard can.

@@ -1,0 +1,144 @@
+/* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]
+ *
+ * Runs seeds; each twice with --twice, and then compares the hashes of the traces. Without
+ * arguments the numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutations` takes one
+ * guard out at a time and wants the checks to notice each. */
+#include "sim.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SEEDS_DEFAULT = 300, MUTATION_SEEDS = 60 };
+
+/* Seeds that found something once. */
+static const uint64_t regressions[] = {1};
+
+struct totals {
+    uint64_t commands, merges, refused, claims, helped, dropped, dups, crashes, reads, gotos;
+};
+
+static struct world world; /* large */
+
+static bool run(uint64_t seed, enum mutation mutation, bool trace, uint64_t *hash, struct totals *t)
+{
+    bool ok;
+
+    world_open(&world, seed, mutation, trace);
+    world_run(&world);
+    ok = !world.failed;
+    *hash = world.hash;
+    if (t) {
+        t->commands += world.commands;
+        t->merges += world.seen.merges;
+        t->refused += world.seen.refused;
+        t->claims += world.seen.claims;
+        t->helped += world.seen.helped;
+        t->dropped += world.seen.dropped;
+        t->dups += world.seen.dups;
+        t->crashes += world.seen.crashes;
+        t->reads += world.seen.reads;
+        t->gotos += world.seen.gotos;
+    }
+    world_close(&world);
+    return ok;
+}
+
+static bool run_checked(uint64_t seed, bool trace, bool twice, struct totals *t)
+{
+    uint64_t hash, again;
+
+    if (!run(seed, MUTATION_NONE, trace, &hash, t)) {
+        printf("FAILED seed %" PRIu64 ": %s\n  again: sim --seed %" PRIu64 " --trace\n", seed,
+               world.failure, seed);
+        return false;
+    }
+    if (twice && (!run(seed, MUTATION_NONE, false, &again, NULL) || again != hash)) {
+        printf("FAILED seed %" PRIu64 ": two runs differ\n", seed);
+        return false;
+    }
+    if (trace)
+        printf("seed %" PRIu64 " hash %016" PRIx64 "\n", seed, hash);
+    return true;
+}
+
+/* Did anything happen at all? */
+static bool is_lively(const struct totals *t, uint64_t seeds)
+{
+    printf("%" PRIu64 " seeds, %" PRIu64 " commands: merges %" PRIu64 ", claims %" PRIu64
+           ", refused %" PRIu64 ", helped %" PRIu64 ", dropped %" PRIu64 ", duplicates %" PRIu64
+           ", crashes %" PRIu64 ", reads %" PRIu64 ", redirects %" PRIu64 "\n",
+           seeds, t->commands, t->merges, t->claims, t->refused, t->helped, t->dropped, t->dups,
+           t->crashes, t->reads, t->gotos);
+    return seeds < 20 || (t->merges && t->claims && t->refused && t->helped && t->dropped &&
+                          t->dups && t->crashes && t->reads && t->gotos);
+}
+
+static int run_seeds(uint64_t first, uint64_t n, bool trace)
+{
+    struct totals t = {0};
+    int failures = 0;
+
+    for (size_t i = 0; i < sizeof regressions / sizeof regressions[0] && n > 1; i++)
+        failures += !run_checked(regressions[i], false, true, &t);
+    for (uint64_t s = first; s < first + n && failures < 5; s++)
+        failures += !run_checked(s, trace, s % 50 == 0, &t);
+    if (!failures && !is_lively(&t, n)) {
+        printf("FAILED: too little happened\n");
+        failures++;
+    }
+    return failures;
+}
+
+static int run_mutations(void)
+{
+    int failures = 0;
+
+    for (enum mutation m = MUTATION_NONE + 1; m < MUTATION_END; m++) {
+        uint64_t seed = 1, hash;
+        while (seed <= MUTATION_SEEDS && run(seed, m, false, &hash, NULL))
+            seed++;
+        if (seed > MUTATION_SEEDS) {
+            printf("FAILED: not noticed: %s\n", mutation_name(m));
+            failures++;
+        } else {
+            printf("noticed (seed %" PRIu64 "): %s: %s\n", seed, mutation_name(m), world.failure);
+        }
+    }
+    return failures;
+}
+
+static uint64_t number(const char *text, uint64_t otherwise)
+{
+    return text && *text ? strtoull(text, NULL, 10) : otherwise;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t first = number(getenv("ONEID_SIM_FIRST"), 1);
+    uint64_t seeds = number(getenv("ONEID_SIM_SEEDS"), SEEDS_DEFAULT);
+    bool trace = false, mutations = false;
+
+    for (int i = 1; i < argc; i++) {
+        const char *next = i + 1 < argc ? argv[i + 1] : NULL;
+        if (strcmp(argv[i], "--trace") == 0) {
+            trace = true;
+        } else if (strcmp(argv[i], "--mutations") == 0) {
+            mutations = true;
+        } else if (strcmp(argv[i], "--seed") == 0 && next) {
+            first = number(next, 1);
+            seeds = 1;
+            i++;
+        } else if (strcmp(argv[i], "--first") == 0 && next) {
+            first = number(next, 1);
+            i++;
+        } else if (strcmp(argv[i], "--seeds") == 0 && next) {
+            seeds = number(next, 1);
+            i++;
+        } else {
+            fprintf(stderr, "sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]\n");
+            return 2;
+        }
+    }
+    return (mutations ? run_mutations() : run_seeds(first, seeds, trace)) != 0;
+}

@@ -1,0 +1,426 @@
+#include "sim.h"
+
+#include <base/hash.h>
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char schema_text[] = "cluster: simulation\n"
+                                  "data: ./data\n"
+                                  "shards: %u\n"
+                                  "replicas: 1\n"
+                                  "nodes:\n"
+                                  "  - {id: 1, listen: \"tcp://127.0.0.1:7101\"}\n"
+                                  "routers:\n"
+                                  "  - {id: 1, listen: \"tcp://127.0.0.1:7001\"}\n"
+                                  "timezone: UTC\n"
+                                  "identities:\n"
+                                  "  - {name: member, limit: 1}\n"
+                                  "  - {name: phone, limit: 3}\n"
+                                  "  - {name: openid, limit: 20}\n"
+                                  "  - {name: device, limit: 4, bridges: false}\n"
+                                  "traits:\n"
+                                  "  - {name: city, type: enum, merge: latest}\n"
+                                  "  - {name: points, type: counter}\n"
+                                  "tags: {max_per_profile: 2000}\n"
+                                  "events:\n"
+                                  "  order: {fields: {amount: number}, metrics: [count, "
+                                  "sum(amount)], keep_days: 3660}\n";
+
+static const char *const namespaces[] = {"member", "phone", "openid", "device"};
+
+const char *mutation_name(enum mutation m)
+{
+    static const char *const names[] = {
+        [MUTATION_NONE] = "none",
+        [MUTATION_ACK_EARLY] = "ack before APPLY",
+        [MUTATION_FORGET_IDS] = "message ids forgotten",
+        [MUTATION_ABORT_FIRST] = "ABORT overtakes ABSORB",
+        [MUTATION_DONE_FOR_ABORT] = "DONE instead of ABORT",
+        [MUTATION_BRIDGE_ALL] = "shared keys bridge",
+        [MUTATION_LOSE_LOG] = "committed entry lost",
+        [MUTATION_REPAIR_WRONG] = "REPAIR to a wrong version",
+        [MUTATION_DROP_EARLY] = "tombstones dropped unchecked",
+        [MUTATION_EMPTY_CONTENT] = "content without message ids",
+        [MUTATION_SKIP_ANY] = "missing identity left out silently",
+    };
+    return names[m];
+}
+
+/* --- small things --- */
+
+void *world_alloc(struct world *w, size_t size)
+{
+    void *p = arena_zalloc(&w->arena, size ? size : 1);
+    assert(p);
+    return p;
+}
+
+bool world_chance(struct world *w, uint32_t of_1000)
+{
+    return rng_below(&w->rng, 1000) < of_1000;
+}
+
+msec_t world_wall(const struct world *w)
+{
+    return ONE_ID_EPOCH_MS + INT64_C(1000) * MSEC_PER_DAY + w->days_ms + w->now;
+}
+
+void world_fail(struct world *w, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (w->failed)
+        return;
+    w->failed = true;
+    va_start(ap, fmt);
+    vsnprintf(w->failure, sizeof w->failure, fmt, ap);
+    va_end(ap);
+}
+
+void world_trace(struct world *w, const char *fmt, ...)
+{
+    char line[400];
+    va_list ap;
+    int n;
+
+    va_start(ap, fmt);
+    n = vsnprintf(line, sizeof line, fmt, ap);
+    va_end(ap);
+    if (n > 0)
+        w->hash = hash64_seed(bytes_of(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1),
+                              w->hash + (uint64_t)w->now);
+    if (w->trace)
+        printf("%6" PRId64 " %s\n", w->now, line);
+}
+
+uint32_t world_id_of(const struct world *w, struct identity id)
+{
+    for (uint32_t i = 0; i < w->plan.n_ids; i++) {
+        if (identity_equal(w->ids[i].id, id))
+            return i;
+    }
+    return IDS_MAX;
+}
+
+/* --- events: a binary heap by (time, number) --- */
+
+static bool is_before(const struct event *a, const struct event *b)
+{
+    return a->at != b->at ? a->at < b->at : a->number < b->number;
+}
+
+static void swap(struct event *a, struct event *b)
+{
+    struct event t = *a;
+    *a = *b;
+    *b = t;
+}
+
+struct event *world_schedule(struct world *w, msec_t in_ms, enum event_kind kind)
+{
+    size_t i = w->n_heap;
+
+    if (w->n_heap == w->cap_heap) {
+        w->cap_heap = w->cap_heap ? 2 * w->cap_heap : 256;
+        w->heap = realloc(w->heap, w->cap_heap * sizeof *w->heap);
+        assert(w->heap);
+    }
+    w->heap[w->n_heap++] =
+        (struct event){.at = w->now + in_ms, .number = w->n_events++, .kind = kind};
+    while (i > 0 && is_before(&w->heap[i], &w->heap[(i - 1) / 2])) {
+        swap(&w->heap[i], &w->heap[(i - 1) / 2]);
+        i = (i - 1) / 2;
+    }
+    return &w->heap[i];
+}
+
+static struct event event_take(struct world *w)
+{
+    struct event first = w->heap[0];
+    size_t i = 0;
+
+    w->heap[0] = w->heap[--w->n_heap];
+    for (;;) {
+        size_t least = i, l = 2 * i + 1, r = l + 1;
+        if (l < w->n_heap && is_before(&w->heap[l], &w->heap[least]))
+            least = l;
+        if (r < w->n_heap && is_before(&w->heap[r], &w->heap[least]))
+            least = r;
+        if (least == i)
+            return first;
+        swap(&w->heap[i], &w->heap[least]);
+        i = least;
+    }
+}
+
+/* --- what the seed decides --- */
+
+static uint32_t between(struct world *w, uint32_t least, uint32_t most)
+{
+    return least + (uint32_t)rng_below(&w->rng, most - least + 1);
+}
+
+static void make_plan(struct world *w)
+{
+    struct plan *p = &w->plan;
+    bool faults = rng_below(&w->rng, 8) != 0;
+
+    p->n_shards = between(w, 2, SHARDS_MAX);
+    p->n_routers = between(w, 1, ROUTERS_MAX);
+    p->n_ids = between(w, 4, IDS_MAX);
+    p->n_messages = between(w, 20, 110);
+    p->n_reads = between(w, 10, 60);
+    p->delay_max = between(w, 1, 30);
+    p->commit_max = between(w, 1, 8);
+    p->slow_max = between(w, 500, 4000);
+    p->issue_ms = between(w, 200, 3000);
+    p->hot = between(w, 0, 60);
+    p->cache_size = between(w, 1, CACHE_MAX);
+    p->coalesce_ms = between(w, 0, 2);
+    p->jumps = between(w, 0, 2);
+    if (!faults)
+        return;
+    p->loss = between(w, 0, 80);
+    p->dup = between(w, 0, 80);
+    p->slow = between(w, 0, 40);
+    p->router_crashes = between(w, 0, 4);
+    p->shard_crashes = between(w, 0, 4);
+    p->checkpoints = between(w, 0, 3);
+}
+
+static void make_ids(struct world *w)
+{
+    for (uint32_t i = 0; i < w->plan.n_ids; i++) {
+        struct universe_id *u = &w->ids[i];
+        uint64_t dice = rng_below(&w->rng, 10);
+        const char *name = namespaces[dice < 2 ? 0 : dice < 5 ? 1 : dice < 8 ? 2 : 3];
+        const struct schema_namespace *ns =
+            schema_namespace_by_name(&w->config->schema, bytes_of_str(name));
+        assert(ns);
+        snprintf(u->text, sizeof u->text, "%c%u", name[0], i);
+        u->id = (struct identity){ns->id, bytes_of_str(u->text)};
+        u->bridges = ns->bridges;
+        u->slot = slot_of_identity(u->id);
+    }
+}
+
+static void plan_faults(struct world *w)
+{
+    const struct plan *p = &w->plan;
+    uint32_t span = (uint32_t)p->issue_ms + 2000;
+
+    for (uint32_t i = 0; i < p->router_crashes; i++)
+        world_schedule(w, between(w, 1, span), EVENT_CRASH_ROUTER)->a =
+            between(w, 0, p->n_routers - 1);
+    for (uint32_t i = 0; i < p->shard_crashes; i++)
+        world_schedule(w, between(w, 1, span), EVENT_CRASH_SHARD)->a =
+            between(w, 0, p->n_shards - 1);
+    for (uint32_t i = 0; i < p->checkpoints; i++)
+        world_schedule(w, between(w, 1, span), EVENT_CHECKPOINT)->a =
+            between(w, 0, p->n_shards - 1);
+    for (uint32_t i = 0; i < p->jumps; i++)
+        world_schedule(w, between(w, 1, span), EVENT_JUMP);
+    for (uint32_t r = 0; r < p->n_routers; r++)
+        world_schedule(w, between(w, 100, 1500), EVENT_SWEEP)->a = r;
+}
+
+void world_open(struct world *w, uint64_t seed, enum mutation mutation, bool trace)
+{
+    char text[2048];
+    struct error err;
+
+    memset(w, 0, sizeof *w);
+    w->seed = seed;
+    w->mutation = mutation;
+    w->trace = trace;
+    w->rng = rng_of_seed(seed * UINT64_C(0x9E3779B97F4A7C15) + 1);
+    make_plan(w);
+    snprintf(text, sizeof text, schema_text, w->plan.n_shards);
+    if (cluster_config_parse("simulation.yml", bytes_of_str(text), &w->config, &err) != ERR_OK) {
+        fprintf(stderr, "%s\n", err.msg);
+        abort();
+    }
+    cluster_map_init(&w->map, w->config);
+    make_ids(w);
+    for (uint32_t i = 0; i < w->plan.n_shards; i++)
+        shard_open(w, i);
+    for (uint32_t i = 0; i < w->plan.n_routers; i++)
+        router_open(w, i);
+    client_plan(w);
+    plan_faults(w);
+}
+
+void world_close(struct world *w)
+{
+    for (size_t i = 0; i < w->n_heap; i++)
+        packet_free(w->heap[i].packet);
+    for (uint32_t i = 0; i < w->plan.n_shards; i++)
+        shard_close(&w->shards[i]);
+    for (uint32_t i = 0; i < w->plan.n_routers; i++)
+        router_close(&w->routers[i]);
+    ghost_close(w);
+    saga_effects_free(&w->fx);
+    free(w->heap);
+    arena_close(&w->arena);
+    arena_close(&w->scratch);
+    cluster_config_close(w->config);
+}
+
+/* --- running --- */
+
+static void sweep_again(struct world *w, uint32_t router)
+{
+    router_sweep(w, router);
+    world_schedule(w, w->healed ? 200 : between(w, 200, 1500), EVENT_SWEEP)->a = router;
+}
+
+static void jump(struct world *w)
+{
+    w->days_ms += INT64_C(3) * MSEC_PER_DAY;
+    world_trace(w, "jump");
+}
+
+static void handle(struct world *w, const struct event *e)
+{
+    switch (e->kind) {
+    case EVENT_TO_SHARD:
+        shard_on_packet(w, e->packet);
+        break;
+    case EVENT_TO_ROUTER:
+        router_on_packet(w, e->packet);
+        break;
+    case EVENT_COMMIT:
+        shard_commit(w, e->a);
+        break;
+    case EVENT_TICK:
+        router_tick(w, e->a, e->b, e->c);
+        break;
+    case EVENT_FLUSH:
+        router_flush(w, e->a, e->b);
+        break;
+    case EVENT_SEND:
+        client_send(w, e->a);
+        break;
+    case EVENT_ARRIVE:
+        router_ingest(w, e->b, e->a);
+        break;
+    case EVENT_ACKED:
+        client_on_acked(w, e->a);
+        break;
+    case EVENT_READ:
+        router_read(w, between(w, 0, w->plan.n_routers - 1),
+                    client_ask(w, between(w, 0, w->plan.n_ids)));
+        break;
+    case EVENT_SWEEP:
+        sweep_again(w, e->a);
+        break;
+    case EVENT_CRASH_ROUTER:
+        if (!w->healed)
+            router_crash(w, e->a);
+        break;
+    case EVENT_CRASH_SHARD:
+        if (!w->healed)
+            shard_crash(w, e->a);
+        break;
+    case EVENT_RESTART_SHARD:
+        shard_restart(w, e->a);
+        break;
+    case EVENT_CHECKPOINT:
+        shard_checkpoint(w, e->a);
+        break;
+    case EVENT_JUMP:
+        jump(w);
+        break;
+    }
+}
+
+static void run_until(struct world *w, msec_t end)
+{
+    while (!w->failed && w->n_heap > 0 && w->heap[0].at <= end) {
+        struct event e = event_take(w);
+        w->now = e.at;
+        arena_reset(&w->scratch);
+        handle(w, &e);
+    }
+    if (w->now < end)
+        w->now = end;
+}
+
+static bool has_state(const struct world *w, uint8_t state)
+{
+    for (size_t i = 0; i < w->n_ghosts; i++) {
+        if (w->ghosts[i].exists && w->ghosts[i].state == state)
+            return true;
+    }
+    return false;
+}
+
+static bool is_all_acked(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->plan.n_messages; i++) {
+        if (!w->messages[i].acked)
+            return false;
+    }
+    return true;
+}
+
+static bool is_busy(const struct world *w)
+{
+    for (size_t i = 0; i < w->n_heap; i++) {
+        if (w->heap[i].packet)
+            return true;
+    }
+    return !is_all_acked(w) || has_state(w, PROFILE_MERGING);
+}
+
+/* No more faults: everything must come to its end, with nothing but retries and sweeps. */
+static void heal(struct world *w)
+{
+    w->healed = true;
+    w->plan.loss = w->plan.dup = w->plan.slow = 0;
+    w->plan.delay_max = 5;
+    for (int i = 0; i < 200 && !w->failed && is_busy(w); i++)
+        run_until(w, w->now + 500);
+    if (!w->failed && !is_all_acked(w))
+        world_fail(w, "a message was not acknowledged in %d s without faults", 100);
+    if (!w->failed && has_state(w, PROFILE_MERGING))
+        world_fail(w, "a merge was left behind");
+}
+
+static void bury(struct world *w)
+{
+    jump(w);
+    for (int i = 0; i < 100 && !w->failed && has_state(w, PROFILE_REDIRECT); i++)
+        run_until(w, w->now + 500);
+    if (!w->failed && has_state(w, PROFILE_REDIRECT))
+        world_fail(w, "a tombstone was left behind");
+}
+
+static void read_all(struct world *w)
+{
+    for (uint32_t r = 0; r < w->plan.n_routers; r++) {
+        for (uint32_t i = 0; i < w->plan.n_ids; i++)
+            router_read(w, r, client_ask(w, i));
+        run_until(w, w->now + 500);
+    }
+    for (uint32_t i = 0; i < w->n_reads && !w->failed; i++) {
+        if (i + w->plan.n_ids >= w->n_reads && !w->reads[i].answered)
+            world_fail(w, "a read was not answered at rest");
+    }
+}
+
+void world_run(struct world *w)
+{
+    run_until(w, w->plan.issue_ms + 2000);
+    heal(w);
+    if (!w->failed)
+        check_at_rest(w);
+    bury(w);
+    if (!w->failed)
+        check_at_rest(w);
+    read_all(w);
+}
