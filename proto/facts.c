@@ -276,7 +276,7 @@ static struct fact join_pair(const struct fact *a, const struct fact *b)
     case FACT_KIND_END:
         break;
     }
-    assert(!"a fact of no kind");
+    assert(false && "a fact of no kind");
     return f;
 }
 
@@ -339,7 +339,7 @@ static uint8_t *write_by_kind(uint8_t *p, const struct fact *f)
     case FACT_KIND_END:
         break;
     }
-    assert(!"a fact of no kind");
+    assert(false && "a fact of no kind");
     return p;
 }
 
@@ -519,7 +519,7 @@ enum fact_kind facts_kind_of_merge(enum trait_merge m)
     case MERGE_SOURCE_PRIORITY:
         return FACT_SOURCE;
     }
-    assert(!"a merge policy that is none");
+    assert(false && "a merge policy that is none");
     return FACT_KIND_END;
 }
 

@@ -285,7 +285,7 @@ static void on_start(struct saga *s, const struct saga_start *start)
         sweep_start(s, &start->in.sweep);
         break;
     case SAGA_NONE:
-        assert(!"a saga of no kind");
+        assert(false && "a saga of no kind");
         break;
     }
 }
