@@ -368,13 +368,26 @@ static bool is_all_acked(const struct world *w)
     return true;
 }
 
+/* Sagas of events that were acknowledged through another try may still be on their way. */
+static bool has_ingest(const struct world *w)
+{
+    for (uint32_t r = 0; r < w->plan.n_routers; r++) {
+        for (size_t i = 0; i < SLOTS_MAX; i++) {
+            const struct saga_slot *s = &w->routers[r].slots[i];
+            if (s->busy && s->kind == SAGA_INGEST)
+                return true;
+        }
+    }
+    return false;
+}
+
 static bool is_busy(const struct world *w)
 {
     for (size_t i = 0; i < w->n_heap; i++) {
         if (w->heap[i].packet)
             return true;
     }
-    return !is_all_acked(w) || has_state(w, PROFILE_MERGING);
+    return !is_all_acked(w) || has_ingest(w) || has_state(w, PROFILE_MERGING);
 }
 
 /* No more faults: everything must come to its end, with nothing but retries and sweeps. */
