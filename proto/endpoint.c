@@ -311,22 +311,24 @@ const char *server_endpoint(const struct server *s)
 
 /* --- links --- */
 
-static bool link_connect(struct link *l, const char *endpoint)
+static bool link_connect(struct link *l, const char *endpoint, bool queues)
 {
     return l->socket && set_stream_options(l->socket, MESSAGE_SIZE_MAX, 0) &&
+           set_int(l->socket, ZMQ_IMMEDIATE, queues ? 0 : 1) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
            read_fd(l->socket, &l->fd) && zmq_connect(l->socket, endpoint) == 0;
 }
 
-enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err)
+static enum error_code open_link(struct net *n, const char *endpoint, bool queues,
+                                 struct link **out, struct error *err)
 {
     *out = NULL;
     struct link *l = calloc(1, sizeof *l);
     if (!l)
         return error_set(err, ERR_NOMEM, "link to %s", endpoint);
     l->socket = socket_open(n, ZMQ_DEALER);
-    if (!link_connect(l, endpoint)) {
+    if (!link_connect(l, endpoint, queues)) {
         enum error_code code = l->socket ? ERR_INVALID : ERR_IO;
         (void)fail(err, code, "cannot connect to", endpoint);
         link_close(l);
@@ -334,6 +336,17 @@ enum error_code link_open(struct net *n, const char *endpoint, struct link **out
     }
     *out = l;
     return ERR_OK;
+}
+
+enum error_code link_open(struct net *n, const char *endpoint, struct link **out, struct error *err)
+{
+    return open_link(n, endpoint, true, out, err);
+}
+
+enum error_code link_open_unqueued(struct net *n, const char *endpoint, struct link **out,
+                                   struct error *err)
+{
+    return open_link(n, endpoint, false, out, err);
 }
 
 void link_close(struct link *l)

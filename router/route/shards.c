@@ -19,7 +19,8 @@ enum error_code shards_open(struct router *r, struct error *err)
     if (!r->links || !r->outgoing || !r->sent)
         return error_set(err, ERR_NOMEM, "router");
     for (size_t i = 0; i < n; i++) {
-        enum error_code rc = link_open(r->net, r->config->nodes[i].listen, &r->links[i], err);
+        enum error_code rc =
+            link_open_unqueued(r->net, r->config->nodes[i].listen, &r->links[i], err);
         if (rc != ERR_OK)
             return error_wrap(err, "node %u", r->config->nodes[i].id);
     }
@@ -160,7 +161,7 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     struct frame f = {0};
     struct link *link = link_of_shard(r, shard);
     if (frame_of_buf(&f, &o->buf) == ERR_OK && link)
-        (void)link_send(link, &f); /* a full queue loses it: the cores ask again */
+        (void)link_send(link, &f); /* lost when it cannot leave: the cores ask again */
     buf_free(&o->buf);
     frame_close(&f);
 }

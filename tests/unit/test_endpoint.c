@@ -276,6 +276,31 @@ static void test_endpoint_full_queue_keeps_the_frame(void **state)
     link_close(l);
 }
 
+static void test_endpoint_unqueued_link_keeps_the_frame_until_there_is_a_peer(void **state)
+{
+    struct fixture *f = *state;
+    char path[] = "/tmp/oneid-endpoint-XXXXXX", endpoint[64];
+    assert_non_null(mkdtemp(path));
+    (void)snprintf(endpoint, sizeof endpoint, "ipc://%s/s", path);
+    struct link *l;
+    struct server *s;
+    assert_int_equal(link_open_unqueued(f->net, endpoint, &l, NULL), ERR_OK);
+    struct frame one = frame_with("1");
+    assert_false(link_send(l, &one));
+    assert_true(bytes_equal(frame_bytes(&one), bytes_of_str("1")));
+    assert_int_equal(server_open(f->net, endpoint, SMALL, &s, NULL), ERR_OK);
+    struct waitable none = {.fd = -1};
+    for (int i = 0; i < PATIENCE_MS && !link_send(l, &one); i++)
+        (void)endpoint_wait(&none, 0, 1);
+    assert_false(one.full);
+    expect_exchange(s, l, "1");
+    link_close(l);
+    server_close(s);
+    (void)snprintf(endpoint, sizeof endpoint, "%s/s", path);
+    (void)unlink(endpoint);
+    assert_int_equal(rmdir(path), 0);
+}
+
 /* --- frames --- */
 
 static void test_frame_takes_a_buffer_with_slack(void **state)
@@ -471,6 +496,7 @@ int main(void)
         cmocka_unit_test(test_endpoint_multipart_junk_is_dropped),
         cmocka_unit_test(test_endpoint_garbage_does_not_disturb),
         cmocka_unit_test(test_endpoint_full_queue_keeps_the_frame),
+        cmocka_unit_test(test_endpoint_unqueued_link_keeps_the_frame_until_there_is_a_peer),
         cmocka_unit_test(test_frame_takes_a_buffer_with_slack),
         cmocka_unit_test(test_frame_of_nothing),
         cmocka_unit_test(test_inbox_from_many_threads),

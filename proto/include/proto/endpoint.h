@@ -51,9 +51,15 @@ struct link;
 /* Connects in the background, again and again; only a malformed endpoint is an error. */
 enum error_code link_open(struct net *n, const char *endpoint, struct link **out,
                           struct error *err);
+/* As link_open, but nothing waits for a connection: link_send says false while there is none, and
+ * what still waits when one breaks is dropped. For owners that ask again by themselves: a peer that
+ * is away for long would cost memory, and get all of it, long outdated, when it comes back. */
+enum error_code link_open_unqueued(struct net *n, const char *endpoint, struct link **out,
+                                   struct error *err);
 void link_close(struct link *l);
 bool link_recv(struct link *l, struct frame *f);
-/* Takes the frame; false (and the frame is kept) when the queue to the peer is full. Success says
+/* Takes the frame; false (and the frame is kept) when the queue to the peer is full, or see
+ * link_open_unqueued. Success says
  * that it is queued, no more: what was on its way when a connection broke is lost. */
 bool link_send(struct link *l, struct frame *f);
 
