@@ -40,6 +40,6 @@ void *checkpoint_thread_main(void *checkpoint_thread)
         }
         m->code = write_checkpoint(t, m->shard);
         m->kind = MESSAGE_CHECKPOINT_DONE;
-        outbox_put(t->to_shard[m->shard - t->shards], m);
+        message_send(t->to_shard[m->shard - t->shards], m);
     }
 }

@@ -83,7 +83,7 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    outbox_put(type == MESSAGE_SHARD_QUERY ? f->to_query : f->to_shard[no], m);
+    message_send(type == MESSAGE_SHARD_QUERY ? f->to_query : f->to_shard[no], m);
 }
 
 static bool take_request(struct front *f)

@@ -253,7 +253,7 @@ static void stop(struct outbox *to, pthread_t thread, bool started)
 {
     if (!started)
         return;
-    outbox_put(to, message_new(MESSAGE_STOP));
+    message_send(to, message_new(MESSAGE_STOP));
     (void)pthread_join(thread, NULL);
 }
 
@@ -261,10 +261,10 @@ static void stop_threads(struct host *h)
 {
     atomic_store(&h->shared.stopping, true);
     if (h->front.started)
-        outbox_put(h->to_front, message_new(MESSAGE_STOP)); /* refuse what comes from here on */
+        message_send(h->to_front, message_new(MESSAGE_STOP)); /* refuse what comes from here on */
     for (size_t i = 0; i < h->n_shards; i++) {
         if (h->shards[i].started)
-            outbox_put(h->to_shards[i], message_new(MESSAGE_STOP));
+            message_send(h->to_shards[i], message_new(MESSAGE_STOP));
     }
     for (size_t i = 0; i < h->n_shards; i++) {
         if (h->shards[i].started)

@@ -115,7 +115,7 @@ void *log_thread_main(void *log_thread)
             struct message *m = g.items[i];
             size_t no = (size_t)(m->shard - t->shards);
             m->kind = MESSAGE_LOG_DONE;
-            outbox_put(t->to_shard[no], m);
+            message_send(t->to_shard[no], m);
         }
     }
     return NULL;

@@ -21,6 +21,12 @@ void message_free(struct message *m)
     free(m);
 }
 
+void message_send(struct outbox *to, struct message *m)
+{
+    if (!outbox_put(to, m))
+        message_free(m);
+}
+
 void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
                           const char *text)
 {
@@ -38,5 +44,5 @@ void message_answer_error(struct outbox *front, const struct message *to, enum e
         message_free(m);
         return;
     }
-    outbox_put(front, m);
+    message_send(front, m);
 }

@@ -34,6 +34,8 @@ struct message {
 
 struct message *message_new(enum message_kind kind);
 void message_free(struct message *m);
+/* Takes the message; it is freed when the inbox has been closed. */
+void message_send(struct outbox *to, struct message *m);
 /* Answers `to` with MESSAGE_ERROR through the front's inbox. */
 void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
                           const char *text);

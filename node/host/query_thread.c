@@ -148,7 +148,7 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
         message_free(a);
         return;
     }
-    outbox_put(t->to_front, a);
+    message_send(t->to_front, a);
 }
 
 void *query_thread_main(void *query_thread)

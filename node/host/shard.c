@@ -64,7 +64,7 @@ static void send_answer(struct shard *s, const struct batch_request *q, struct b
         message_free(m);
         return;
     }
-    outbox_put(s->to_front, m);
+    message_send(s->to_front, m);
 }
 
 /* Reads fail into "absent" with a sticky error: nothing may be answered after one. */
@@ -224,7 +224,7 @@ static void perform(struct shard *s, const struct replica_effects *effects)
             m->shard = s;
             m->seq = e->write.seq;
             m->write = e->write;
-            outbox_put(s->to_log, m);
+            message_send(s->to_log, m);
             break;
         }
         case REPLICA_APPLY:
@@ -360,7 +360,7 @@ static void start_checkpoint(struct shard *s)
     s->retry_checkpoint = 0;
     struct message *m = message_new(MESSAGE_CHECKPOINT);
     m->shard = s;
-    outbox_put(s->to_checkpoint, m);
+    message_send(s->to_checkpoint, m);
 }
 
 static void maybe_checkpoint(struct shard *s, msec_t now)
