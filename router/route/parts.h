@@ -17,9 +17,10 @@
 enum {
     TASKS_MAX = 8192,      /* requests in flight; then clients wait */
     SENT_MAX = 16384,      /* batches that a reply may still come for; a power of two */
-    BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big */
-    WINDOW_MS = 50,        /* a batch that was not answered for so long holds back no more */
-    TICK_MS = 20,          /* how fine the cores' timers are */
+    BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big ... */
+    BATCH_ITEMS = BATCH_ITEMS_MAX / 2, /* ... or holds so many commands */
+    WINDOW_MS = 50, /* a batch that was not answered for so long holds back no more */
+    TICK_MS = 20,   /* how fine the cores' timers are */
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */

@@ -123,10 +123,16 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
     struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
     if (s->request_id != 0)
         r->lost_replies++; /* so old that its askers have asked again */
-    struct ref *refs = realloc(s->refs, o->n * sizeof *refs);
+    free(s->refs);
+    struct ref *refs = malloc(o->n * sizeof *refs);
     must(refs);
     memcpy(refs, o->refs, o->n * sizeof *refs);
     *s = (struct sent){request_id, shard, lane, refs, o->n};
+}
+
+static bool is_full(const struct outgoing *o)
+{
+    return o->buf.len >= BATCH_BYTES || o->n >= BATCH_ITEMS;
 }
 
 /* While batches to a shard are under way, what comes up meanwhile gathers into the next one: the
@@ -137,7 +143,7 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
     static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX};
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
-    return o->under_way >= WINDOWS[lane] && o->buf.len < BATCH_BYTES;
+    return o->under_way >= WINDOWS[lane] && !is_full(o);
 }
 
 static void flush(struct router *r, shard_id shard, enum lane lane)
@@ -179,6 +185,8 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
     }
     command_encode(c, &o->buf);
     o->refs[o->n++] = ref;
+    if (is_full(o)) /* a node cuts off who sends more than MESSAGE_SIZE_MAX */
+        flush(r, shard, lane);
 }
 
 void shards_flush(struct router *r)
@@ -197,20 +205,23 @@ static struct sent *find_sent(struct router *r, uint64_t request_id)
     return request_id != 0 && s->request_id == request_id ? s : NULL;
 }
 
-/* The batch has its answer. */
-static void settle(struct router *r, struct sent *s)
+/* The batch has its answer. The caller frees its refs; the place may be used again before that. */
+static struct sent settle(struct router *r, struct sent *s)
 {
     struct outgoing *o = &r->outgoing[(size_t)s->shard * LANES + s->lane];
     if (o->under_way > 0)
         o->under_way--;
-    s->request_id = 0;
+    struct sent settled = *s;
+    *s = (struct sent){0};
+    return settled;
 }
 
 static void reply_all(struct router *r, struct sent *s, const struct reply *reply)
 {
-    settle(r, s);
-    for (size_t i = 0; i < s->n; i++)
-        tasks_reply(r, &s->refs[i], s->shard, reply);
+    struct sent batch = settle(r, s);
+    for (size_t i = 0; i < batch.n; i++)
+        tasks_reply(r, &batch.refs[i], batch.shard, reply);
+    free(batch.refs);
 }
 
 static void take_error(struct router *r, struct sent *s, struct bytes body)
@@ -241,9 +252,10 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
                   err.msg);
         return;
     }
-    settle(r, s);
+    struct sent batch = settle(r, s);
     for (size_t i = 0; i < n; i++)
-        tasks_reply(r, &s->refs[i], s->shard, &replies[i]);
+        tasks_reply(r, &batch.refs[i], batch.shard, &replies[i]);
+    free(batch.refs);
 }
 
 void shards_take_frame(struct router *r, size_t node, const struct frame *f)
