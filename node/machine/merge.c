@@ -120,16 +120,13 @@ void merge_fresh(struct machine *m, struct profile *w, struct profile *fresh)
 
 /* --- CLAIM and FREEZE --- */
 
-static void reply_content(struct machine *m, const struct profile *p, struct arena *arena,
-                          struct reply *out)
+/* What the profile would take along, or nothing when that is more than a message may carry: a merge
+ * that cannot be finished must not begin. */
+static bool encode_content(struct machine *m, const struct profile *p, struct buf *out)
 {
-    struct buf content = {0};
-    content_encode(m, p, &content);
-    out->content = arena_copy(arena, buf_bytes(&content));
-    bool failed = content.len > 0 && !out->content.data;
-    buf_free(&content);
-    if (failed)
-        reply_fail(out, ERR_NOMEM, "no memory for the content");
+    size_t max = m->o.content_max ? m->o.content_max : CONTENT_MAX;
+    content_encode(m, p, out);
+    return out->len <= max;
 }
 
 void merge_claim(struct machine *m, const struct command *c, struct reply *out)
@@ -177,6 +174,13 @@ void merge_freeze(struct machine *m, const struct command *c, struct arena *aren
         reply_locate(m, &l, c->ids[0], c->want_content, arena, out);
         return;
     }
+    struct buf content = {0};
+    if (!encode_content(m, &l, &content)) {
+        *out =
+            (struct reply){.status = REPLY_REFUSED, .profile = l.id, .reason = REFUSAL_TOO_LARGE};
+        buf_free(&content);
+        return;
+    }
     l.rec.epoch++;
     l.rec.target = c->other;
     l.rec.evid_b = c->ids[0];
@@ -186,7 +190,10 @@ void merge_freeze(struct machine *m, const struct command *c, struct arena *aren
     profile_save(m, &l);
     *out = (struct reply){
         .status = REPLY_FROZEN, .profile = l.id, .other = c->other, .epoch = l.rec.epoch};
-    reply_content(m, &l, arena, out);
+    out->content = arena_copy(arena, buf_bytes(&content));
+    buf_free(&content);
+    if (!out->content.data)
+        reply_fail(out, ERR_NOMEM, "no memory for the content");
 }
 
 /* --- ABSORB --- */
@@ -235,9 +242,12 @@ static struct bytes fold_content(struct machine *m, struct bytes view, const str
     return view;
 }
 
-/* The evidence for the merge: b, which came, was seen with a. */
+/* The evidence for the merge: b, which came, was seen with a. Who only finishes a merge for
+ * somebody else cannot say by which message: then the event's own APPLY adds the edge. */
 static void add_evidence(struct machine *m, struct profile *w, const struct command *c)
 {
+    if (c->message_id.len == 0)
+        return;
     ptrdiff_t a = record_find(&w->rec, c->ids[0]), b = record_find(&w->rec, c->ids[1]);
     if (a < 0 || b < 0 || a == b || record_has_edge(&w->rec, (size_t)a, (size_t)b))
         return;
@@ -387,8 +397,9 @@ static bool is_merging_at(const struct profile *l, const struct command *c)
     return l->rec.state == PROFILE_MERGING && l->rec.epoch == c->epoch;
 }
 
-/* A claim that came to its end needs no tombstone: nobody was ever told its One-ID, nothing was
- * merged into it, and the only pointer to it, which is in this shard, has gone on. */
+/* A claim that came to its end needs no tombstone: nobody was told its One-ID (readers are sent on
+ * to the target, see router/saga/read.c), nothing was merged into it, and the only pointer to it,
+ * which is in this shard, has gone on. */
 static bool may_be_forgotten(struct machine *m, const struct profile *l)
 {
     const struct record *r = &l->rec;

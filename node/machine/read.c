@@ -8,8 +8,11 @@
 static void reply_merging(struct machine *m, const struct profile *p, bool want_content,
                           struct arena *arena, struct reply *out)
 {
-    *out = (struct reply){
-        .status = REPLY_MERGING, .profile = p->id, .other = p->rec.target, .epoch = p->rec.epoch};
+    *out = (struct reply){.status = REPLY_MERGING,
+                          .profile = p->id,
+                          .other = p->rec.target,
+                          .epoch = p->rec.epoch,
+                          .created = p->rec.born_merging};
     out->ids = arena_alloc(arena, 2 * sizeof *out->ids);
     struct bytes b = arena_copy(arena, p->rec.evid_b.value);
     struct bytes a = arena_copy(arena, p->rec.evid_a.value);

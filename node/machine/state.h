@@ -24,7 +24,7 @@ struct machine {
 };
 
 /* REFUSED rows kept: the newest of them. */
-enum { REFUSED_KEPT = 1 << 20, HOLDERS_MAX = 1024, SPLIT_HOPS_MAX = 64 };
+enum { REFUSED_KEPT = 1 << 20, HOLDERS_MAX = 1024, CONTENT_MAX = 32 << 20, SPLIT_HOPS_MAX = 64 };
 enum { BORN_TOMBSTONE_MS = 10 * 60 * 1000 };
 
 /* Remembers that the state is damaged; `what` names the kind of row. */

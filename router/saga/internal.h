@@ -154,7 +154,7 @@ struct read {
     one_id profile;     /* asked; 0: the index */
     bool hinted;
     uint32_t hops, restarts;
-    bool has_snapshot;
+    bool has_snapshot, is_claim;
     one_id snapshot_profile;
     struct bytes snapshot;
 };

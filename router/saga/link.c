@@ -167,6 +167,9 @@ void link_on_reply(struct saga *s, struct link *l, const struct command *asked,
         l->state = LINK_FROZEN;
         l->epoch = r->epoch;
         l->content = saga_copy(s, r->content);
+    } else if (r->status == REPLY_REFUSED) { /* FREEZE: too large to travel */
+        s->u.ingest.skip[l->id] = (uint8_t)r->reason;
+        l->state = LINK_SKIPPED;
     } else if (r->status == REPLY_KNOWN) {
         on_known(s, l, r->profile);
     } else if (r->status == REPLY_HERE) {
@@ -331,6 +334,9 @@ void link_on_frozen_self(struct saga *s, const struct reply *r)
     if (r->status == REPLY_FROZEN) {
         add_self(s, r);
         g->self = SELF_FROZEN;
+    } else if (r->status ==
+               REPLY_REFUSED) { /* too large to travel: APPLY goes on without the link */
+        g->skip[g->links[g->lower].id] = (uint8_t)r->reason;
     } else if (r->status == REPLY_HERE && r->epoch != g->epoch && ++g->freezes < HOPS_MAX) {
         g->epoch = r->epoch;
         g->self = SELF_OTHER_EPOCH;

@@ -66,7 +66,7 @@ static void from_the_start(struct saga *s)
 
     d->profile = is_by_identity(d) ? 0 : d->in.profile;
     d->id = d->in.id;
-    d->has_snapshot = false;
+    d->has_snapshot = d->is_claim = false;
     d->hops = 0;
     d->restarts++;
     saga_back_off(s, STATE_READ_BACKOFF, d->restarts);
@@ -88,9 +88,15 @@ static void on_merging(struct saga *s, const struct reply *r)
 {
     struct read *d = &s->u.read;
 
-    d->has_snapshot = true;
-    d->snapshot_profile = r->profile ? r->profile : d->profile;
-    d->snapshot = saga_copy(s, r->content);
+    /* A claim is nobody's profile before its target has absorbed it, and its One-ID is never told:
+     * what was claimed is not acknowledged yet, so there is nothing to show. */
+    if (r->created) {
+        d->is_claim = true;
+    } else {
+        d->has_snapshot = true;
+        d->snapshot_profile = r->profile ? r->profile : d->profile;
+        d->snapshot = saga_copy(s, r->content);
+    }
     if (d->id.value.len == 0 && r->n_ids > 0)
         d->id = saga_copy_identity(s, r->ids[0]);
     d->hinted = false;
@@ -104,6 +110,10 @@ static void on_lost(struct saga *s, const struct reply *r)
 
     if (d->has_snapshot) {
         answer(s, d->snapshot_profile, d->snapshot);
+        return;
+    }
+    if (d->is_claim && r->status == REPLY_ELSE) {
+        saga_fail(s, ERR_NOT_FOUND);
         return;
     }
     if (d->hinted) {

@@ -43,8 +43,10 @@ static void keep_rows(struct saga *s, const struct reply *r)
 
     w->rows = saga_alloc(s, r->n_sweeps * sizeof *w->rows);
     w->n_rows = r->n_sweeps;
+    /* From a random row on: one that cannot be cleared now must not keep the others waiting. */
+    size_t first = rng_below(&s->rng, r->n_sweeps);
     for (size_t i = 0; i < r->n_sweeps; i++)
-        copy_row(s, &w->rows[i], &r->sweeps[i]);
+        copy_row(s, &w->rows[i], &r->sweeps[(first + i) % r->n_sweeps]);
 }
 
 /* --- CHECK: items of a row are its absorbed profiles, then its identities --- */
@@ -90,7 +92,7 @@ static void on_check(struct saga *s, size_t item, const struct reply *r)
     } else if (r->status == REPLY_KNOWN) {
         if (r->version <= row->ids[i].version)
             w->where[i] = r->profile;
-    } else if (r->status != REPLY_ABSENT) {
+    } else { /* entries do not vanish: without one, nothing is known */
         w->give_up = true;
     }
 }

@@ -77,6 +77,50 @@ static void test_merge_between_shards(void **state)
     world_replay(w);
 }
 
+/* A merge that could not travel is refused before anything is frozen. */
+static void test_merge_too_large_is_refused_before_it_begins(void **state)
+{
+    struct world *w = *state;
+    struct pair p = make_pair(w);
+    w->options.content_max = 16;
+    world_reopen(w);
+    struct reply f = freeze(w, &p, 0);
+    assert_int_equal(f.status, REPLY_REFUSED);
+    assert_int_equal(f.reason, REFUSAL_TOO_LARGE);
+    assert_int_equal(world_stats(w, 1)->merging, 0);
+    assert_int_equal(world_locate(w, p.l, p.b, false).status, REPLY_HERE);
+    w->options.content_max = 0;
+    world_reopen(w);
+    assert_int_equal(freeze(w, &p, 0).status, REPLY_FROZEN);
+    world_check(w);
+}
+
+/* Who helps does not know the message: the event's own APPLY must still find no edge. */
+static void test_merge_helped_leaves_the_evidence_to_the_event(void **state)
+{
+    struct world *w = *state;
+    struct pair p = make_pair(w);
+    struct reply f = freeze(w, &p, 0);
+    struct identity ids[2] = {p.a, p.b}, both[2] = {p.b, p.a};
+    struct command c = world_pair(COMMAND_ABSORB, p.w, p.l, 1, ids);
+    c.content = f.content;
+    c.message_id = c.source = bytes_of(NULL, 0);
+    c.ts = 0;
+    assert_int_equal(world_run(w, &c).status, REPLY_ABSORBED);
+    uint64_t before = store_digest(w->stores[0]);
+    assert_int_equal(world_apply(w, p.w, 9, both, 2, 5).status, REPLY_OK);
+    assert_true(store_digest(w->stores[0]) != before);
+    struct bytes record;
+    uint8_t key[9] = {'P'};
+    for (int i = 0; i < 8; i++)
+        key[1 + i] = (uint8_t)(p.w >> (56 - 8 * i));
+    assert_true(store_get(w->stores[0], bytes_of(key, 9), &record));
+    bool named = false; /* the edge of message "m9" is in the record */
+    for (size_t i = 0; i + 2 <= record.len && !named; i++)
+        named = memcmp(record.data + i, "m9", 2) == 0;
+    assert_true(named);
+}
+
 static void test_merge_claim_leaves_no_tombstone(void **state)
 {
     struct world *w = *state;
@@ -486,6 +530,8 @@ int main(void)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, world_setup, world_teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_merge_between_shards),
+        TEST(test_merge_too_large_is_refused_before_it_begins),
+        TEST(test_merge_helped_leaves_the_evidence_to_the_event),
         TEST(test_merge_claim_leaves_no_tombstone),
         TEST(test_merge_claim_with_its_real_content_is_the_same),
         TEST(test_merge_in_one_shard_by_commands),

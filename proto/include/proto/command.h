@@ -51,7 +51,8 @@ enum {
     X(NON_BRIDGING, 3, "shared key known elsewhere")                                               \
     X(BLOCKED, 4, "blocked value")                                                                 \
     X(BAD_VALUE, 5, "not a value of the namespace")                                                \
-    X(TAG_LIMIT, 6, "too many tags")
+    X(TAG_LIMIT, 6, "too many tags")                                                               \
+    X(TOO_LARGE, 7, "more than one message can carry to the other shard")
 
 enum refusal {
 #define X(name, wire, text) REFUSAL_##name = (wire),
@@ -80,7 +81,8 @@ struct skip {
  *         → CLAIMED (profile = L, epoch 1) born MERGING into W with evidence (i, a), empty content;
  *           KNOWN (profile: where the index points)
  * FREEZE  profile = L, epoch, other = W, ids[0] = b in L, ids[1] = a in W. At L.
- *         → FROZEN (epoch + 1, content), else the state as LOCATE says it
+ *         → FROZEN (epoch + 1, content), REFUSED (reason: the content is too large to travel; nothing is
+ *         frozen), else the state as LOCATE says it
  * ABSORB  profile = W, other = L, epoch, ids[0] = a, ids[1] = b, message_id, ts, source: evidence
  *         for the edge; content (empty with epoch 1: that of a CLAIM, b alone). At W.
  *         → ABSORBED (holders: where L's identities are now with what version), REFUSED (reason),
@@ -91,7 +93,7 @@ struct skip {
  * DROP    profile: a tombstone whose conditions the router has checked. → OK
  * LOCATE  profile, ids[0] (optional: is it here?), want_content.
  *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:
- *           evidence b, a; content if wanted), ABSENT, ELSE (whoever it is does not hold it)
+ *           evidence b, a; content if wanted; created: it was born merging), ABSENT, ELSE (whoever it is does not hold it)
  *         With profile 0: the index entry of ids[0] at its slot → KNOWN (profile, version), ABSENT.
  * GET     as LOCATE, but the answer carries the packed profile (client.proto Profile) in `content`;
  *         with profile 0 it starts at the index entry and goes on as far as this shard can.

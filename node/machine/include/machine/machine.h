@@ -39,6 +39,7 @@ struct machine_options {
     shard_id shard;
     uint32_t dedup_hours, dedup_min, dedup_max; /* cluster/config.h */
     uint32_t redirect_days;
+    uint32_t content_max; /* bytes of a profile that may move to another shard; 0: 32 MiB */
     machine_emit_cb emit; /* NULL: none */
     void *emit_ctx;
 };
