@@ -10,6 +10,7 @@ enum {
     FLYING_MAX = 4,          /* entries under way; more are gathered into a bigger one */
     MEMTABLE_OVERFLOW = 4, /* times the limit at which writes are refused while a checkpoint runs */
     RETRY_MS = 1000,
+    ANSWER_MAX = 48 << 20, /* bytes of one answer; links end at MESSAGE_SIZE_MAX */
 };
 
 static void shard_emit(void *ctx, const struct index_op *op)
@@ -42,9 +43,17 @@ static uint64_t memtable_limit(const struct shard *s)
 
 /* --- answering --- */
 
+/* What would make the message longer than the router takes is to be asked for again: every command
+ * may be, and finds what it did. */
 static void put_reply(struct buf *out, const struct reply *r, size_t *n)
 {
+    static const struct reply again = {.status = REPLY_ERROR, .error = ERR_BUSY};
+    size_t before = out->len;
     reply_encode(r, out);
+    if (before > ENVELOPE_SIZE && out->len > ANSWER_MAX) {
+        out->len = before;
+        reply_encode(&again, out);
+    }
     (*n)++;
 }
 
