@@ -25,6 +25,7 @@ struct options {
 static bool parse_options(int argc, char **argv, struct options *o)
 {
     int c;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before the first thread starts */
     while ((c = getopt(argc, argv, "c:n:l:h")) != -1) {
         if (c == 'c')
             o->config = optarg;

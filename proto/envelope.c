@@ -60,7 +60,8 @@ enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct
     if (frame.len < ENVELOPE_SIZE)
         return error_set(err, ERR_MALFORMED, "envelope: %zu bytes are too few", frame.len);
     struct reader r = reader_of(frame);
-    if (reader_u8(&r) != MAGIC_0 || reader_u8(&r) != MAGIC_1)
+    unsigned first = reader_u8(&r), second = reader_u8(&r);
+    if (first != MAGIC_0 || second != MAGIC_1)
         return error_set(err, ERR_MALFORMED, "envelope: not a message of oneid");
     unsigned version = reader_u8(&r), type = reader_u8(&r);
     out->shard = reader_u16(&r);

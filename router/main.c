@@ -31,6 +31,7 @@ struct watcher {
 static bool parse_options(int argc, char **argv, struct options *o)
 {
     int c;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before the first thread starts */
     while ((c = getopt(argc, argv, "c:r:l:h")) != -1) {
         if (c == 'c')
             o->config = optarg;

@@ -132,7 +132,7 @@ static enum error_code grow(struct parser *p, void **items, size_t n, size_t *ca
     void *grown = arena_alloc(p->arena, wanted * size);
     if (!grown)
         return parser_nomem(p);
-    if (n)
+    if (*items)
         memcpy(grown, *items, n * size);
     *items = grown;
     *cap = wanted;

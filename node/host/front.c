@@ -61,7 +61,6 @@ static void route(struct front *f, struct message *m)
         return;
     }
     size_t no = 0;
-    struct shard *s = NULL;
     enum error_code code = ERR_OK;
     const char *text = NULL;
     if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY) {
@@ -71,7 +70,7 @@ static void route(struct front *f, struct message *m)
     } else if (m->envelope.epoch != 0 && m->envelope.epoch != f->shared->map.epoch) {
         code = ERR_STALE_EPOCH;
         text = "the map has changed";
-    } else if (!(s = find_shard(f, m->envelope.shard, &no))) {
+    } else if (!find_shard(f, m->envelope.shard, &no)) {
         code = ERR_WRONG_SHARD;
         text = "the shard is not on this node";
     } else if (f->stopping) {

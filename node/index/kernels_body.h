@@ -104,7 +104,7 @@ static uint32_t kernel_and_count(const uint64_t *a, const uint64_t *b)
         const __m512i span = set1((int##bits##_t)(uint##bits##_t)(hi - lo));                       \
         for (uint32_t i = 0; i < n; i += 64) {                                                     \
             uint64_t word = 0;                                                                     \
-            for (uint32_t k = 0; k < 64; k += per) {                                               \
+            for (uint32_t k = 0; k < 64; k += (per)) {                                             \
                 __m512i x = _mm512_loadu_si512((const void *)(v + i + k));                         \
                 word |= (uint64_t)cmp_mask(sub(x, low), span) << k;                                \
             }                                                                                      \

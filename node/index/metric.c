@@ -359,7 +359,7 @@ void metric_close(struct mem *m, struct metric *x)
     (void)mem_resize(m, x->chunks, x->n_chunks * sizeof *x->chunks, 0);
     for (uint32_t i = 0; i < x->n_enums; i++)
         dict_close(m, &x->values[i]);
-    (void)mem_resize(m, x->combos.tuples, x->combos.cap * x->n_enums * sizeof(uint32_t), 0);
+    (void)mem_resize(m, x->combos.tuples, (size_t)x->combos.cap * x->n_enums * sizeof(uint32_t), 0);
     (void)mem_resize(m, x->combos.slots, x->combos.n_slots * sizeof(uint32_t), 0);
     *x = (struct metric){0};
 }

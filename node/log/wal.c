@@ -609,7 +609,7 @@ enum error_code wal_put_meta(struct wal *w, const char *name, struct bytes value
 enum error_code wal_get_meta(struct wal *w, const char *name, struct buf *out, struct error *err)
 {
     struct key k = meta_key(name);
-    struct bytes value;
+    struct bytes value = {0};
     MDB_txn *txn = w->txn;
     enum error_code code = txn ? ERR_OK : disk_begin(&w->disk, MDB_RDONLY, &txn, err);
     if (code != ERR_OK)

@@ -179,7 +179,7 @@ static void fill_traits(struct rng *r, struct gen_event *e)
     if (chance(r, 10))
         e->birth_year = FIRST_YEAR + (int)rng_below(r, YEARS);
     if (chance(r, 8))
-        e->birth = (int32_t)rng_below(r, 40 * DAYS_PER_YEAR) + 1;
+        e->birth = (int32_t)rng_below(r, UINT64_C(40) * DAYS_PER_YEAR) + 1;
     if (chance(r, 8))
         e->name = (int)rng_below(r, GEN_NAME_COUNT);
     e->n_interests = chance(r, 6) ? 1 + (unsigned)rng_below(r, 2) : 0;
