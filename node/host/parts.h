@@ -49,6 +49,7 @@ struct shard {
     uint64_t checkpoint_index; /* of the frozen memtable */
     msec_t dirty_since;        /* monotonic; 0: nothing since the last checkpoint */
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
+    uint64_t log_bytes;        /* in the log since the last checkpoint began */
     bool checkpointing, stopping, leader;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */

@@ -326,6 +326,7 @@ static void submit_filling(struct shard *s)
     }
     struct replica_effects effects = {0};
     struct bytes entry = buf_bytes(&b->entry);
+    s->log_bytes += entry.len;
     uint64_t index;
     enum error_code rc = replica_submit(s->replica, clock_mono_ms(), &entry, 1, &index, &effects);
     if (rc != ERR_OK) {
@@ -364,6 +365,7 @@ static void start_checkpoint(struct shard *s)
         store_freeze(s->store, s->applied);
         s->checkpoint_index = s->applied;
         s->dirty_since = 0;
+        s->log_bytes = 0;
     }
     s->checkpointing = true;
     s->retry_checkpoint = 0;
@@ -382,7 +384,9 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
     if (s->dirty_since == 0 || s->gave_up)
         return;
     bool old = now - s->dirty_since >= (msec_t)s->shared->config->checkpoint_seconds * 1000;
-    if (s->stopping || old || store_active_bytes(s->store) >= memtable_limit(s))
+    /* Events that change little (duplicates) fill the log and not the memtable. */
+    if (s->stopping || old || store_active_bytes(s->store) >= memtable_limit(s) ||
+        s->log_bytes >= memtable_limit(s))
         start_checkpoint(s);
 }
 

@@ -76,7 +76,7 @@ static void settle(struct import *m, const struct pending *p, const struct oneid
     if (r->code == ONEID_OK) {
         m->accepted += !r->duplicate;
         m->duplicates += r->duplicate;
-        m->refused_links += r->n_refused;
+        m->refused_links += r->duplicate ? 0 : r->n_refused; /* said again, refused once */
     } else if (is_refusal(r->code)) {
         struct complaint c = {0};
         (void)snprintf(c.reason, sizeof c.reason, "%s", r->text);
