@@ -12,7 +12,7 @@
 enum { SEEDS_DEFAULT = 300, MUTATION_SEEDS = 60 };
 
 /* Seeds that found something once. */
-static const uint64_t regressions[] = {27, 42, 53, 1034};
+static const uint64_t regressions[] = {27, 42, 53, 1034, 10675};
 
 struct totals {
     uint64_t commands, merges, refused, claims, helped, dropped, dups, crashes, reads, gotos;

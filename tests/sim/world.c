@@ -381,13 +381,22 @@ static bool has_ingest(const struct world *w)
     return false;
 }
 
+static bool is_down(const struct world *w)
+{
+    for (uint32_t i = 0; i < w->plan.n_shards; i++) {
+        if (!w->shards[i].up)
+            return true;
+    }
+    return false;
+}
+
 static bool is_busy(const struct world *w)
 {
     for (size_t i = 0; i < w->n_heap; i++) {
         if (w->heap[i].packet)
             return true;
     }
-    return !is_all_acked(w) || has_ingest(w) || has_state(w, PROFILE_MERGING);
+    return is_down(w) || !is_all_acked(w) || has_ingest(w) || has_state(w, PROFILE_MERGING);
 }
 
 /* No more faults: everything must come to its end, with nothing but retries and sweeps. */
