@@ -75,10 +75,11 @@ static void take_requests(struct router *r)
             break;
         struct envelope e;
         struct error err;
-        if (envelope_decode(frame_bytes(&f), &e, &err) == ERR_OK)
+        enum error_code rc = envelope_decode(frame_bytes(&f), &e, &err);
+        if (rc == ERR_OK)
             tasks_take_message(r, &peer, &e);
         else
-            r->refused_frames++;
+            tasks_refuse(r, &peer, e.request_id, rc, err.msg);
         frame_close(&f);
         arena_reset(&r->arena);
     }

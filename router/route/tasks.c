@@ -51,10 +51,11 @@ void tasks_flush(struct router *r)
     }
 }
 
-static void send_error(struct router *r, const struct peer *peer, uint64_t request_id,
-                       enum error_code code, const char *text)
+void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id,
+                  enum error_code code, const char *text)
 {
     struct buf body = {0}, out = {0};
+    r->refused_frames++;
     wire_error_encode(code, text, &body);
     struct envelope e = {.type = MESSAGE_ERROR, .request_id = request_id};
     envelope_encode(&e, body.len, &out);
@@ -330,8 +331,7 @@ void tasks_take_message(struct router *r, const struct peer *peer, const struct 
     if (rc == ERR_OK && n > 0 && !c)
         rc = error_set(&err, ERR_NOMEM, "request");
     if (rc != ERR_OK) {
-        r->refused_frames++;
-        send_error(r, peer, e->request_id, rc, err.msg);
+        tasks_refuse(r, peer, e->request_id, rc, err.msg);
         return;
     }
     if (!c)
