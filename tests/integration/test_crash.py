@@ -55,7 +55,9 @@ class CrashTest(unittest.TestCase):
             out, err = p.communicate(timeout=600)
             if p.returncode != 0:  # gave up at its deadline: the same file again, and nothing counts twice
                 self.cluster.wait_serving()
-                self.cluster.ctl("import", path)
+                self.cluster.wait(lambda f=path: self.cluster.ctl("import", f, check=False).returncode == 0, f"{path} is in")
+        # What a killed router left half merged is finished by the other's sweeps.
+        self.cluster.wait(lambda: self.cluster.stats()["merging"] == 0, "no merge in flight")
         self.check(expected)
 
     def events_now(self):
