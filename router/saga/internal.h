@@ -60,7 +60,8 @@ enum purpose {
 };
 
 struct call {
-    uint32_t number; /* 0: none under way; it is sent (again) at resend_ms */
+    uint32_t number; /* the same for all copies: whichever is answered first counts, or a shard that
+                        takes longer than the next copy waits would never be heard */
     enum purpose purpose;
     uint32_t at;
     uint32_t sends;

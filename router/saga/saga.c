@@ -155,7 +155,6 @@ static void call_emit(struct saga *s, struct call *c)
     msec_t delay = (msec_t)RESEND_FIRST_MS << (c->sends < 2 ? c->sends : 2);
     struct saga_effect *e = effect_add(s, SAGA_SEND);
 
-    c->number = ++s->last_call;
     c->sends++;
     c->resend_ms = s->now + (delay < RESEND_LAST_MS ? delay : RESEND_LAST_MS);
     e->call = c->number;
@@ -175,7 +174,8 @@ void saga_send(struct saga *s, enum purpose purpose, uint32_t at, slot_id slot,
     else if (s->n_calls == CALLS_MAX)
         calls_compact(s);
     c = &s->calls[s->n_calls++];
-    *c = (struct call){.purpose = purpose,
+    *c = (struct call){.number = ++s->last_call,
+                       .purpose = purpose,
                        .at = at,
                        .slot = slot,
                        .write = !command_is_read(command->type),
@@ -338,7 +338,6 @@ static void on_trouble(struct saga *s, struct call *c, enum error_code code)
     if (code == ERR_UNAVAILABLE || code == ERR_NOT_LEADER || code == ERR_WRONG_SHARD ||
         code == ERR_STALE_EPOCH)
         effect_add(s, SAGA_REFRESH_MAP);
-    c->number = 0;
     c->resend_ms =
         s->now + 5 + (msec_t)rng_below(&s->rng, UINT64_C(10) << (c->sends < 5 ? c->sends : 5));
 }
@@ -351,7 +350,7 @@ static void on_reply(struct saga *s, uint32_t number, const struct reply *r)
         if (s->calls[i].live && s->calls[i].number == number)
             c = &s->calls[i];
     }
-    if (!c || number == 0)
+    if (!c)
         return;
     if (r->status == REPLY_WRONG_SHARD || r->status == REPLY_ERROR) {
         on_trouble(s, c, r->status == REPLY_ERROR ? r->error : ERR_WRONG_SHARD);
