@@ -19,8 +19,10 @@ enum {
     SENT_MAX = 16384,      /* batches that a reply may still come for; a power of two */
     BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big ... */
     BATCH_ITEMS = BATCH_ITEMS_MAX / 2, /* ... or holds so many commands */
-    WINDOW_MS = 50, /* a batch that was not answered for so long holds back no more */
-    TICK_MS = 20,   /* how fine the cores' timers are */
+    UNANSWERED_BYTES = 16 << 20, /* sent to a lane of a shard; what comes up above is not sent */
+    STALL_MS = 3000, /* without any answer from the lane: what was sent is taken for lost */
+    WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */
+    TICK_MS = 20,    /* how fine the cores' timers are */
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
@@ -65,6 +67,10 @@ enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
 struct outgoing {
     unsigned under_way; /* batches sent and not answered */
     msec_t sent_ms;     /* when the last one was sent */
+    /* Bytes of all batches that were sent, and of those up to the newest that was answered: a shard
+     * answers in order, so that batches before it without an answer are lost. */
+    uint64_t sent_bytes, answered_bytes;
+    msec_t heard_ms; /* the last answer, or since when one is waited for */
     struct buf buf;
     struct ref *refs;
     size_t n, cap;
@@ -75,6 +81,7 @@ struct sent {
     uint64_t request_id; /* 0: none */
     shard_id shard;
     enum lane lane;
+    uint64_t sent_bytes; /* of the lane, with this batch */
     struct ref *refs;
     size_t n;
 };
@@ -109,6 +116,9 @@ struct router {
 };
 
 /* --- tasks.c: requests in and out --- */
+/* Answers a message that cannot be taken, and counts it. */
+void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id,
+                  enum error_code code, const char *text);
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                  const struct reply *reply);

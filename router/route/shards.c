@@ -127,7 +127,7 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
     struct ref *refs = malloc(o->n * sizeof *refs);
     must(refs);
     memcpy(refs, o->refs, o->n * sizeof *refs);
-    *s = (struct sent){request_id, shard, lane, refs, o->n};
+    *s = (struct sent){request_id, shard, lane, o->sent_bytes, refs, o->n};
 }
 
 static bool is_full(const struct outgoing *o)
@@ -160,22 +160,40 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
                          .request_id = id,
                          .items = (uint32_t)o->n};
     envelope_finish(&o->buf, 0, &e);
+    if (o->sent_bytes == o->answered_bytes)
+        o->heard_ms = r->now;
+    o->sent_bytes += o->buf.len;
     remember(r, id, shard, lane, o);
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
+    size_t len = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_shard(r, shard);
-    if (frame_of_buf(&f, &o->buf) == ERR_OK && link)
-        (void)link_send(link, &f); /* lost when it cannot leave: the cores ask again */
+    bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
+    if (!has_left) /* lost: the cores ask again */
+        o->sent_bytes -= len;
     buf_free(&o->buf);
     frame_close(&f);
+}
+
+/* A shard that is slower than its askers: all would ask again and again, and it would be busy with
+ * outdated copies. What is not sent now, its asker sends again when it gets due. */
+static bool is_clogged(const struct router *r, struct outgoing *o)
+{
+    if (r->now - o->heard_ms >= STALL_MS) {
+        o->answered_bytes = o->sent_bytes;
+        o->heard_ms = r->now;
+    }
+    return o->sent_bytes - o->answered_bytes + o->buf.len >= UNANSWERED_BYTES;
 }
 
 void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
                  struct ref ref)
 {
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
+    if (is_clogged(r, o))
+        return;
     if (o->n == 0)
         (void)envelope_begin(&o->buf);
     if (o->n == o->cap) {
@@ -211,6 +229,9 @@ static struct sent settle(struct router *r, struct sent *s)
     struct outgoing *o = &r->outgoing[(size_t)s->shard * LANES + s->lane];
     if (o->under_way > 0)
         o->under_way--;
+    if (o->answered_bytes < s->sent_bytes)
+        o->answered_bytes = s->sent_bytes;
+    o->heard_ms = r->now;
     struct sent settled = *s;
     *s = (struct sent){0};
     return settled;
