@@ -8,7 +8,8 @@
 struct shaping {
     struct machine *m;
     struct arena *arena;
-    struct bytes facts;
+    struct fact *facts; /* the view, decoded once: it is looked at many times */
+    size_t n_facts;
     struct profile_view *v;
     bool failed;
 };
@@ -18,6 +19,43 @@ static void *take(struct shaping *s, size_t n, size_t size)
     void *p = arena_zalloc(s->arena, n ? n * size : 1);
     s->failed = s->failed || !p;
     return p;
+}
+
+static bool decode_facts(struct shaping *s, struct bytes view)
+{
+    struct facts_iter it = facts_iter_of(view);
+    struct fact f;
+    while (facts_next(&it, &f))
+        s->n_facts++;
+    s->facts = take(s, s->n_facts, sizeof *s->facts);
+    it = facts_iter_of(view);
+    for (size_t i = 0; i < s->n_facts && s->facts; i++)
+        (void)facts_next(&it, &s->facts[i]);
+    return !s->failed;
+}
+
+/* The first fact of the kind and name with this sub, or NULL. */
+static const struct fact *find_fact(const struct shaping *s, enum fact_kind kind, name_id name,
+                                    struct bytes sub)
+{
+    for (size_t i = 0; i < s->n_facts; i++) {
+        const struct fact *f = &s->facts[i];
+        if (f->kind == kind && f->name == name && bytes_equal(f->sub, sub))
+            return f;
+    }
+    return NULL;
+}
+
+/* As facts_trait: sources come best-ranked first, and one that took its value back has none. */
+static const struct fact *find_trait(const struct shaping *s, const struct schema_trait *t)
+{
+    enum fact_kind kind = facts_kind_of_merge(t->merge);
+    for (size_t i = 0; i < s->n_facts; i++) {
+        const struct fact *f = &s->facts[i];
+        if (f->kind == kind && f->name == t->id && f->type != FACT_NULL)
+            return f;
+    }
+    return NULL;
 }
 
 static double real_of(int64_t millionths)
@@ -66,19 +104,16 @@ static bool shape_value(struct shaping *s, const struct schema_trait *t, const s
 
 static bool shape_set(struct shaping *s, const struct schema_trait *t, struct named_value *out)
 {
-    struct facts_iter it = facts_iter_of(s->facts);
-    struct fact f;
     size_t n = 0;
-    while (facts_next(&it, &f))
-        n += f.kind == FACT_UNION && f.name == t->id;
+    for (size_t i = 0; i < s->n_facts; i++)
+        n += s->facts[i].kind == FACT_UNION && s->facts[i].name == t->id;
     *out = (struct named_value){.name = bytes_of_str(t->name), .type = VALUE_LIST};
     out->list = n ? take(s, n, sizeof *out->list) : NULL;
     if (!out->list)
         return false;
-    it = facts_iter_of(s->facts);
-    while (facts_next(&it, &f)) {
-        if (f.kind == FACT_UNION && f.name == t->id)
-            out->list[out->n_list++] = f.sub;
+    for (size_t i = 0; i < s->n_facts; i++) {
+        if (s->facts[i].kind == FACT_UNION && s->facts[i].name == t->id)
+            out->list[out->n_list++] = s->facts[i].sub;
     }
     return true;
 }
@@ -96,8 +131,8 @@ static void shape_traits(struct shaping *s)
                 s->v->traits[s->v->n_traits++] = value;
             continue;
         }
-        struct fact f = facts_trait(s->facts, t);
-        if (f.type == FACT_NULL || !shape_value(s, t, &f, &value))
+        const struct fact *f = find_trait(s, t);
+        if (!f || !shape_value(s, t, f, &value))
             continue;
         if (t->type == TRAIT_COUNTER)
             s->v->counters[s->v->n_counters++] = value;
@@ -111,39 +146,36 @@ static void shape_level(struct shaping *s)
     const struct schema *schema = s->m->o.schema;
     if (!schema->level_by)
         return;
-    struct fact f = facts_trait(s->facts, schema->level_by);
-    if (f.type != FACT_NUMBER)
+    const struct fact *f = find_trait(s, schema->level_by);
+    if (!f || f->type != FACT_NUMBER)
         return;
     int64_t scale = schema->level_by->type == TRAIT_NUMBER ? DECIMAL_ONE : 1;
-    int64_t reached = f.number / scale - (f.number % scale < 0);
+    int64_t reached = f->number / scale - (f->number % scale < 0);
     for (size_t i = 0; i < schema->n_levels; i++) {
         if (reached >= schema->levels[i].at_least)
             s->v->level = bytes_of_str(schema->levels[i].name);
     }
 }
 
-static size_t count_kind(struct bytes facts, enum fact_kind kind)
+static size_t count_kind(const struct shaping *s, enum fact_kind kind)
 {
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
     size_t n = 0;
-    while (facts_next(&it, &f))
-        n += f.kind == kind;
+    for (size_t i = 0; i < s->n_facts; i++)
+        n += s->facts[i].kind == kind;
     return n;
 }
 
 static void shape_tags_and_channels(struct shaping *s)
 {
-    struct facts_iter it = facts_iter_of(s->facts);
-    struct fact f;
-    s->v->tags = take(s, count_kind(s->facts, FACT_TAG), sizeof *s->v->tags);
-    s->v->channels = take(s, count_kind(s->facts, FACT_CHANNEL), sizeof *s->v->channels);
-    while (!s->failed && facts_next(&it, &f)) {
-        if (f.kind == FACT_TAG && f.number)
-            s->v->tags[s->v->n_tags++] = f.sub;
-        else if (f.kind == FACT_CHANNEL)
+    s->v->tags = take(s, count_kind(s, FACT_TAG), sizeof *s->v->tags);
+    s->v->channels = take(s, count_kind(s, FACT_CHANNEL), sizeof *s->v->channels);
+    for (size_t i = 0; i < s->n_facts && !s->failed; i++) {
+        const struct fact *f = &s->facts[i];
+        if (f->kind == FACT_TAG && f->number)
+            s->v->tags[s->v->n_tags++] = f->sub;
+        else if (f->kind == FACT_CHANNEL)
             s->v->channels[s->v->n_channels++] =
-                (struct profile_channel){.source = f.sub, .first = f.ts, .last = f.number};
+                (struct profile_channel){.source = f->sub, .first = f->ts, .last = f->number};
     }
 }
 
@@ -153,13 +185,13 @@ static void shape_sums(struct shaping *s, const struct schema_event *e, struct p
     for (size_t i = 0; i < e->n_fields && !s->failed; i++) {
         const struct schema_field *field = &e->fields[i];
         uint8_t sub[4];
-        struct fact f;
         for (size_t k = 0; k < 4; k++)
             sub[k] = (uint8_t)(field->id >> 8 * k);
-        if (!field->summed || !facts_find(s->facts, FACT_TOTAL, e->id, bytes_of(sub, 4), &f))
+        const struct fact *f = find_fact(s, FACT_TOTAL, e->id, bytes_of(sub, 4));
+        if (!field->summed || !f)
             continue;
         out->sums[out->n_sums++] = (struct named_value){
-            .name = bytes_of_str(field->name), .type = VALUE_REAL, .real = real_of(f.number)};
+            .name = bytes_of_str(field->name), .type = VALUE_REAL, .real = real_of(f->number)};
     }
 }
 
@@ -169,13 +201,13 @@ static void shape_events(struct shaping *s)
     s->v->events = take(s, schema->n_events, sizeof *s->v->events);
     for (size_t i = 0; i < schema->n_events && !s->failed; i++) {
         const struct schema_event *e = &schema->events[i];
-        struct fact last, count;
-        if (!facts_find(s->facts, FACT_LAST, e->id, bytes_of(NULL, 0), &last))
+        const struct fact *last = find_fact(s, FACT_LAST, e->id, bytes_of(NULL, 0));
+        const struct fact *count = find_fact(s, FACT_TOTAL, e->id, bytes_of(NULL, 0));
+        if (!last)
             continue;
         struct profile_event *out = &s->v->events[s->v->n_events++];
-        *out = (struct profile_event){.name = bytes_of_str(e->name), .last = last.ts};
-        if (facts_find(s->facts, FACT_TOTAL, e->id, bytes_of(NULL, 0), &count))
-            out->count = count.number;
+        *out = (struct profile_event){.name = bytes_of_str(e->name), .last = last->ts};
+        out->count = count ? count->number : 0;
         shape_sums(s, e, out);
     }
 }
@@ -194,7 +226,9 @@ bool view_pack(struct machine *m, struct profile *p, struct arena *arena, struct
 {
     struct profile_view v = {.id = p->id};
     profile_load_view(m, p);
-    struct shaping s = {.m = m, .arena = arena, .facts = p->view, .v = &v};
+    struct shaping s = {.m = m, .arena = arena, .v = &v};
+    if (!decode_facts(&s, p->view))
+        return false;
     shape_ids(&s, &p->rec);
     shape_traits(&s);
     shape_level(&s);
