@@ -27,6 +27,8 @@ enum {
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
     SWEEP_MS = 1000,
+    SWEEP_DEADLINE_MS = 3000, /* the next one goes on; a thousand shards that are away must not fill
+                                 the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
 };

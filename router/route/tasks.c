@@ -390,7 +390,7 @@ static slot_id slot_of_shard(const struct router *r, shard_id shard)
 
 void tasks_sweep(struct router *r)
 {
-    if (!r->has_map || r->now - r->swept_ms < SWEEP_MS / r->map.n_shards)
+    if (!r->has_map || r->now - r->swept_ms < 1 + SWEEP_MS / r->map.n_shards)
         return;
     r->swept_ms = r->now;
     shard_id shard = r->sweep_next;
@@ -401,9 +401,8 @@ void tasks_sweep(struct router *r)
             end_task(r, t);
         return;
     }
-    struct saga_start start = {.kind = SAGA_SWEEP,
-                               .deadline_ms = r->now + r->config->deadline_ms,
-                               .seed = hash_u64(++r->seed)};
+    struct saga_start start = {
+        .kind = SAGA_SWEEP, .deadline_ms = r->now + SWEEP_DEADLINE_MS, .seed = hash_u64(++r->seed)};
     start.in.sweep = (struct saga_sweep){slot_of_shard(r, shard), SWEEP_AGE_MS, SWEEP_LIMIT};
     struct saga_event e = {.kind = SAGA_START, .start = &start};
     step_saga(r, t, &e);
