@@ -19,6 +19,8 @@ enum {
     SENT_MAX = 16384,      /* batches that a reply may still come for; a power of two */
     BATCH_BYTES = 1 << 20, /* a batch is sent before the turn ends when it gets this big ... */
     BATCH_ITEMS = BATCH_ITEMS_MAX / 2, /* ... or holds so many commands */
+    READ_ITEMS = 256,      /* ... of reads: their answers, whole profiles, are one message too */
+    REPLY_BYTES = 1 << 20, /* so much for a client leaves before the turn ends */
     UNANSWERED_BYTES = 16 << 20, /* sent to a lane of a shard; what comes up above is not sent */
     STALL_MS = 3000, /* without any answer from the lane: what was sent is taken for lost */
     WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */

@@ -130,9 +130,9 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
     *s = (struct sent){request_id, shard, lane, o->sent_bytes, refs, o->n};
 }
 
-static bool is_full(const struct outgoing *o)
+static bool is_full(const struct outgoing *o, enum lane lane)
 {
-    return o->buf.len >= BATCH_BYTES || o->n >= BATCH_ITEMS;
+    return o->buf.len >= BATCH_BYTES || o->n >= (lane == LANE_READ ? READ_ITEMS : BATCH_ITEMS);
 }
 
 /* While batches to a shard are under way, what comes up meanwhile gathers into the next one: the
@@ -143,7 +143,7 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
     static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX};
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
-    return o->under_way >= WINDOWS[lane] && !is_full(o);
+    return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
 }
 
 static void flush(struct router *r, shard_id shard, enum lane lane)
@@ -203,7 +203,7 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
     }
     command_encode(c, &o->buf);
     o->refs[o->n++] = ref;
-    if (is_full(o)) /* a node cuts off who sends more than MESSAGE_SIZE_MAX */
+    if (is_full(o, lane)) /* a node cuts off who sends more than MESSAGE_SIZE_MAX */
         flush(r, shard, lane);
 }
 

@@ -7,21 +7,6 @@
 
 /* --- answers to clients --- */
 
-static void answer(struct router *r, struct client_message *c, struct response *resp, uint32_t item)
-{
-    if (!c->dirty) {
-        c->dirty = true;
-        c->next_dirty = r->dirty;
-        r->dirty = c;
-    }
-    if (c->n_out == 0)
-        (void)envelope_begin(&c->out);
-    resp->item = item;
-    response_encode(resp, &c->out);
-    c->n_out++;
-    c->open--;
-}
-
 static void send_answers(struct router *r, struct client_message *c)
 {
     struct envelope e = {.type = MESSAGE_CLIENT_REPLY,
@@ -37,6 +22,23 @@ static void send_answers(struct router *r, struct client_message *c)
     c->n_out = 0;
 }
 
+static void answer(struct router *r, struct client_message *c, struct response *resp, uint32_t item)
+{
+    if (!c->dirty) {
+        c->dirty = true;
+        c->next_dirty = r->dirty;
+        r->dirty = c;
+    }
+    if (c->n_out == 0)
+        (void)envelope_begin(&c->out);
+    resp->item = item;
+    response_encode(resp, &c->out);
+    c->n_out++;
+    c->open--;
+    if (c->out.len >= REPLY_BYTES)
+        send_answers(r, c);
+}
+
 void tasks_flush(struct router *r)
 {
     struct client_message *c = r->dirty;
@@ -44,7 +46,8 @@ void tasks_flush(struct router *r)
     while (c) {
         struct client_message *next = c->next_dirty;
         c->dirty = false;
-        send_answers(r, c);
+        if (c->n_out > 0)
+            send_answers(r, c);
         if (c->open == 0)
             free(c);
         c = next;
