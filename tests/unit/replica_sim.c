@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HEALTHY_MS = 8000, EVENTS_MAX = 400000 };
+enum { HEALTHY_MS = 12000, EVENTS_MAX = 400000 };
 
 void sim_fail(struct sim *s, const char *fmt, ...)
 {
@@ -253,7 +253,7 @@ static void do_clients(struct sim *s)
         if (n->replica && n->role.leader && sim_chance(s, 800))
             node_submit(s, n, 1 + sim_below(s, 4));
     }
-    sim_schedule(s, s->now + 1 + sim_below(s, s->chaos ? 25 : 200), SIM_CLIENT, 0, 0, NULL);
+    sim_schedule(s, s->now + 1 + sim_below(s, s->chaos ? 25 : 400), SIM_CLIENT, 0, 0, NULL);
 }
 
 static void do_reads(struct sim *s)

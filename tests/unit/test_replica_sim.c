@@ -1,5 +1,8 @@
-/* Groups of 1, 3 and 5 replicas under faults. ONEID_SIM_FIRST and ONEID_SIM_SEEDS choose more. */
+/* Groups of 1, 3 and 5 replicas under faults. ONEID_SIM_FIRST and ONEID_SIM_SEEDS choose more, and
+ * ONEID_SIM_GUARDS_OFF (a set of enum guard) shows which seeds fail without them. */
 #include "replica_sim.h"
+
+#include <guard.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +12,10 @@
 
 #include <cmocka.h>
 
-enum { SEEDS = 150 };
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { SEEDS = 150, SEEDS_WITHOUT_GUARD = 120 };
 
 static uint64_t number_from(const char *name, uint64_t otherwise)
 {
@@ -49,10 +55,11 @@ static void test_group_keeps_its_promises_under_faults(void **state)
 {
     (void)state;
     uint64_t first = number_from("ONEID_SIM_FIRST", 1), n = number_from("ONEID_SIM_SEEDS", SEEDS);
+    unsigned off = (unsigned)number_from("ONEID_SIM_GUARDS_OFF", 0);
     struct sim_counts sum = {0};
     unsigned failed = 0;
     for (uint64_t seed = first; seed < first + n; seed++) {
-        struct sim_options o = {.seed = seed};
+        struct sim_options o = {.seed = seed, .guards_off = off};
         struct sim_result r;
         sim_run(&o, &r);
         add(&sum, &r.counts);
@@ -86,11 +93,52 @@ static void test_same_seed_gives_the_same_trace(void **state)
     }
 }
 
+/* In a process of its own: without a guard the engine may do anything. */
+static bool run_fails(const struct sim_options *o)
+{
+    fflush(NULL);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct sim_result r;
+        sim_run(o, &r);
+        _exit(r.failed);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status != 0;
+}
+
+/* Some guards are needed so often that a few seeds show it; test_replica_guard has all of them. */
+static void some_seed_fails_without(enum guard guard)
+{
+    for (uint64_t seed = 1; seed <= SEEDS_WITHOUT_GUARD; seed++) {
+        struct sim_options o = {.seed = seed, .guards_off = guard};
+        if (run_fails(&o))
+            return;
+    }
+    fail_msg("no seed fails without guard 0x%x", (unsigned)guard);
+}
+
+static void test_changes_need_the_split_guard(void **state)
+{
+    (void)state;
+    some_seed_fails_without(GUARD_SPLIT);
+}
+
+static void test_reads_need_the_floor_guard(void **state)
+{
+    (void)state;
+    some_seed_fails_without(GUARD_READ_FLOOR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_group_keeps_its_promises_under_faults),
         cmocka_unit_test(test_same_seed_gives_the_same_trace),
+        cmocka_unit_test(test_changes_need_the_split_guard),
+        cmocka_unit_test(test_reads_need_the_floor_guard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
