@@ -532,6 +532,51 @@ static void test_joiner_waits_without_a_configuration(void **state)
     assert_int_equal(find(&f->effects, REPLICA_READ_FAILED)->token, 5);
 }
 
+static void test_leader_changes_one_member_at_a_time(void **state)
+{
+    struct fixture *f = *state;
+    struct replica_member members[4];
+    start(f, 0);
+    persist(f);
+    /* First an entry of its own term. */
+    assert_int_equal(replica_change(f->replica, f->now, 8, REPLICA_SPARE, &f->effects), ERR_BUSY);
+    watch(f);
+    assert_int_equal(find(&f->effects, REPLICA_WRITE)->write.entries[0].type, REPLICA_BARRIER);
+    persist(f);
+    assert_int_equal(replica_change(f->replica, f->now, 8, REPLICA_SPARE, &f->effects), ERR_OK);
+    watch(f);
+    assert_int_equal(find(&f->effects, REPLICA_WRITE)->write.entries[0].type, REPLICA_CHANGE);
+    write_all(f);
+    assert_true(status(f).is_changing);
+    assert_int_equal(replica_change(f->replica, f->now, 9, REPLICA_SPARE, &f->effects), ERR_BUSY);
+    persist(f);
+    assert_false(status(f).is_changing);
+    assert_int_equal(replica_members(f->replica, members, 4), 2);
+    assert_int_equal(members[1].id, 8);
+    assert_int_equal(members[1].role, REPLICA_SPARE);
+    assert_int_equal(replica_change(f->replica, f->now, 8, REPLICA_GONE, &f->effects), ERR_OK);
+    watch(f);
+    persist(f);
+    assert_int_equal(status(f).n_servers, 1);
+}
+
+static void test_change_refuses_what_is_unsafe_or_idle(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 0);
+    persist(f);
+    const struct replica_member refused[] = {{ID, REPLICA_GONE},  {ID, REPLICA_STANDBY},
+                                             {ID, REPLICA_VOTER}, {0, REPLICA_SPARE},
+                                             {8, REPLICA_VOTER},  {8, REPLICA_GONE}};
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
+        assert_int_equal(
+            replica_change(f->replica, f->now, refused[i].id, refused[i].role, &f->effects),
+            ERR_INVALID);
+        assert_int_equal(f->effects.n, 0);
+    }
+    assert_int_equal(replica_transfer(f->replica, f->now, 0, &f->effects), ERR_NOT_FOUND);
+}
+
 static void test_receive_drops_garbage(void **state)
 {
     struct fixture *f = *state;
@@ -614,6 +659,8 @@ int main(void)
         T(test_read_is_ready_at_once_with_one_voter),
         T(test_tick_keeps_a_sole_voter_leading),
         T(test_joiner_waits_without_a_configuration),
+        T(test_leader_changes_one_member_at_a_time),
+        T(test_change_refuses_what_is_unsafe_or_idle),
         T(test_receive_drops_garbage),
         T(test_many_entries_in_bounded_memory),
     };

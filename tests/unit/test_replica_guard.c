@@ -481,6 +481,43 @@ static void test_second_snapshot_is_dropped_while_installing(void **state)
     assert_int_equal(st.snapshot, 20);
 }
 
+/* Entries that a lagging follower needs were evicted: the append waits for the log. */
+static void test_append_waits_for_entries_from_the_log(void **state)
+{
+    struct rig *g = *state;
+    struct message out;
+    rig_open(g, three, 3, 1, 0);
+    g->replica->options.cache_bytes = 1;
+    rig_elect(g);
+    uint64_t term = g->replica->raft.current_term;
+    struct message ack = append_result_of(term, 0, 2);
+    submit(g);
+    persist(g);
+    receive(g, 2, &ack);
+    assert_int_equal(g->replica->applied, 2);
+    ack = append_result_of(term, 0, 1);
+    receive(g, 3, &ack); /* knows entry 1 and is sent entry 2, which is gone by now */
+    assert_false(find_sent(g, MESSAGE_APPEND, &out) && out.rm.append_entries.n_entries > 0);
+    assert_int_equal(count(g, REPLICA_LOAD), 1);
+    const struct replica_effect *load = NULL;
+    for (size_t i = 0; i < g->effects.n; i++) {
+        if (g->effects.list[i].type == REPLICA_LOAD)
+            load = &g->effects.list[i];
+    }
+    assert_int_equal(load->load.index, 2);
+    assert_int_equal(load->load.n, 1);
+    struct replica_entry wrong = {
+        .index = 2, .term = term + 1, .type = REPLICA_COMMAND, .data = bytes_of_str("command")};
+    assert_int_equal(replica_loaded(g->replica, g->now, &wrong, 1, &g->effects), ERR_OK);
+    assert_int_equal(g->effects.n, 0);
+    struct replica_entry right = wrong;
+    right.term = term;
+    assert_int_equal(replica_loaded(g->replica, g->now, &right, 1, &g->effects), ERR_OK);
+    assert_true(find_sent(g, MESSAGE_APPEND, &out));
+    assert_int_equal(out.rm.append_entries.n_entries, 1);
+    assert_true(bytes_equal(out.entries[0].data, bytes_of_str("command")));
+}
+
 /* Two broken peers: a second leader of our term, and one with our own id. */
 static void test_impossible_messages_are_dropped(void **state)
 {
@@ -537,6 +574,7 @@ int main(void)
         T(test_apply_waits_for_the_own_disk),
         T(test_apply_without_guard_does_not_wait),
         T(test_second_snapshot_is_dropped_while_installing),
+        T(test_append_waits_for_entries_from_the_log),
         T(test_impossible_messages_are_dropped),
         T(test_damaged_configurations_are_recognised),
     };
