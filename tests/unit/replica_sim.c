@@ -339,7 +339,7 @@ static void draw(struct sim *s)
     if (s->options.replicas)
         s->n = s->options.replicas;
     s->voters_wanted = s->n == 1 ? 3 : s->n;
-    s->has_admin = (s->n == 1 || sim_below(s, 3) != 0) && !s->options.fixed_members;
+    s->has_admin = s->n == 1 || sim_below(s, 3) != 0;
     s->ordered = sim_below(s, 2);
     s->drop = PICK(s, 0, 10, 50, 150);
     s->duplicate = PICK(s, 0, 20, 150);

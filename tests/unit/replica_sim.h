@@ -11,7 +11,6 @@ struct sim_options {
     uint64_t seed;
     unsigned replicas;   /* 0: the seed picks 1, 3 or 5 */
     unsigned guards_off; /* enum guard */
-    bool fixed_members;  /* else the seed may add, promote, demote and remove */
 };
 
 /* What happened, so that a test can tell that it tested something. */
