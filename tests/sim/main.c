@@ -1,8 +1,8 @@
 /* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]
  *
- * Runs seeds; each twice with --twice, and then compares the hashes of the traces. Without
- * arguments the numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutations` takes one
- * guard out at a time and wants the checks to notice each. */
+ * Runs seeds, some of them twice, and then compares the hashes of the traces. Without arguments the
+ * numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutations` takes one guard out at a
+ * time and wants the checks to notice each. */
 #include "sim.h"
 
 #include <inttypes.h>

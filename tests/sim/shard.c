@@ -139,7 +139,7 @@ static void apply_packet(struct world *w, uint32_t shard, const struct packet *p
         if (!w->failed)
             check_state(w);
         w->commands++;
-        if (!w->failed && w->commands % 40 == 0)
+        if (!w->failed && w->commands % 200 == 0)
             check_books(w);
     }
     if (w->failed) {

@@ -239,6 +239,7 @@ struct world {
     size_t n_heap, cap_heap;
     uint64_t n_events;
     struct universe_id ids[IDS_MAX];
+    id_set of_namespace[4]; /* in the schema's order */
     struct shard shards[SHARDS_MAX];
     struct router routers[ROUTERS_MAX];
     struct message messages[MESSAGES_MAX];

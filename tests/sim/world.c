@@ -205,6 +205,7 @@ static void make_ids(struct world *w)
         u->id = (struct identity){ns->id, bytes_of_str(u->text)};
         u->bridges = ns->bridges;
         u->slot = slot_of_identity(u->id);
+        w->of_namespace[ns - w->config->schema.namespaces] |= UINT64_C(1) << i;
     }
 }
 

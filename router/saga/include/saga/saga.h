@@ -9,8 +9,9 @@
  * TICK events until SAGA_END was among the effects. Everything an effect points to lives until the
  * next saga_step or saga_reset of that saga.
  *
- * Sending. Each SAGA_SEND has a call number, which names its reply; a number is used once in a
- * saga's life (from reset to END), so that the reply to an older copy is told apart and ignored.
+ * Sending. Each SAGA_SEND has a call number, which names its reply. A command that is sent again
+ * keeps its number, and whichever copy is answered first counts; otherwise a number is used once in
+ * a saga's life (from reset to END), and a reply to a call that is answered already is ignored.
  * SENDs of one step that go to the same shard must be put into one batch (one message), adjacent
  * and in their order: the shard applies a batch in order and in one log entry. The core sends again
  * on its own timer; a shell that knows that a call failed (node not reachable, whole batch refused)
