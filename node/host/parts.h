@@ -59,7 +59,6 @@ struct shard {
     struct batch *spare;
     struct batch *reads; /* waiting for read-index */
     uint64_t read_token;
-    struct buf scratch;
 };
 
 /* --- shard.c --- */

@@ -654,7 +654,6 @@ void shard_close(struct shard *s)
         index_free(s->index);
     if (s->store)
         store_close(s->store);
-    buf_free(&s->scratch);
     outbox_close(s->to_front);
     outbox_close(s->to_log);
     outbox_close(s->to_checkpoint);

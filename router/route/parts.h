@@ -114,7 +114,7 @@ struct router {
     struct arena arena; /* of one message */
     struct saga_effects saga_effects;
     struct gather_effects gather_effects;
-    uint64_t seed, refused_frames, lost_replies;
+    uint64_t seed, refused_frames;
     msec_t now; /* monotonic, of this turn */
     _Atomic bool stop;
 };

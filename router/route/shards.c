@@ -121,9 +121,7 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
                      const struct outgoing *o)
 {
     struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
-    if (s->request_id != 0)
-        r->lost_replies++; /* so old that its askers have asked again */
-    free(s->refs);
+    free(s->refs); /* of a batch so old that its askers have asked again */
     struct ref *refs = malloc(o->n * sizeof *refs);
     must(refs);
     memcpy(refs, o->refs, o->n * sizeof *refs);

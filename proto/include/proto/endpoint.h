@@ -1,5 +1,5 @@
 /* ZeroMQ behind a small face: servers (ROUTER), links (DEALER), and mailboxes between the threads
- * of one process (inproc). A socket belongs to the thread that uses it.
+ * of one process. A socket belongs to the thread that uses it.
  */
 #ifndef PROTO_ENDPOINT_H
 #define PROTO_ENDPOINT_H
