@@ -51,18 +51,6 @@ static void add_totals(struct facts_builder *b, const struct behaviour *e, uint8
     }
 }
 
-/* Membership is the machine's to say, not an event's. */
-static bool has_membership(struct bytes facts)
-{
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
-    while (facts_next(&it, &f)) {
-        if (f.kind == FACT_HAS)
-            return true;
-    }
-    return false;
-}
-
 static bool make_facts(struct applying *a)
 {
     const struct command *c = a->c;
@@ -70,7 +58,8 @@ static bool make_facts(struct applying *a)
     struct facts_builder b;
     if (c->behaviour.len && !behaviour_decode(c->behaviour, &a->behaviour))
         return false;
-    if (has_membership(c->facts))
+    /* Membership is the machine's to say, not an event's. */
+    if (facts_has_kind(c->facts, FACT_HAS))
         return false;
     a->has_behaviour = c->behaviour.len > 0;
     facts_builder_init(&b, &a->m->scratch);
@@ -341,17 +330,6 @@ static bool tag_before(struct bytes view, const struct fact *f, bool *after)
     return old.number != 0;
 }
 
-static bool adds_tags(struct bytes facts)
-{
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
-    while (facts_next(&it, &f)) {
-        if (f.kind == FACT_TAG && f.number)
-            return true;
-    }
-    return false;
-}
-
 static size_t count_removed_tags(const struct applying *a)
 {
     struct facts_iter it = facts_iter_of(a->facts);
@@ -378,7 +356,7 @@ static void limit_tags(struct applying *a)
     struct facts_iter it = facts_iter_of(a->facts);
     struct fact f;
     bool after, refused = false;
-    if (!adds_tags(a->facts))
+    if (!facts_has_kind(a->facts, FACT_TAG))
         return;
     size_t n = count_tags(a->p.view) - count_removed_tags(a);
     facts_builder_init(&kept, &a->m->scratch);
@@ -409,9 +387,8 @@ static void count_event(struct applying *a, uint64_t message)
     if (!fragment_get(m, handle, &f))
         return;
     bool alone = p->rec.n_ids == 1;
-    f.facts = facts_joined(m, f.facts, a->facts);
-    profile_set_view(p, alone ? f.facts : facts_joined(m, p->view, a->facts));
-    emit_view(m, p);
+    emit_join(m, p, a->facts);
+    f.facts = alone ? p->view : facts_joined(m, f.facts, a->facts);
     if (a->has_behaviour) {
         behaviour_add(m, handle, &f, &a->behaviour);
         emit_behaviour(m, p->id, &a->behaviour);

@@ -190,6 +190,9 @@ void emit_add(struct machine *m, one_id member);
 void emit_remove(struct machine *m, one_id member);
 /* What differs between p->shown and p->view; then it is shown. */
 void emit_view(struct machine *m, struct profile *p);
+/* Joins the facts of an event into p->view and shows the result: as profile_set_view and emit_view,
+ * without a walk over two whole views. */
+void emit_join(struct machine *m, struct profile *p, struct bytes facts);
 void emit_behaviour(struct machine *m, one_id member, const struct behaviour *b);
 /* All cells of a fragment. */
 void emit_fragment(struct machine *m, one_id member, uint64_t handle);
