@@ -356,7 +356,10 @@ static void limit_tags(struct applying *a)
     struct facts_iter it = facts_iter_of(a->facts);
     struct fact f;
     bool after, refused = false;
-    if (!facts_has_kind(a->facts, FACT_TAG))
+    /* Most profiles are far from the limit: what is known of them is too short for so many tags. */
+    enum { TAG_SIZE_MIN = 1 + 4 + 1 + 1 + 1 + 1 };
+    size_t most = (a->p.view.len + a->facts.len) / TAG_SIZE_MIN;
+    if (most <= a->m->o.schema->tags_max || !facts_has_kind(a->facts, FACT_TAG))
         return;
     size_t n = count_tags(a->p.view) - count_removed_tags(a);
     facts_builder_init(&kept, &a->m->scratch);
