@@ -20,6 +20,7 @@ struct applying {
     struct bytes facts; /* of the event, with what the machine adds */
     struct behaviour behaviour;
     bool has_behaviour;
+    struct fragment fragment; /* of ids[0] */
     struct dedup message_ids; /* of ids[0] */
     struct refused *refused;  /* here, not by the router */
     size_t n_refused, cap_refused;
@@ -385,20 +386,18 @@ static void count_event(struct applying *a, uint64_t message)
     struct machine *m = a->m;
     struct profile *p = &a->p;
     uint64_t handle = p->rec.ids[record_find(&p->rec, a->c->ids[0])].handle;
-    struct fragment f;
+    struct fragment *f = &a->fragment;
     limit_tags(a);
-    if (!fragment_get(m, handle, &f))
-        return;
     bool alone = p->rec.n_ids == 1;
     emit_join(m, p, a->facts);
-    f.facts = alone ? p->view : facts_joined(m, f.facts, a->facts);
+    f->facts = alone ? p->view : facts_joined(m, f->facts, a->facts);
     if (a->has_behaviour) {
-        behaviour_add(m, handle, &f, &a->behaviour);
+        behaviour_add(m, handle, f, &a->behaviour);
         emit_behaviour(m, p->id, &a->behaviour);
     }
-    fragment_put(m, handle, &f);
-    /* Links move the handle, at most; the message ids stay as they were loaded. */
-    dedup_add(m, &a->message_ids, message);
+    /* Links move the handle, at most; fragment and message ids stay as they were loaded. */
+    dedup_add(m, &a->message_ids, f, message);
+    fragment_put(m, handle, f);
     m->counters.events++;
     m->dirty = true;
 }
@@ -492,11 +491,9 @@ static bool is_answered(struct applying *a, uint64_t message)
 {
     const struct record *r = &a->p.rec;
     uint64_t handle = r->ids[record_find(r, a->c->ids[0])].handle;
-    if (a->fresh) {
-        a->message_ids = (struct dedup){.handle = handle};
-        return false;
-    }
-    dedup_load(a->m, handle, &a->message_ids);
+    if (!fragment_get(a->m, handle, &a->fragment))
+        return true;
+    dedup_load(a->m, handle, &a->fragment, &a->message_ids);
     if (dedup_has(a->m, &a->message_ids, message)) {
         reply_duplicate(a);
         return true;
@@ -523,7 +520,9 @@ void apply_event(struct machine *m, const struct command *c, struct arena *arena
     uint64_t message = hash64(c->message_id);
     if (!find_profile(&a) || is_answered(&a, message))
         return;
-    if (!a.fresh)
+    if (!a.fresh && a.p.rec.n_ids == 1)
+        profile_view_is(m, &a.p, a.fragment.facts);
+    else if (!a.fresh)
         profile_load_view(m, &a.p);
     settle_links(&a);
     if (a.n_missing) {
