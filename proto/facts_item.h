@@ -92,6 +92,27 @@ static inline const uint8_t *item_skip_bytes(const uint8_t *p, const uint8_t *en
     return p + len;
 }
 
+/* How a kind's value is laid out: so many varints, then a byte, a typed value, or nothing. */
+enum item_tail { ITEM_TAIL_NONE, ITEM_TAIL_BYTE, ITEM_TAIL_TYPED, ITEM_TAIL_BAD };
+struct item_shape {
+    uint8_t varints, tail;
+};
+static const struct item_shape ITEM_SHAPES[FACT_KIND_END] = {
+    [0] = {0, ITEM_TAIL_BAD},
+    [FACT_LATEST] = {1, ITEM_TAIL_TYPED},
+    [FACT_FIRST] = {1, ITEM_TAIL_TYPED},
+    [FACT_MIN] = {0, ITEM_TAIL_TYPED},
+    [FACT_MAX] = {0, ITEM_TAIL_TYPED},
+    [FACT_SUM] = {1, ITEM_TAIL_NONE},
+    [FACT_UNION] = {1, ITEM_TAIL_NONE},
+    [FACT_SOURCE] = {1, ITEM_TAIL_TYPED},
+    [FACT_TAG] = {1, ITEM_TAIL_BYTE},
+    [FACT_CHANNEL] = {2, ITEM_TAIL_NONE},
+    [FACT_HAS] = {1, ITEM_TAIL_NONE},
+    [FACT_LAST] = {2, ITEM_TAIL_NONE},
+    [FACT_TOTAL] = {1, ITEM_TAIL_NONE},
+};
+
 static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *from;
@@ -101,32 +122,16 @@ static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *en
     return type == FACT_TEXT ? item_skip_bytes(p, end, &from) : p;
 }
 
-static inline const uint8_t *item_skip_value(enum fact_kind kind, const uint8_t *p,
-                                             const uint8_t *end)
+static inline const uint8_t *item_skip_value(uint8_t kind, const uint8_t *p, const uint8_t *end)
 {
-    switch (kind) {
-    case FACT_LATEST:
-    case FACT_FIRST:
-    case FACT_SOURCE:
-        return item_skip_typed(item_skip_varint(p, end), end);
-    case FACT_MIN:
-    case FACT_MAX:
+    assert(kind < FACT_KIND_END);
+    struct item_shape shape = ITEM_SHAPES[kind];
+    assert(shape.tail != ITEM_TAIL_BAD);
+    for (unsigned i = 0; i < shape.varints; i++)
+        p = item_skip_varint(p, end);
+    if (shape.tail == ITEM_TAIL_TYPED)
         return item_skip_typed(p, end);
-    case FACT_SUM:
-    case FACT_HAS:
-    case FACT_TOTAL:
-    case FACT_UNION:
-        return item_skip_varint(p, end);
-    case FACT_TAG:
-        return item_skip_varint(p, end) + 1;
-    case FACT_CHANNEL:
-    case FACT_LAST:
-        return item_skip_varint(item_skip_varint(p, end), end);
-    case FACT_KIND_END:
-        break;
-    }
-    assert(false && "a fact of no kind");
-    return end;
+    return p + shape.tail;
 }
 
 /* The item at p < end. */

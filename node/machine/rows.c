@@ -33,7 +33,7 @@ struct bytes key_of_part(struct machine *m, char kind, uint64_t number, char par
 
 /* --- index entries --- */
 
-static struct bytes key_of_identity(struct machine *m, struct identity id)
+struct bytes key_of_identity(struct machine *m, struct identity id)
 {
     buf_reset(&m->key);
     buf_put_u8(&m->key, 'I');
