@@ -576,6 +576,34 @@ static void test_hostile_lengths(void **state)
     }
 }
 
+/* A sample, then one field once more as a number in `size` bytes whose last one is `last`. */
+static void compare_number(const struct sample *s, uint32_t field, size_t size, uint8_t last)
+{
+    struct buf item = {0};
+    buf_put(&item, s->item.data, s->item.len);
+    wire_put_long_varint(&item, (uint64_t)field << 3, 1);
+    for (size_t i = 1; i < size; i++)
+        buf_put_u8(&item, 0x80);
+    buf_put_u8(&item, last);
+    (void)compare(s->kind, buf_bytes(&item));
+    buf_free(&item);
+}
+
+/* Numbers that end in a byte of their own: the tenth has bits that nothing can hold. */
+static void test_numbers_of_every_length(void **state)
+{
+    (void)state;
+    static const uint8_t last[] = {0, 1, 2, 3, 0x40, 0x7F, 0x80};
+    for (size_t i = 0; i < n_samples; i++) {
+        for (uint32_t field = 1; field < 24; field++) {
+            for (size_t size = 1; size <= 11; size++) {
+                for (size_t n = 0; n < sizeof last; n++)
+                    compare_number(&samples[i], field, size, last[n]);
+            }
+        }
+    }
+}
+
 /* A little more memory at a time until protobuf-c's way has enough: the direct way never needs
  * more, even when it has tried in vain. */
 static void compare_limits(const struct kind *k, struct bytes item)
@@ -629,6 +657,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mutated_at_every_byte, setup_samples,
                                         teardown_samples),
         cmocka_unit_test(test_hostile_lengths),
+        cmocka_unit_test_setup_teardown(test_numbers_of_every_length, setup_samples,
+                                        teardown_samples),
         cmocka_unit_test_setup_teardown(test_arena_limits, setup_samples, teardown_samples),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
