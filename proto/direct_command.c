@@ -40,9 +40,9 @@ bool direct_write_command(const struct command *c, struct buf *out)
     size_t payload = c->message_id.len + c->source.len + c->facts.len + c->behaviour.len +
                      c->content.len + direct_room_of_identities(c->ids, c->n_ids) +
                      direct_room_of_skips(c->skips, c->n_skips);
-    uint8_t *start = buf_reserve(out, payload + 6 * PB_BYTES_MAX + 7 * PB_NUMBER_MAX);
+    uint8_t *start = buf_reserve(out, payload + pb_room(7, 6));
     uint8_t *content = pb_open(start, TAG_ITEM, payload);
-    out->len = (size_t)(pb_close(content, payload, put_fields(content, c)) - out->data);
+    pb_finish(out, pb_close(content, payload, put_fields(content, c)));
     return true;
 }
 

@@ -8,7 +8,7 @@ size_t direct_room_of_names(const struct named_identity *ids, size_t n)
 {
     size_t room = 0;
     for (size_t i = 0; i < n; i++)
-        room += 3 * PB_BYTES_MAX + ids[i].ns.len + ids[i].value.len;
+        room += pb_room(0, 3) + ids[i].ns.len + ids[i].value.len;
     return room;
 }
 
@@ -16,7 +16,7 @@ size_t direct_room_of_list(const struct bytes *list, size_t n)
 {
     size_t room = 0;
     for (size_t i = 0; i < n; i++)
-        room += PB_BYTES_MAX + list[i].len;
+        room += pb_room(0, 1) + list[i].len;
     return room;
 }
 
@@ -25,8 +25,7 @@ size_t direct_room_of_values(const struct named_value *values, size_t n)
     size_t room = 0;
     for (size_t i = 0; i < n; i++) {
         const struct named_value *v = &values[i];
-        room += 3 * PB_BYTES_MAX + 3 * PB_NUMBER_MAX + v->name.len + v->text.len +
-                direct_room_of_list(v->list, v->n_list);
+        room += pb_room(3, 3) + v->name.len + v->text.len + direct_room_of_list(v->list, v->n_list);
     }
     return room;
 }

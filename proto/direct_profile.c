@@ -5,16 +5,15 @@
 
 static size_t room_of(const struct profile_view *v)
 {
-    size_t room = v->level.len + PB_BYTES_MAX + PB_NUMBER_MAX +
-                  direct_room_of_values(v->traits, v->n_traits) +
+    size_t room = v->level.len + pb_room(1, 1) + direct_room_of_values(v->traits, v->n_traits) +
                   direct_room_of_values(v->counters, v->n_counters) +
                   direct_room_of_list(v->tags, v->n_tags);
     for (size_t i = 0; i < v->n_ids; i++)
-        room += 3 * PB_BYTES_MAX + v->ids[i].ns.len + v->ids[i].value.len;
+        room += pb_room(0, 3) + v->ids[i].ns.len + v->ids[i].value.len;
     for (size_t i = 0; i < v->n_channels; i++)
-        room += 2 * PB_BYTES_MAX + 2 * PB_NUMBER_MAX + v->channels[i].source.len;
+        room += pb_room(2, 2) + v->channels[i].source.len;
     for (size_t i = 0; i < v->n_events; i++)
-        room += 2 * PB_BYTES_MAX + 2 * PB_NUMBER_MAX + v->events[i].name.len +
+        room += pb_room(2, 2) + v->events[i].name.len +
                 direct_room_of_values(v->events[i].sums, v->events[i].n_sums);
     return room;
 }
@@ -53,8 +52,7 @@ void direct_write_profile(const struct profile_view *v, struct buf *out)
         p = put_channel(p, 6, &v->channels[i]);
     for (size_t i = 0; i < v->n_events; i++)
         p = put_event(p, 7, &v->events[i]);
-    p = pb_put_bytes(p, 8, v->level);
-    out->len = (size_t)(p - out->data);
+    pb_finish(out, pb_put_bytes(p, 8, v->level));
 }
 
 /* --- reading --- */

@@ -69,9 +69,9 @@ bool direct_write_reply(const struct reply *r, struct buf *out)
                      direct_room_of_identities(r->ids, r->n_ids) +
                      direct_room_of_skips(r->refused, r->n_refused) +
                      room_of_holders(r->holders, r->n_holders);
-    uint8_t *start = buf_reserve(out, payload + 3 * PB_BYTES_MAX + 8 * PB_NUMBER_MAX);
+    uint8_t *start = buf_reserve(out, payload + pb_room(8, 3));
     uint8_t *content = pb_open(start, TAG_ITEM, payload);
-    out->len = (size_t)(pb_close(content, payload, put_fields(content, r)) - out->data);
+    pb_finish(out, pb_close(content, payload, put_fields(content, r)));
     return true;
 }
 

@@ -31,7 +31,7 @@ static uint8_t *put_event_fields(uint8_t *p, const struct event_message *e)
 
 static size_t room_of_event(const struct event_message *e)
 {
-    return e->message_id.len + e->source.len + e->event.len + 4 * PB_BYTES_MAX + PB_NUMBER_MAX +
+    return e->message_id.len + e->source.len + e->event.len + pb_room(1, 4) +
            direct_room_of_names(e->ids, e->n_ids) + direct_room_of_values(e->traits, e->n_traits) +
            direct_room_of_list(e->tags_add, e->n_tags_add) +
            direct_room_of_list(e->tags_remove, e->n_tags_remove) +
@@ -64,9 +64,9 @@ bool direct_write_request(const struct request *r, struct buf *out)
         return false;
     size_t room = r->event ? room_of_event(r->event) : 0;
     size_t names = r->id.ns.len + r->id.value.len, expected = room / 2 + names;
-    uint8_t *start = buf_reserve(out, room + names + 4 * PB_BYTES_MAX + 3 * PB_NUMBER_MAX);
+    uint8_t *start = buf_reserve(out, room + names + pb_room(3, 4));
     uint8_t *content = pb_open(start, TAG_ITEM, expected);
-    out->len = (size_t)(pb_close(content, expected, put_fields(content, r, room)) - out->data);
+    pb_finish(out, pb_close(content, expected, put_fields(content, r, room)));
     return true;
 }
 

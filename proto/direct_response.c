@@ -38,10 +38,10 @@ bool direct_write_response(const struct response *r, struct buf *out)
         return false;
     size_t payload = r->text.len + r->view.len;
     for (size_t i = 0; i < r->n_refused; i++)
-        payload += 2 * PB_BYTES_MAX + PB_NUMBER_MAX + r->refused[i].ns.len;
-    uint8_t *start = buf_reserve(out, payload + 3 * PB_BYTES_MAX + 4 * PB_NUMBER_MAX);
+        payload += pb_room(1, 2) + r->refused[i].ns.len;
+    uint8_t *start = buf_reserve(out, payload + pb_room(4, 3));
     uint8_t *content = pb_open(start, TAG_ITEM, payload);
-    out->len = (size_t)(pb_close(content, payload, put_fields(content, r)) - out->data);
+    pb_finish(out, pb_close(content, payload, put_fields(content, r)));
     return true;
 }
 

@@ -14,17 +14,23 @@
 #include <base/arena.h>
 #include <base/bytes.h>
 
+#include <assert.h>
+
 enum pb_type { PB_VARINT = 0, PB_FIXED64 = 1, PB_BYTES = 2, PB_FIXED32 = 5 };
 #define PB_TAG(number, type) ((unsigned)(number) << 3 | (unsigned)(type))
 
 enum {
-    PB_TAG_MAX = 2,                           /* bytes of a tag: field numbers up to 2047 */
-    PB_LENGTH_MAX = 5,                        /* of a length */
-    PB_NUMBER_MAX = PB_TAG_MAX + VARINT_MAX,  /* the most a field takes that is a number */
-    PB_BYTES_MAX = PB_TAG_MAX + PB_LENGTH_MAX /* the most a field of bytes takes besides them */
+    PB_TAG_MAX = 2,   /* bytes of a tag: field numbers up to 2047 */
+    PB_LENGTH_MAX = 5 /* of a length */
 };
 
 /* --- writing --- */
+
+/* The most that so many fields of numbers and of bytes take, without the bytes themselves. */
+static inline size_t pb_room(size_t numbers, size_t bytes)
+{
+    return numbers * (PB_TAG_MAX + VARINT_MAX) + bytes * (PB_TAG_MAX + PB_LENGTH_MAX);
+}
 
 static inline size_t pb_size_varint(uint64_t v)
 {
@@ -112,6 +118,13 @@ static inline uint8_t *pb_close(uint8_t *content, size_t expected, uint8_t *end)
     if (need != room)
         memmove(length + need, content, n);
     return bytes_store_varint(length, n) + n;
+}
+
+/* What was written counts now. */
+static inline void pb_finish(struct buf *out, const uint8_t *end)
+{
+    out->len = (size_t)(end - out->data);
+    assert(out->len <= out->cap);
 }
 
 /* --- reading --- */
