@@ -25,6 +25,7 @@ enum {
     STALL_MS = 3000, /* without any answer from the lane: what was sent is taken for lost */
     WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,    /* how fine the cores' timers are */
+    IDLE_MS = 100,   /* the longest wait of a router that has nothing to do */
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */

@@ -109,6 +109,15 @@ static void log_refused(struct router *r, uint64_t *logged)
     *logged = n;
 }
 
+/* While nothing is in flight, only sweeps and the map are on time. */
+static long wait_ms(const struct router *r)
+{
+    if (r->n_tasks > 0 || !r->has_map)
+        return TICK_MS;
+    long sweep_ms = SWEEP_MS / r->map.n_shards;
+    return sweep_ms < TICK_MS ? TICK_MS : sweep_ms > IDLE_MS ? IDLE_MS : sweep_ms;
+}
+
 void router_run(struct router *r)
 {
     uint64_t logged = 0;
@@ -133,7 +142,7 @@ void router_run(struct router *r)
         log_refused(r, &logged);
         bool listening = r->has_map && r->n_tasks < TASKS_MAX / 2;
         r->waits[n_links].ready = false;
-        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, TICK_MS);
+        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, wait_ms(r));
     }
 }
 
