@@ -5,6 +5,7 @@
 void core_init(struct core *c, const struct schema *schema)
 {
     *c = (struct core){.schema = schema, .generation = 1};
+    watches_init(&c->watches);
     struct mem *m = &c->mem;
     c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
     c->traits = mem_resize_zero(m, NULL, 0, schema->n_traits * sizeof *c->traits);
@@ -33,6 +34,7 @@ void core_close(struct core *c)
     }
     dict_close(m, &c->tags);
     dict_close(m, &c->channels);
+    watches_close(c);
     ids_close(m, &c->ids);
     (void)mem_resize(m, c->namespaces, s->n_namespaces * sizeof *c->namespaces, 0);
     (void)mem_resize(m, c->traits, s->n_traits * sizeof *c->traits, 0);
@@ -66,11 +68,20 @@ struct set *core_namespace(const struct core *c, name_id id)
 
 /* The first log point after a rebuild marks the ordinals: replicas that began at the same point
  * and applied the same log gave the same ones. */
-void core_set_applied(struct core *c, uint64_t log_index)
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms)
 {
     if (c->applied == 0)
         c->generation = (uint32_t)hash_u64(log_index ^ c->ids.next) | 1;
     c->applied = log_index;
+    if (c->watches.n > 0 || c->watches.n_dirty > 0)
+        watches_end_entry(c, log_index, time_ms);
+}
+
+void core_set_today(struct core *c, int32_t day)
+{
+    if (day != c->today)
+        watches_day_moved(c);
+    c->today = day;
 }
 
 void core_expire(struct core *c, int32_t today)

@@ -6,6 +6,7 @@
 #include "dict.h"
 #include "ids.h"
 #include "metric.h"
+#include "watch.h"
 
 #include <index/index.h>
 
@@ -36,7 +37,9 @@ struct core {
     struct event_index *events;
     uint64_t applied;    /* 0: being rebuilt */
     uint32_t generation; /* of the ordinals: never 0, part of a cursor */
-    one_id recent;       /* the member looked up last; 0: none */
+    int32_t today;       /* that watched segments count from */
+    struct watches watches;
+    one_id recent; /* the member looked up last; 0: none */
     uint32_t recent_ordinal;
 };
 
@@ -44,7 +47,8 @@ struct core {
 void core_init(struct core *c, const struct schema *schema);
 void core_close(struct core *c);
 void core_apply(struct core *c, const struct index_op *op);
-void core_set_applied(struct core *c, uint64_t log_index);
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms);
+void core_set_today(struct core *c, int32_t day);
 void core_expire(struct core *c, int32_t today);
 /* Frees all dead ordinals of the chunk. */
 void core_clean_chunk(struct core *c, uint32_t chunk);

@@ -4,7 +4,13 @@
 #include <stdlib.h>
 
 /* Kinds in the pending list besides enum index_op_kind. */
-enum { PENDING_APPLIED = 200, PENDING_EXPIRE = 201, PENDING_KEEP_BYTES = 1 << 20 };
+enum {
+    PENDING_APPLIED = 200,
+    PENDING_EXPIRE = 201,
+    PENDING_WATCHES = 202,
+    PENDING_TODAY = 203,
+    PENDING_KEEP_BYTES = 1 << 20
+};
 
 struct index *index_new(const struct schema *schema)
 {
@@ -82,15 +88,36 @@ static void pending_apply_op(struct core *c, uint8_t kind, struct reader *r)
     core_apply(c, &op);
 }
 
+static void pending_end_entry(struct core *c, struct reader *r)
+{
+    uint64_t log_index = reader_u64(r);
+    core_end_entry(c, log_index, (msec_t)reader_u64(r));
+}
+
+static void pending_set_watches(struct core *c, struct reader *r)
+{
+    struct index_watch list[INDEX_WATCHES_MAX];
+    size_t n = reader_u8(r);
+    for (size_t i = 0; i < n; i++) {
+        list[i].name = reader_bytes(r);
+        list[i].text = reader_bytes(r);
+    }
+    watches_set(c, list, n);
+}
+
 static void pending_apply(struct index *ix)
 {
     struct reader r = reader_of(buf_bytes(&ix->pending));
     while (reader_left(&r) > 0) {
         uint8_t kind = reader_u8(&r);
         if (kind == PENDING_APPLIED)
-            core_set_applied(&ix->core, reader_u64(&r));
+            pending_end_entry(&ix->core, &r);
         else if (kind == PENDING_EXPIRE)
             core_expire(&ix->core, (int32_t)reader_zigzag(&r));
+        else if (kind == PENDING_TODAY)
+            core_set_today(&ix->core, (int32_t)reader_zigzag(&r));
+        else if (kind == PENDING_WATCHES)
+            pending_set_watches(&ix->core, &r);
         else
             pending_apply_op(&ix->core, kind, &r);
         assert(r.ok);
@@ -119,15 +146,56 @@ void index_apply(struct index *ix, const struct index_op *op)
         pending_put(&ix->pending, op);
 }
 
-void index_set_applied(struct index *ix, uint64_t log_index)
+void index_end_entry(struct index *ix, uint64_t log_index, msec_t time_ms)
 {
     ix->applied = log_index;
     if (writer_enter(ix)) {
-        core_set_applied(&ix->core, log_index);
+        core_end_entry(&ix->core, log_index, time_ms);
         return;
     }
     buf_put_u8(&ix->pending, PENDING_APPLIED);
     buf_put_u64(&ix->pending, log_index);
+    buf_put_u64(&ix->pending, (uint64_t)time_ms);
+}
+
+void index_set_applied(struct index *ix, uint64_t log_index)
+{
+    index_end_entry(ix, log_index, 0);
+}
+
+void index_set_today(struct index *ix, int32_t day)
+{
+    if (writer_enter(ix)) {
+        core_set_today(&ix->core, day);
+        return;
+    }
+    buf_put_u8(&ix->pending, PENDING_TODAY);
+    buf_put_zigzag(&ix->pending, day);
+}
+
+void index_set_watches(struct index *ix, const struct index_watch *watches, size_t n)
+{
+    n = n < INDEX_WATCHES_MAX ? n : INDEX_WATCHES_MAX;
+    if (writer_enter(ix)) {
+        watches_set(&ix->core, watches, n);
+        return;
+    }
+    buf_put_u8(&ix->pending, PENDING_WATCHES);
+    buf_put_u8(&ix->pending, (uint8_t)n);
+    for (size_t i = 0; i < n; i++) {
+        buf_put_bytes(&ix->pending, watches[i].name);
+        buf_put_bytes(&ix->pending, watches[i].text);
+    }
+}
+
+uint64_t index_watch_pushed(const struct index *ix)
+{
+    return ix->core.watches.pushed;
+}
+
+void index_set_watch_events(struct index *ix, uint64_t n)
+{
+    watches_set_events_max(&ix->core, n);
 }
 
 uint64_t index_applied(const struct index *ix)

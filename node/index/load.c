@@ -1,4 +1,5 @@
 #include "file.h"
+#include "watch_file.h"
 
 #include <base/hash.h>
 
@@ -76,6 +77,7 @@ static bool load_meta(struct loader *l, struct reader *r)
     l->core->applied = reader_u64(r);
     l->core->generation = reader_u32(r);
     l->n_chunks = reader_u32(r);
+    l->core->today = (int32_t)reader_u32(r);
     return l->place == 0;
 }
 
@@ -371,6 +373,12 @@ static bool load_part(struct loader *l, uint32_t kind, struct bytes payload)
     case PART_METRIC:
         ok = load_metric(l, &r);
         break;
+    case PART_WATCH:
+        ok = watch_file_get(l->core, &r);
+        break;
+    case PART_JOURNAL:
+        ok = watch_file_get_events(l->core, &r);
+        break;
     case PART_END:
         ok = load_end(l, &r);
         break;
@@ -488,8 +496,10 @@ enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_
         core_close(&fresh);
         return code;
     }
+    uint64_t events_max = ix->core.watches.events_max;
     core_close(&ix->core);
     ix->core = fresh;
+    watches_set_events_max(&ix->core, events_max);
     ix->applied = fresh.applied;
     gate_write_end(&ix->gate);
     return ERR_OK;

@@ -43,6 +43,9 @@ struct node {
 enum error_code program_compile(const struct core *c, const struct index_query *q,
                                 struct arena *arena, struct node **out, struct error *err);
 
+/* Does one live member satisfy it? */
+bool program_matches(const struct core *c, const struct node *program, uint32_t ordinal);
+
 /* The scratch of one evaluation. */
 struct run {
     const struct core *core;

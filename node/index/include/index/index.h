@@ -25,7 +25,7 @@
 
 struct index;
 
-enum { INDEX_FORMAT_VERSION = 1, INDEX_CHUNK_BITS = 16 };
+enum { INDEX_FORMAT_VERSION = 2, INDEX_CHUNK_BITS = 16 };
 
 /* Borrows the schema for the index's life. NULL: out of memory. */
 struct index *index_new(const struct schema *schema);
