@@ -1,5 +1,7 @@
 /* The index against the model, over random changes and random expressions. */
 #include "index_model.h"
+#include "match.h"
+#include "private.h"
 #include "tempdir.h"
 
 #include <setjmp.h>
@@ -155,6 +157,21 @@ static void check_breakdowns(struct model *m, const struct expr *e, const uint8_
     check_breakdown(m, e, matched, pair, 2);
 }
 
+/* Member by member, dead ones among them. */
+static void check_matches(struct model *m, const struct expr *e, const uint8_t *matched)
+{
+    struct index_query q = rig_query(e);
+    const struct core *c = &m->rig->ix->core;
+    struct node *program = NULL;
+    assert_int_equal(program_compile(c, &q, &m->rig->arena, &program, &m->rig->err), ERR_OK);
+    for (int i = 0; i < 500; i++) {
+        uint32_t ordinal = (uint32_t)rng_below(&m->rng, c->ids.next);
+        bool live = bit_get(c->ids.chunks[chunk_of(ordinal)].live, low_of(ordinal));
+        bool expected_match = live && matched[ids_member(&c->ids, ordinal)] != 0;
+        assert_int_equal(program_matches(c, program, ordinal), expected_match);
+    }
+}
+
 enum { BATCH = 5 };
 
 /* Several at once, one of them unknown, against each alone. */
@@ -207,6 +224,7 @@ static void check_expressions(struct model *m, int n, bool breakdowns)
         size_t members = expected(m, e, matched);
         check_count(m, e, members);
         check_list(m, e, matched, members);
+        check_matches(m, e, matched);
         if (breakdowns)
             check_breakdowns(m, e, matched, i);
     }
