@@ -1,10 +1,8 @@
 #include "core.h"
 
-#include <base/hash.h>
-
 void core_init(struct core *c, const struct schema *schema)
 {
-    *c = (struct core){.schema = schema, .generation = 1};
+    *c = (struct core){.schema = schema};
     watches_init(&c->watches);
     struct mem *m = &c->mem;
     c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
@@ -66,12 +64,8 @@ struct set *core_namespace(const struct core *c, name_id id)
     return NULL;
 }
 
-/* The first log point after a rebuild marks the ordinals: replicas that began at the same point
- * and applied the same log gave the same ones. */
 void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms)
 {
-    if (c->applied == 0)
-        c->generation = (uint32_t)hash_u64(log_index ^ c->ids.next) | 1;
     c->applied = log_index;
     if (c->watches.n > 0 || c->watches.n_dirty > 0)
         watches_end_entry(c, log_index, time_ms);

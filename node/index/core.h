@@ -35,9 +35,8 @@ struct core {
     struct set *namespaces; /* in the schema's order, as the next two */
     struct trait_index *traits;
     struct event_index *events;
-    uint64_t applied;    /* 0: being rebuilt */
-    uint32_t generation; /* of the ordinals: never 0, part of a cursor */
-    int32_t today;       /* that watched segments count from */
+    uint64_t applied; /* 0: being rebuilt */
+    int32_t today;    /* that watched segments count from */
     struct watches watches;
     one_id recent; /* the member looked up last; 0: none */
     uint32_t recent_ordinal;

@@ -95,7 +95,6 @@ static void save_header(struct saver *s, uint64_t cluster_id, uint16_t shard, ui
 static void save_meta(struct saver *s)
 {
     buf_put_u64(&s->part, s->core->applied);
-    buf_put_u32(&s->part, s->core->generation);
     buf_put_u32(&s->part, s->core->ids.n_chunks);
     buf_put_u32(&s->part, (uint32_t)s->core->today);
     end_part(s, PART_META);

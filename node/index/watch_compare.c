@@ -1,6 +1,6 @@
 /* The end of a log entry: who is in each watched segment now, against who was. */
 #include "core.h"
-#include "program.h"
+#include "match.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +84,7 @@ static void compare_chunk(struct comparison *k, uint32_t chunk)
     static const uint64_t nobody[CHUNK_WORDS];
     struct watch *w = k->watch;
     const uint64_t *now = nobody;
-    if (run_chunk(&k->run, chunk)) {
+    if (run_chunk(&k->run, k->root, chunk)) {
         reg_spread(k->run.result);
         now = k->run.result->words;
     }
@@ -122,7 +122,7 @@ static bool matches(struct touched *t, uint32_t ordinal)
         return program_matches(k->core, k->root, ordinal);
     if (t->chunk == none || t->chunk != chunk_of(ordinal)) {
         t->chunk = chunk_of(ordinal);
-        if (!run_chunk(&k->run, t->chunk))
+        if (!run_chunk(&k->run, k->root, t->chunk))
             reg_clear(k->run.result);
         reg_spread(k->run.result);
     }
@@ -150,9 +150,7 @@ static void compare_one(struct touched *t, const struct watch_dirty *d)
 static void compare_touched(struct comparison *k)
 {
     const struct watches *ws = &k->core->watches;
-    struct touched t = {.k = k, .chunk = UINT32_MAX};
-    t.by_chunk =
-        k->root->cost == COST_METRIC && ws->n_dirty / PROBES_PER_CHUNK >= k->core->ids.n_chunks;
+    struct touched t = {.k = k, .by_chunk = k->run.result != NULL, .chunk = UINT32_MAX};
     for (uint32_t i = 0; i < ws->n_dirty; i++)
         if (ws->dirty[i].facets & k->watch->facets)
             compare_one(&t, &ws->dirty[i]);
@@ -187,17 +185,25 @@ static uint64_t settle_dirty(struct watches *ws)
     return facets;
 }
 
+/* Dear programs go by chunk where the touched members lie close together. */
+static bool is_by_chunk(const struct comparison *k)
+{
+    const struct core *c = k->core;
+    return k->watch->due || (k->root->cost == COST_METRIC &&
+                             c->watches.n_dirty / PROBES_PER_CHUNK >= c->ids.n_chunks);
+}
+
 /* Without a program there are no events; readers are told. */
 static bool prepare(struct comparison *k)
 {
     struct core *c = k->core;
     const struct index_query q = {.expr = k->watch->expr, .today = c->today};
-    if (program_compile(c, &q, &c->watches.scratch, &k->root, NULL) == ERR_OK &&
-        run_init(&k->run, c, k->root, NULL) == ERR_OK)
-        return true;
-    run_close(&k->run);
-    k->watch->expr = NULL;
-    return false;
+    enum error_code code = program_compile(c, &q, &c->watches.scratch, &k->root, NULL);
+    if (code == ERR_OK && is_by_chunk(k))
+        code = run_init(&k->run, c, &q, &k->root, 1, NULL);
+    if (code != ERR_OK)
+        k->watch->expr = NULL;
+    return code == ERR_OK;
 }
 
 static void end_watch(struct core *c, uint32_t slot, uint64_t log_index, msec_t time_ms)
@@ -209,15 +215,15 @@ static void end_watch(struct core *c, uint32_t slot, uint64_t log_index, msec_t 
                            .log_index = log_index,
                            .time_ms = time_ms};
     arena_reset(&c->watches.scratch);
-    if (!w->expr || !prepare(&k))
-        return;
-    if (w->due)
-        compare_all(&k);
-    else
-        compare_touched(&k);
+    if (w->expr && prepare(&k)) {
+        if (w->due)
+            compare_all(&k);
+        else
+            compare_touched(&k);
+        push_events(&k);
+        w->due = w->fresh = false;
+    }
     run_close(&k.run);
-    push_events(&k);
-    w->due = w->fresh = false;
 }
 
 void watches_end_entry(struct core *c, uint64_t log_index, msec_t time_ms)

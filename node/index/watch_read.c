@@ -84,11 +84,27 @@ static void least_offer(struct least *l, one_id member)
     }
 }
 
-static void offer_chunk(struct least *l, const uint64_t *words, const one_id *members)
+/* Can no more of these One-IDs, or greater ones, come in? */
+static bool is_beyond(const struct least *l, one_id member)
 {
+    return l->n == l->cap && member >= l->heap[0];
+}
+
+static void offer_chunk(struct least *l, const uint64_t *words, const struct ids_chunk *c)
+{
+    if (c->most <= l->above)
+        return;
+    if (is_beyond(l, c->least)) {
+        l->more = true;
+        return;
+    }
     for (uint32_t w = 0; w < CHUNK_WORDS; w++)
-        for (uint64_t bits = words[w]; bits; bits &= bits - 1)
-            least_offer(l, members[w * 64 + (uint32_t)__builtin_ctzll(bits)]);
+        for (uint64_t bits = words[w]; bits; bits &= bits - 1) {
+            one_id member = c->members[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            least_offer(l, member);
+            if (c->sorted && is_beyond(l, member) && l->more)
+                return;
+        }
 }
 
 static int by_id(const void *a, const void *b)
@@ -106,7 +122,7 @@ static bool select_members(const struct reading *r, struct least *l)
         return false;
     for (uint32_t i = 0; i < w->n_chunks; i++)
         if (w->chunks[i])
-            offer_chunk(l, w->chunks[i], r->core->ids.chunks[i].members);
+            offer_chunk(l, w->chunks[i], &r->core->ids.chunks[i]);
     if (l->n > 1)
         qsort(l->heap, l->n, sizeof *l->heap, by_id);
     return true;
