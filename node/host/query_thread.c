@@ -4,7 +4,7 @@
 #include <base/clock.h>
 #include <segment/expr.h>
 
-enum { QUERY_ARENA_MAX = 64 << 20, LIST_MAX = 100000 };
+enum { QUERY_ARENA_MAX = 64 << 20, LIST_MAX = 100000, GROUPS_MAX = 100000 };
 
 struct query_run {
     struct query_thread *thread;
@@ -60,15 +60,16 @@ static enum error_code run_breakdown(struct query_run *r, struct reply *out)
         return error_set(&r->err, ERR_UNKNOWN_NAME, "breakdown: there is no such trait");
     struct index_group *groups;
     size_t n;
-    enum error_code rc =
-        index_breakdown(r->shard->index, &r->query, by, r->arena, &groups, &n, &r->err);
+    enum error_code rc = index_breakdown(r->shard->index, &r->query, &by, 1, GROUPS_MAX, r->arena,
+                                         &groups, &n, &r->err);
     if (rc != ERR_OK)
         return rc;
     out->counts = arena_zalloc(r->arena, (n ? n : 1) * sizeof *out->counts);
     if (!out->counts)
         return error_set(&r->err, ERR_NOMEM, "breakdown");
     for (size_t i = 0; i < n; i++)
-        out->counts[i] = (struct count_row){groups[i].value, groups[i].none, groups[i].members};
+        out->counts[i] = (struct count_row){groups[i].keys[0].value, groups[i].keys[0].none,
+                                            groups[i].members};
     out->n_counts = n;
     return ERR_OK;
 }

@@ -1,10 +1,8 @@
 #include "core.h"
 
-#include <base/hash.h>
-
 void core_init(struct core *c, const struct schema *schema)
 {
-    *c = (struct core){.schema = schema, .generation = 1};
+    *c = (struct core){.schema = schema};
     struct mem *m = &c->mem;
     c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
     c->traits = mem_resize_zero(m, NULL, 0, schema->n_traits * sizeof *c->traits);
@@ -62,15 +60,6 @@ struct set *core_namespace(const struct core *c, name_id id)
         if (c->schema->namespaces[i].id == id)
             return &c->namespaces[i];
     return NULL;
-}
-
-/* The first log point after a rebuild marks the ordinals: replicas that began at the same point
- * and applied the same log gave the same ones. */
-void core_set_applied(struct core *c, uint64_t log_index)
-{
-    if (c->applied == 0)
-        c->generation = (uint32_t)hash_u64(log_index ^ c->ids.next) | 1;
-    c->applied = log_index;
 }
 
 void core_expire(struct core *c, int32_t today)

@@ -34,9 +34,8 @@ struct core {
     struct set *namespaces; /* in the schema's order, as the next two */
     struct trait_index *traits;
     struct event_index *events;
-    uint64_t applied;    /* 0: being rebuilt */
-    uint32_t generation; /* of the ordinals: never 0, part of a cursor */
-    one_id recent;       /* the member looked up last; 0: none */
+    uint64_t applied; /* 0: being rebuilt */
+    one_id recent;    /* the member looked up last; 0: none */
     uint32_t recent_ordinal;
 };
 
@@ -44,7 +43,6 @@ struct core {
 void core_init(struct core *c, const struct schema *schema);
 void core_close(struct core *c);
 void core_apply(struct core *c, const struct index_op *op);
-void core_set_applied(struct core *c, uint64_t log_index);
 void core_expire(struct core *c, int32_t today);
 /* Frees all dead ordinals of the chunk. */
 void core_clean_chunk(struct core *c, uint32_t chunk);

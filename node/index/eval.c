@@ -3,23 +3,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PROBE_MAX = 256 }; /* up to so many candidates a column is probed, not scanned */
+enum {
+    PROBE_MAX = 256,        /* up to so many candidates a column is probed, not scanned */
+    RUN_WORK_MAX = 1 << 20, /* words and rows between two looks at the clock */
+};
 
 static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
                  struct reg *scratch);
 
-enum error_code run_init(struct run *r, const struct core *c, const struct node *root,
-                         struct error *err)
+enum error_code run_init(struct run *r, const struct core *c, const struct index_query *q,
+                         struct node *const *roots, size_t n_roots, struct error *err)
 {
-    r->core = c;
-    r->root = root;
-    r->kernels = kernels_get();
-    r->result = aligned_alloc(64, ((size_t)root->regs + 1) * sizeof(struct reg));
+    *r = (struct run){.core = c, .kernels = kernels_get()};
+    r->deadline_mono_ms = q->deadline_mono_ms;
+    r->cancelled = q->cancelled;
+    size_t n_regs = 1;
+    bool totals = false;
+    for (size_t i = 0; i < n_roots; i++) {
+        if (!roots[i])
+            continue;
+        n_regs = roots[i]->regs + 1 > n_regs ? roots[i]->regs + 1 : n_regs;
+        totals = totals || roots[i]->cost == COST_METRIC;
+    }
+    r->result = aligned_alloc(64, n_regs * sizeof(struct reg));
     r->regs = r->result ? r->result + 1 : NULL;
-    if (root->cost == COST_METRIC)
+    if (totals)
         r->totals = calloc(CHUNK_SIZE, sizeof *r->totals);
-    memset(r->touched, 0, sizeof r->touched);
-    if (!r->result || (root->cost == COST_METRIC && !r->totals))
+    if (!r->result || (totals && !r->totals))
         return error_set(err, ERR_NOMEM, "no memory left for the query");
     return ERR_OK;
 }
@@ -29,6 +39,35 @@ void run_close(struct run *r)
     free(r->result);
     free(r->totals);
     *r = (struct run){0};
+}
+
+static void look(struct run *r)
+{
+    r->work = 0;
+    if (r->cancelled && __atomic_load_n(r->cancelled, __ATOMIC_RELAXED))
+        r->stopped = ERR_CANCELLED;
+    else if (r->deadline_mono_ms != 0 && clock_mono_ms() >= r->deadline_mono_ms)
+        r->stopped = ERR_TIMEOUT;
+}
+
+enum error_code run_check(struct run *r, struct error *err)
+{
+    if (r->stopped == ERR_OK)
+        look(r);
+    if (r->stopped == ERR_CANCELLED)
+        return error_set(err, ERR_CANCELLED, "the query was cancelled");
+    if (r->stopped == ERR_TIMEOUT)
+        return error_set(err, ERR_TIMEOUT, "the query's deadline passed");
+    return ERR_OK;
+}
+
+/* Counts work done; true when the evaluation is to be given up. */
+static inline bool is_stopped(struct run *r, uint32_t work)
+{
+    r->work += work;
+    if (r->work > RUN_WORK_MAX)
+        look(r);
+    return r->stopped != ERR_OK;
 }
 
 static bool any_of(const struct reg *reg, const struct kernels *k)
@@ -200,6 +239,8 @@ static void total_days(struct run *r, const struct node *n, uint32_t chunk)
     for (uint32_t i = c->n; i-- > 0 && c->blocks[i].day >= n->day_from;) {
         if (c->blocks[i].day > n->day_to)
             continue;
+        if (is_stopped(r, c->blocks[i].n))
+            return;
         if (n->sum < 0)
             total_counts(r, n, &c->blocks[i]);
         else
@@ -295,6 +336,8 @@ static bool eval_not(struct run *r, const struct node *n, uint32_t chunk, struct
 static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
                  struct reg *scratch)
 {
+    if (is_stopped(r, CHUNK_WORDS))
+        return false;
     switch (n->kind) {
     case NODE_CONST:
         return eval_const(n, reg, r->kernels);
@@ -331,17 +374,16 @@ static bool start_chunk(struct run *r, uint32_t chunk)
     return true;
 }
 
-bool run_chunk(struct run *r, uint32_t chunk)
+bool run_chunk(struct run *r, const struct node *root, uint32_t chunk)
 {
-    return start_chunk(r, chunk) && eval(r, r->root, chunk, r->result, r->regs);
+    return start_chunk(r, chunk) && eval(r, root, chunk, r->result, r->regs);
 }
 
-uint32_t run_count_chunk(struct run *r, uint32_t chunk)
+uint32_t run_count_chunk(struct run *r, const struct node *root, uint32_t chunk)
 {
-    const struct node *root = r->root;
     if (root->kind != NODE_AND || root->n_children == 0 ||
         root->children[root->n_children - 1]->kind != NODE_SET)
-        return run_chunk(r, chunk) ? reg_count(r->result, r->kernels) : 0;
+        return run_chunk(r, root, chunk) ? reg_count(r->result, r->kernels) : 0;
     if (!start_chunk(r, chunk))
         return 0;
     for (size_t i = 0; i + 1 < root->n_children; i++)

@@ -117,8 +117,11 @@ static struct ids_chunk *reach(struct mem *m, struct ids *ids, uint32_t ordinal)
     if (chunk >= ids->n_chunks) {
         ids->chunks = mem_resize_zero(m, ids->chunks, ids->n_chunks * sizeof *ids->chunks,
                                       (chunk + 1) * sizeof *ids->chunks);
-        for (uint32_t i = ids->n_chunks; i <= chunk; i++)
+        for (uint32_t i = ids->n_chunks; i <= chunk; i++) {
             ids->chunks[i].live = mem_bitmap_new(m);
+            ids->chunks[i].least = UINT64_MAX;
+            ids->chunks[i].sorted = true;
+        }
         ids->n_chunks = chunk + 1;
     }
     struct ids_chunk *c = &ids->chunks[chunk];
@@ -162,6 +165,17 @@ static uint32_t take_ordinal(struct ids *ids)
     return ids->next++;
 }
 
+/* Writes the member down; `end` positions of the chunk have been given out so far. */
+static void place_member(struct ids_chunk *c, uint32_t low, uint32_t end, one_id member)
+{
+    bool rises = low == 0 || c->members[low - 1] <= member;
+    bool falls = low + 1 < end && c->members[low + 1] < member;
+    c->sorted = c->sorted && rises && !falls;
+    c->least = member < c->least ? member : c->least;
+    c->most = member > c->most ? member : c->most;
+    c->members[low] = member;
+}
+
 uint32_t ids_add(struct mem *m, struct ids *ids, one_id member)
 {
     uint64_t hash = hash_u64(member);
@@ -169,7 +183,8 @@ uint32_t ids_add(struct mem *m, struct ids *ids, one_id member)
     table_grow(m, ids, t);
     uint32_t ordinal = take_ordinal(ids);
     struct ids_chunk *c = reach(m, ids, ordinal);
-    c->members[low_of(ordinal)] = member;
+    uint32_t end = ids->next - (ordinal - low_of(ordinal));
+    place_member(c, low_of(ordinal), end < CHUNK_SIZE ? end : CHUNK_SIZE, member);
     bit_set(c->live, low_of(ordinal));
     c->n_live++;
     ids->n_live++;
@@ -191,9 +206,23 @@ uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal)
     return ++c->n_dead;
 }
 
+static void tighten(struct ids_chunk *c)
+{
+    c->least = UINT64_MAX;
+    c->most = 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        for (uint64_t bits = c->live[w]; bits; bits &= bits - 1) {
+            one_id member = c->members[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            c->least = member < c->least ? member : c->least;
+            c->most = member > c->most ? member : c->most;
+        }
+    }
+}
+
 void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk)
 {
     struct ids_chunk *c = &ids->chunks[chunk];
+    tighten(c);
     mem_bitmap_free(m, c->dead);
     c->dead = NULL;
     ids->n_free += c->n_dead;
@@ -246,6 +275,8 @@ bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
             c->n_live++;
             ids->n_live++;
         }
+        c->sorted = c->sorted && (low == 0 || low >= n || members[low - 1] <= members[low]);
     }
+    tighten(c);
     return true;
 }

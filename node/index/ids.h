@@ -16,8 +16,11 @@
 enum { IDS_TABLES = 256 };
 
 struct ids_chunk {
-    one_id *members; /* meaningful where live */
+    one_id *members; /* meaningful where live; elsewhere the last one who was there */
+    one_id least,
+        most; /* bounds of the live ones, perhaps not tight; least > most: no member yet */
     uint32_t cap;
+    bool sorted; /* `members` rise with the position (new One-IDs are greater than older ones) */
     uint32_t n_live, n_dead;
     uint64_t *live;
     uint64_t *dead; /* NULL: none */

@@ -88,7 +88,7 @@ static void pending_apply(struct index *ix)
     while (reader_left(&r) > 0) {
         uint8_t kind = reader_u8(&r);
         if (kind == PENDING_APPLIED)
-            core_set_applied(&ix->core, reader_u64(&r));
+            ix->core.applied = reader_u64(&r);
         else if (kind == PENDING_EXPIRE)
             core_expire(&ix->core, (int32_t)reader_zigzag(&r));
         else
@@ -123,7 +123,7 @@ void index_set_applied(struct index *ix, uint64_t log_index)
 {
     ix->applied = log_index;
     if (writer_enter(ix)) {
-        core_set_applied(&ix->core, log_index);
+        ix->core.applied = log_index;
         return;
     }
     buf_put_u8(&ix->pending, PENDING_APPLIED);

@@ -74,7 +74,6 @@ static bool get_bitmap(struct reader *r, uint64_t *words)
 static bool load_meta(struct loader *l, struct reader *r)
 {
     l->core->applied = reader_u64(r);
-    l->core->generation = reader_u32(r);
     l->n_chunks = reader_u32(r);
     return l->place == 0;
 }

@@ -43,24 +43,31 @@ struct node {
 enum error_code program_compile(const struct core *c, const struct index_query *q,
                                 struct arena *arena, struct node **out, struct error *err);
 
-/* The scratch of one evaluation. */
+/* The scratch of evaluations, one at a time, for as many programs as it was made for. */
 struct run {
     const struct core *core;
     const struct kernels *kernels;
-    const struct node *root;
     struct reg *result; /* of the last chunk */
     struct reg *regs;
     int64_t *totals; /* per position; 0 between uses */
     uint64_t touched[CHUNK_WORDS];
+    /* Looked at between chunks, and within one after much work. */
+    msec_t deadline_mono_ms;
+    const bool *cancelled;
+    uint32_t work;           /* done since the last look, in RUN_WORK_MAX */
+    enum error_code stopped; /* why the evaluation was given up; what came of it is undefined */
 };
 
-/* ERR_NOMEM. run_close takes a half-made one. */
-enum error_code run_init(struct run *r, const struct core *c, const struct node *root,
-                         struct error *err);
+/* Deadline and cancellation are the query's; roots that are NULL are passed over. ERR_NOMEM.
+ * run_close takes a half-made one. */
+enum error_code run_init(struct run *r, const struct core *c, const struct index_query *q,
+                         struct node *const *roots, size_t n_roots, struct error *err);
 void run_close(struct run *r);
+/* ERR_OK, or ERR_TIMEOUT or ERR_CANCELLED: the query is over. */
+enum error_code run_check(struct run *r, struct error *err);
 /* The live members of a chunk that satisfy the program, in r->result; false: none. */
-bool run_chunk(struct run *r, uint32_t chunk);
+bool run_chunk(struct run *r, const struct node *root, uint32_t chunk);
 /* How many they are; r->result is then undefined. */
-uint32_t run_count_chunk(struct run *r, uint32_t chunk);
+uint32_t run_count_chunk(struct run *r, const struct node *root, uint32_t chunk);
 
 #endif

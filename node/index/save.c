@@ -94,7 +94,6 @@ static void save_header(struct saver *s, uint64_t cluster_id, uint16_t shard, ui
 static void save_meta(struct saver *s)
 {
     buf_put_u64(&s->part, s->core->applied);
-    buf_put_u32(&s->part, s->core->generation);
     buf_put_u32(&s->part, s->core->ids.n_chunks);
     end_part(s, PART_META);
 }

@@ -341,3 +341,15 @@ bool set_view_has(const struct set_view *v, uint32_t low)
     uint32_t at = find_u32(v->wide, v->n, ordinal);
     return at < v->n && v->wide[at] == ordinal;
 }
+
+bool set_has(const struct set *s, uint32_t ordinal)
+{
+    struct set_view v;
+    if (s->kind == SET_CHUNKED) {
+        set_view_chunk(s, chunk_of(ordinal), &v);
+        return set_view_has(&v, low_of(ordinal));
+    }
+    const uint32_t *items = s->kind == SET_FEW ? s->u.few : s->u.vector;
+    uint32_t at = find_u32(items, s->n, ordinal);
+    return at < s->n && items[at] == ordinal;
+}

@@ -59,6 +59,7 @@ bool set_add(struct mem *m, struct set *s, uint32_t ordinal);
 bool set_remove(struct mem *m, struct set *s, uint32_t ordinal);
 /* Takes out the positions of one chunk that `gone` has. */
 void set_remove_chunk(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *gone);
+bool set_has(const struct set *s, uint32_t ordinal);
 void set_close(struct mem *m, struct set *s);
 
 /* What a set has in one chunk, borrowed until the set changes. */

@@ -150,8 +150,8 @@ static void breakdown(struct bench *b)
         exit(1);
     struct index_query q = {.expr = e, .today = TODAY};
     usec_t begin = clock_mono_us();
-    if (index_breakdown(b->ix, &q, schema_trait_by_name(s, bytes_of_str("city")), &arena, &groups,
-                        &n, &err) != ERR_OK)
+    const struct schema_trait *by = schema_trait_by_name(s, bytes_of_str("city"));
+    if (index_breakdown(b->ix, &q, &by, 1, 1000, &arena, &groups, &n, &err) != ERR_OK)
         exit(1);
     printf("breakdown_ms %.3f  %zu groups\n", (double)(clock_mono_us() - begin) / 1000, n);
     usec_t page_begin = clock_mono_us();

@@ -429,14 +429,20 @@ static bool in_bounds(const struct expr *e, int64_t v)
     return in != e->negate;
 }
 
-static bool matches_level(const struct model *m, const struct model_member *x, const struct expr *e)
+void model_level(const struct model *m, const struct model_member *x, char *out, size_t size)
 {
     const struct schema *s = m->rig->schema;
-    const char *level = "none";
+    *out = '\0';
     for (size_t i = 0; i < s->n_levels; i++)
         if (x->numbers[MODEL_GROWTH] >= s->levels[i].at_least)
-            level = s->levels[i].name;
-    return bytes_equal(e->values[0], bytes_of_str(level));
+            (void)snprintf(out, size, "%s", s->levels[i].name);
+}
+
+static bool matches_level(const struct model *m, const struct model_member *x, const struct expr *e)
+{
+    char level[32];
+    model_level(m, x, level, sizeof level);
+    return bytes_equal(e->values[0], bytes_of_str(*level ? level : "none"));
 }
 
 static bool matches_values(const struct model *m, const struct model_member *x,

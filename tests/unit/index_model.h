@@ -48,6 +48,8 @@ void model_step(struct model *m);
 struct expr *model_expr(struct model *m, int depth);
 bool model_matches(const struct model *m, const struct model_member *x, const struct expr *e);
 
+/* The name of the member's level, empty below the first. */
+void model_level(const struct model *m, const struct model_member *x, char *out, size_t size);
 /* The texts of values. */
 void model_text(char *out, size_t size, char kind, int i);
 

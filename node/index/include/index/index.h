@@ -25,7 +25,7 @@
 
 struct index;
 
-enum { INDEX_FORMAT_VERSION = 1, INDEX_CHUNK_BITS = 16 };
+enum { INDEX_FORMAT_VERSION = 2, INDEX_CHUNK_BITS = 16 };
 
 /* Borrows the schema for the index's life. NULL: out of memory. */
 struct index *index_new(const struct schema *schema);
@@ -109,25 +109,50 @@ struct index_count {
 enum error_code index_count_members(struct index *ix, const struct index_query *q,
                                     struct index_count *out, struct error *err);
 
-/* The members, in ordinal order, after `cursor` (0 at first; an opaque position that stays valid
- * over updates: a member that was there all the time is listed exactly once). `*next` is 0 at the
- * end; the last page may be empty. Also ERR_INVALID: the cursor is of an index with other ordinals
- * (another replica's, or from before a rebuild); begin again. */
-enum error_code index_list_members(struct index *ix, const struct index_query *q, uint64_t cursor,
-                                   size_t limit, one_id *out, size_t *n_out, uint64_t *next,
+/* Many queries in one pass, all at one point of the log. The deadline and the cancellation of the
+ * first one hold for all. What is wrong with one query (`answers[i].err`, whose code is ERR_OK
+ * where it was answered) does not keep the others from being answered. */
+struct index_answer {
+    struct error err;
+    struct index_count count;
+};
+enum error_code index_count_many(struct index *ix, const struct index_query *queries, size_t n,
+                                 struct index_answer *answers, struct error *err);
+
+/* How many are in exactly each combination of up to INDEX_OVERLAP_MAX queries, in one pass:
+ * counts[mask], 1 << n of them, is who satisfies query i where bit i is set and none of the others
+ * (counts[0]: who satisfies none). `all->members` is who satisfies any. Deadline and cancellation
+ * as with index_count_many; an error of one query is that of all. */
+enum { INDEX_OVERLAP_MAX = 8 };
+enum error_code index_overlap(struct index *ix, const struct index_query *queries, size_t n,
+                              uint64_t *counts, struct index_count *all, struct error *err);
+
+/* The members by rising One-ID, after `cursor`, which is the last One-ID that was given (0 at
+ * first). It stays valid over updates, restarts, rebuilds and on other replicas: a member that was
+ * there all the time is listed exactly once. `*next` is the cursor to go on from, 0 at the end.
+ * Also ERR_INVALID: a limit of 0. */
+enum error_code index_list_members(struct index *ix, const struct index_query *q, one_id cursor,
+                                   size_t limit, one_id *out, size_t *n_out, one_id *next,
                                    struct error *err);
 
-/* Counts by value of an enum/string/set trait (most members first, then by value), of the level
- * (trait == NULL), or of a number/date/counter trait by value (rising; a counter that is not there
- * is 0). Groups without members are left out; `none` comes last. */
+/* Counts by the values of one or two traits of any type; a NULL among them is the level. Members
+ * that are in a group several times (a set trait has several values) are counted in each. In the
+ * first dimension the values of enum, string and set traits come by falling number of members,
+ * then by value, numbers and dates rising, levels from the lowest; `none`, who has no value (a
+ * counter that is not there is 0), last. Within each of them the second dimension likewise. Groups
+ * without members are left out. Also ERR_TOO_LARGE: there would be more than `max_groups`. */
+enum { INDEX_BREAKDOWN_MAX = 2 };
 struct index_group {
-    struct bytes value; /* in the query's arena; numbers are formatted. */
-    bool none;          /* members that satisfy the query and have no value */
+    struct index_key {
+        struct bytes value; /* in the arena; numbers are formatted */
+        bool none;
+    } keys[INDEX_BREAKDOWN_MAX];
     uint64_t members;
 };
 enum error_code index_breakdown(struct index *ix, const struct index_query *q,
-                                const struct schema_trait *by, struct arena *arena,
-                                struct index_group **out, size_t *n_out, struct error *err);
+                                const struct schema_trait *const *by, size_t n_by,
+                                size_t max_groups, struct arena *arena, struct index_group **out,
+                                size_t *n_out, struct error *err);
 
 /* --- saving --- */
 
