@@ -7,6 +7,7 @@
 
 #include <machine/machine.h>
 #include <proto/facts.h>
+#include <segment/catalogue.h>
 
 struct machine {
     struct machine_options o;
@@ -19,6 +20,8 @@ struct machine {
     struct shard_stats counters; /* those that the machine keeps */
     bool dirty;                  /* something of the above is to be written */
     struct flight flight;
+    struct catalogue *catalogue; /* the saved segments of the cluster, as this shard has them */
+    int32_t today;               /* never goes back; 0: none yet */
     msec_t tombstone_due; /* no tombstone may go before this */
     struct error error;   /* sticky: a row that does not decode */
 };
@@ -217,6 +220,17 @@ enum refusal bind_refusal(const struct machine *m, const struct record *w, struc
 void merge_local(struct machine *m, struct profile *winner, struct profile *loser);
 /* The same with a loser that exists in this command only. */
 void merge_fresh(struct machine *m, struct profile *winner, struct profile *fresh);
+
+/* segments.c: the catalogue of saved segments ('G' rows, 'g' its version) and the day ('d'). */
+enum error_code segments_load(struct machine *m, struct error *err);
+void segments_define(struct machine *m, const struct command *c, struct arena *arena,
+                     struct reply *out);
+void segments_drop(struct machine *m, const struct command *c, struct arena *arena,
+                   struct reply *out);
+void segments_sync(struct machine *m, const struct command *c, struct reply *out);
+void segments_read(struct machine *m, const struct command *c, struct arena *arena,
+                   struct reply *out);
+void day_set(struct machine *m, const struct command *c, struct reply *out);
 
 void read_locate(struct machine *m, const struct command *c, struct arena *arena,
                  struct reply *out);

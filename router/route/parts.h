@@ -33,6 +33,8 @@ enum {
                                  the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
+    CARRY_DEADLINE_MS = 5000,
+    BEHIND_ROUNDS = 2,
 };
 
 /* A message of a client, until all its requests are answered. */
@@ -56,13 +58,14 @@ struct task {
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
     msec_t wake_ms;
+    usec_t began_us; /* gathers */
     struct task *next_free;
 };
 
 /* Who waits for an item of a batch. */
 struct ref {
     uint32_t task, generation;
-    uint32_t call; /* saga's call; gathers have one call a shard */
+    uint32_t call; /* the saga's, or the gather's of this shard */
 };
 
 enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
@@ -101,6 +104,10 @@ struct router {
     struct idcache *cache;
     struct cluster_map map;
     bool has_map;
+    struct catalogue *catalogue; /* the newest heard of from shard 0; NULL: none yet */
+    uint64_t *versions;          /* of the catalogue, by shard, as their answers say; 0: unknown */
+    unsigned *behind;            /* by shard: sweeps in a row that found it behind */
+    struct task *carrier;        /* brings shards up to date; NULL: nobody has to */
     msec_t map_refused_ms; /* the last one; 0: none was */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;

@@ -16,7 +16,9 @@ static const char *listen_of(const struct cluster_config *c, uint16_t id)
 static enum error_code open_tasks(struct router *r, struct error *err)
 {
     r->tasks = calloc(TASKS_MAX, sizeof *r->tasks);
-    if (!r->tasks)
+    r->versions = calloc(r->config->n_shards, sizeof *r->versions);
+    r->behind = calloc(r->config->n_shards, sizeof *r->behind);
+    if (!r->tasks || !r->versions || !r->behind)
         return error_set(err, ERR_NOMEM, "router");
     for (uint32_t i = TASKS_MAX; i-- > 0;) {
         r->tasks[i].number = i;

@@ -166,19 +166,44 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
         t->wake_ms = saga_wake_ms(t->saga);
 }
 
+static void learn_catalogue(struct router *r, struct catalogue *c)
+{
+    (void)catalogue_keep(c);
+    catalogue_drop(r->catalogue);
+    r->catalogue = c;
+}
+
+static void end_gather(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t == r->carrier)
+        r->carrier = NULL;
+    if (resp.n_explain)
+        resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
 static void perform_gather(struct router *r, struct task *t)
 {
+    static const enum lane LANE_OF[] = {[GATHER_READ] = LANE_READ,
+                                        [GATHER_QUERY] = LANE_QUERY,
+                                        [GATHER_WRITE] = LANE_WRITE};
     for (size_t i = 0; i < r->gather_effects.n; i++) {
         const struct gather_effect *e = &r->gather_effects.items[i];
-        if (e->kind == GATHER_SEND) {
-            shards_send(r, e->shard, e->query ? LANE_QUERY : LANE_READ, e->command,
-                        (struct ref){t->number, t->generation, 0});
-            continue;
+        switch (e->kind) {
+        case GATHER_SEND:
+            shards_send(r, e->shard, LANE_OF[e->lane], e->command,
+                        (struct ref){t->number, t->generation, e->call});
+            break;
+        case GATHER_LEARN:
+            learn_catalogue(r, e->catalogue);
+            break;
+        case GATHER_ANSWER:
+            end_gather(r, t, e->answer);
+            return;
         }
-        struct response resp = *e->answer;
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
-        return;
     }
     t->wake_ms = gather_wake_ms(t->gather);
 }
@@ -274,24 +299,42 @@ static void start_saga(struct router *r, struct task *t, const struct request *q
     step_saga(r, t, &e);
 }
 
-static void start_gather(struct router *r, struct task *t, const struct request *q)
+static void start_gather(struct router *r, struct task *t, const struct request *q,
+                         const uint64_t *versions)
 {
     struct gather_start start = {.request = q,
                                  .schema = &r->config->schema,
                                  .node_of_shard = r->map.leader_of_shard,
+                                 .catalogue = r->catalogue,
+                                 .versions = versions,
                                  .map_epoch = r->map.epoch,
                                  .n_shards = r->map.n_shards,
                                  .today = clock_day_of_ms(clock_wall_ms()),
-                                 .deadline_ms = deadline_of(r, q)};
+                                 .deadline_ms = q ? deadline_of(r, q) : r->now + CARRY_DEADLINE_MS};
     r->gather_effects.n = 0;
+    t->began_us = clock_mono_us();
     t->gather = gather_new(&start, r->now, &r->gather_effects);
     if (!t->gather) {
         struct response resp = {.code = ERR_NOMEM, .text = bytes_of_str(error_text(ERR_NOMEM))};
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
+        end_gather(r, t, &resp);
         return;
     }
     perform_gather(r, t);
+}
+
+/* What sweeps hear of the catalogue. A newer one is fetched. A shard that is behind twice has been
+ * left so by a router that died: it is brought up to date. */
+static void note_version(struct router *r, shard_id shard, uint64_t version)
+{
+    uint64_t known = r->catalogue ? r->catalogue->version : 1;
+    r->versions[shard] = version;
+    r->behind[shard] = version < known ? r->behind[shard] + 1 : 0;
+    bool carries = r->behind[shard] >= BEHIND_ROUNDS;
+    if (r->carrier || (version <= known && !carries))
+        return;
+    r->carrier = take_task(r);
+    if (r->carrier)
+        start_gather(r, r->carrier, NULL, carries ? r->versions : NULL);
 }
 
 static void start_request(struct router *r, struct client_message *c, uint32_t item,
@@ -317,7 +360,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
     else
-        start_gather(r, t, q);
+        start_gather(r, t, q, NULL);
 }
 
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
@@ -355,10 +398,12 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
         return;
     if (t->gather) {
         r->gather_effects.n = 0;
-        gather_reply(t->gather, shard, reply, r->now, &r->gather_effects);
+        gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
         perform_gather(r, t);
         return;
     }
+    if (reply->catalogue)
+        note_version(r, shard, reply->catalogue);
     struct saga_event e = {.kind = SAGA_REPLY, .call = ref->call, .reply = reply};
     step_saga(r, t, &e);
 }
@@ -426,6 +471,9 @@ void tasks_close(struct router *r)
     }
     tasks_flush(r);
     free(r->tasks);
+    free(r->versions);
+    free(r->behind);
+    catalogue_drop(r->catalogue);
     saga_effects_free(&r->saga_effects);
     gather_effects_free(&r->gather_effects);
 }

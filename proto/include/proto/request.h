@@ -21,6 +21,12 @@ enum request_type {
     REQUEST_REFUSED,
     REQUEST_STATUS, /* of nodes and shards as the router sees them */
     REQUEST_CHECK,
+    REQUEST_SEGMENT_DEFINE,
+    REQUEST_SEGMENT_DROP,
+    REQUEST_SEGMENTS, /* the definitions: all, or the one of `name` */
+    REQUEST_REFRESH,  /* counts of all saved segments */
+    REQUEST_OVERLAP,
+    REQUEST_EXPORT,
     REQUEST_TYPE_END
 };
 
@@ -66,6 +72,13 @@ struct request {
     struct bytes by;
     struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start */
     uint32_t limit;
+    struct bytes name;   /* SEGMENT_DEFINE, SEGMENT_DROP, SEGMENTS */
+    struct bytes *exprs; /* OVERLAP */
+    size_t n_exprs;
+    struct bytes by2;     /* BREAKDOWN: the second trait; empty: none */
+    struct bytes *fields; /* EXPORT: names of traits, and level, tags, channels */
+    size_t n_fields;
+    bool explain; /* COUNT */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -119,6 +132,16 @@ struct shard_status {
     bool reachable;
     struct shard_stats stats;
 };
+struct segment_row {
+    struct bytes name, expr;
+    enum error_code code; /* not OK: it does not fit the cluster file any more */
+};
+struct explain_shard {
+    shard_id shard;
+    uint64_t nanos, count, in_flight;
+    struct explain_row *rows;
+    size_t n_rows;
+};
 
 /* One message of requests may be answered by several of responses, each with some of the items, as
  * they get ready. */
@@ -145,6 +168,18 @@ struct response {
     uint64_t map_epoch;
     struct bytes *findings; /* CHECK */
     size_t n_findings;
+    struct segment_row *segments; /* SEGMENTS */
+    size_t n_segments;
+    uint64_t catalogue; /* version of the saved segments; 0: not said */
+    uint64_t *combos;   /* OVERLAP: as in a reply */
+    size_t n_combos;
+    struct bytes rows; /* EXPORT: proto/rows.h */
+    uint32_t n_rows;
+    struct explain_shard *explain;
+    size_t n_explain;
+    uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
+    uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet */
+    size_t n_carrying;
 };
 
 const char *request_type_name(enum request_type t);

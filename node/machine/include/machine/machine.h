@@ -12,7 +12,9 @@
  * of an identity in receipt order, in blocks; n = 0xFFFFFFFF: the newest 'R' be64 handle, be16 b
  * behaviour of an identity, days of bucket b = day / 64 'V' be64 one_id            unified view,
  * kept only where a profile has several identities (derived) 'X' be64 number            refused
- * links 'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began 'S'
+ * links 'G' name, 'g'          saved segments, and the version of all of them
+ * 'd'                          the day of the shard's log
+ * 'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began 'S'
  * counters, allocators, machine clock A handle is a number of this shard, given to a fragment when
  * it arrives and never reused: a merge inside the shard moves the handle and copies nothing.
  */
@@ -28,6 +30,7 @@
 #include <store/store.h>
 
 struct machine;
+struct catalogue;
 
 /* What changed for the segment index; called during machine_apply and machine_rebuild. */
 typedef void (*machine_emit_cb)(void *ctx, const struct index_op *op);
@@ -64,6 +67,12 @@ void machine_read(struct machine *m, msec_t now_ms, const struct command *c, str
  * command gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows
  * there. */
 enum error_code machine_error(const struct machine *m, struct error *err);
+
+/* The saved segments as this shard has them; lives until the next machine_apply, or as long as the
+ * caller keeps it (segment/catalogue.h). */
+struct catalogue *machine_catalogue(const struct machine *m);
+/* The day that the log has come to: 0 before the first DAY. */
+int32_t machine_today(const struct machine *m);
 
 /* Merges in flight: MERGING profiles of this shard. */
 uint64_t machine_in_flight(const struct machine *m);
