@@ -147,6 +147,9 @@ static bool move_is_allowed(uint8_t from, uint8_t to, enum command_type by)
     case COMMAND_SEGMENT_DROP:
     case COMMAND_SEGMENT_SYNC:
     case COMMAND_DAY:
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
+    case COMMAND_WATCH_READ:
     case COMMAND_SEGMENTS:
     case COMMAND_REFRESH:
     case COMMAND_OVERLAP:

@@ -30,6 +30,7 @@ enum message_type {
     MESSAGE_MAP_REQUEST,  /* router → node: empty body */
     MESSAGE_MAP_REPLY,    /* node → router: an encoded cluster map (cluster/map.h) */
     MESSAGE_ERROR,        /* → asker: u16 code, text; the whole request failed */
+    MESSAGE_SHARD_WATCH,  /* router → node: reads of watched segments, answered when there is news */
     MESSAGE_TYPE_END
 };
 
