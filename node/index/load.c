@@ -481,6 +481,22 @@ static enum error_code load_core(struct core *c, const char *path, uint64_t clus
     return code;
 }
 
+/* The registered windows stay, built anew. */
+static void move_windows(const struct core *from, struct core *to)
+{
+    struct window wanted[INDEX_WINDOWS_MAX];
+    const struct windows *w = &from->windows;
+    for (uint32_t i = 0; i < w->n; i++) {
+        wanted[i] = w->items[i];
+        wanted[i].metric = &core_event(to, w->items[i].metric->event->id)->metric;
+    }
+    if (to->today == 0)
+        to->today = from->today;
+    if (w->has_today || to->today != 0)
+        windows_set_today(&to->mem, &to->windows, to->today);
+    windows_set(&to->mem, &to->windows, wanted, w->n);
+}
+
 enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_id, uint16_t shard,
                            uint64_t store_index, struct error *err)
 {
@@ -496,6 +512,7 @@ enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_
         return code;
     }
     uint64_t events_max = ix->core.watches.events_max;
+    move_windows(&ix->core, &fresh);
     core_close(&ix->core);
     ix->core = fresh;
     watches_set_events_max(&ix->core, events_max);

@@ -13,3 +13,5 @@ oneid_test(NAME test_index_watch SOURCES test_index_watch.c index_model.c index_
 target_include_directories(test_index_watch PRIVATE $<TARGET_PROPERTY:oneid_index,SOURCE_DIR>)
 oneid_test(NAME test_index_answers SOURCES test_index_answers.c index_rig.c
     USES oneid_index oneid_segment oneid_cluster)
+oneid_test(NAME test_index_days SOURCES test_index_days.c index_rig.c
+    USES oneid_index oneid_segment oneid_cluster)

@@ -30,7 +30,7 @@ static size_t expected(const struct model *m, const struct expr *e, uint8_t *mat
 
 static void check_count(struct model *m, const struct expr *e, size_t n)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     struct index_count count;
     struct rig *r = m->rig;
     assert_int_equal(index_count_members(r->ix, &q, &count, &r->err), ERR_OK);
@@ -45,7 +45,7 @@ static void check_count(struct model *m, const struct expr *e, size_t n)
 
 static void check_list(struct model *m, const struct expr *e, uint8_t *matched, size_t n)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     one_id page[5000];
     size_t n_page = 0, listed = 0;
     one_id cursor = 0, last = 0;
@@ -127,7 +127,7 @@ static size_t times_in_all(const struct model *m, const uint8_t *matched, const 
 static void check_breakdown(struct model *m, const struct expr *e, const uint8_t *matched,
                             const char *const *traits, size_t n_by)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     struct index_group *groups = NULL;
     size_t n = 0, total = 0;
     struct rig *r = m->rig;
@@ -157,10 +157,85 @@ static void check_breakdowns(struct model *m, const struct expr *e, const uint8_
     check_breakdown(m, e, matched, pair, 2);
 }
 
+static void check_list_cell(const struct index_cell *cell, uint32_t bits, char kind)
+{
+    size_t n = 0;
+    for (int i = 0; i < 32; i++) {
+        char text[16];
+        if (!(bits >> i & 1))
+            continue;
+        n++;
+        model_text(text, sizeof text, kind, i);
+        bool found = false;
+        for (size_t k = 0; k < cell->n_list; k++)
+            found = found || bytes_equal(cell->list[k], bytes_of_str(text));
+        assert_true(found);
+    }
+    assert_int_equal(cell->n_list, n);
+    assert_int_equal(cell->present, n > 0);
+}
+
+static void check_text_cell(const struct index_cell *cell, const char *text)
+{
+    assert_int_equal(cell->present, *text != '\0');
+    if (*text)
+        assert_true(bytes_equal(cell->text, bytes_of_str(text)));
+}
+
+static void check_row(const struct model *m, const struct model_member *x,
+                      const struct index_cell *cells)
+{
+    char text[32] = "";
+    if (x->city >= 0)
+        model_text(text, sizeof text, 'c', x->city);
+    check_text_cell(&cells[0], text);
+    check_list_cell(&cells[1], x->tags, 't');
+    check_list_cell(&cells[2], x->interests, 'i');
+    check_list_cell(&cells[3], x->channels, 'h');
+    model_level(m, x, text, sizeof text);
+    check_text_cell(&cells[4], text);
+    assert_int_equal(cells[5].present, x->has[MODEL_SCORE]);
+    assert_int_equal(cells[5].number, x->numbers[MODEL_SCORE]);
+    *text = '\0';
+    if (x->nickname >= 0)
+        model_text(text, sizeof text, 'n', x->nickname);
+    check_text_cell(&cells[6], text);
+}
+
+/* A page from somewhere in the middle. */
+static void check_rows(struct model *m, const struct expr *e, const uint8_t *matched)
+{
+    struct rig *r = m->rig;
+    struct index_query q = model_query(m, e);
+    struct index_rows rows;
+    const struct index_field fields[] = {
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("city"))},
+        {INDEX_FIELD_TAGS, NULL},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("interests"))},
+        {INDEX_FIELD_CHANNELS, NULL},
+        {INDEX_FIELD_LEVEL, NULL},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("score"))},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("nickname"))}};
+    size_t n_fields = sizeof fields / sizeof *fields;
+    one_id cursor = rng_below(&m->rng, m->n), last = cursor;
+    assert_int_equal(
+        index_list_rows(r->ix, &q, cursor, 50, fields, n_fields, &r->arena, &rows, &r->err),
+        ERR_OK);
+    for (size_t i = 0; i < rows.n; i++) {
+        for (one_id id = last + 1; id < rows.members[i]; id++)
+            assert_int_equal(matched[id], 0);
+        last = rows.members[i];
+        assert_int_not_equal(matched[last], 0);
+        check_row(m, model_member(m, last), rows.cells + i * n_fields);
+    }
+    for (one_id id = last + 1; rows.next == 0 && id <= m->n; id++)
+        assert_int_equal(matched[id], 0);
+}
+
 /* Member by member, dead ones among them. */
 static void check_matches(struct model *m, const struct expr *e, const uint8_t *matched)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     const struct core *c = &m->rig->ix->core;
     struct node *program = NULL;
     assert_int_equal(program_compile(c, &q, &m->rig->arena, &program, &m->rig->err), ERR_OK);
@@ -183,7 +258,7 @@ static void check_many(struct model *m)
     struct expr unknown = {.kind = EXPR_SEGMENT, .name = bytes_of_str("nothing")};
     size_t bad = rng_below(&m->rng, BATCH);
     for (size_t i = 0; i < BATCH; i++)
-        queries[i] = rig_query(i == bad ? &unknown : model_expr(m, (int)i % 4));
+        queries[i] = model_query(m, i == bad ? &unknown : model_expr(m, (int)i % 4));
     assert_int_equal(index_count_many(r->ix, queries, BATCH, answers, &r->err), ERR_OK);
     for (size_t i = 0; i < BATCH; i++) {
         struct index_count count;
@@ -202,7 +277,7 @@ static void check_overlap(struct model *m)
     struct index_count all;
     size_t n = 1 + rng_below(&m->rng, BATCH);
     for (size_t i = 0; i < n; i++)
-        queries[i] = rig_query(model_expr(m, (int)i % 3));
+        queries[i] = model_query(m, model_expr(m, (int)i % 3));
     for (size_t i = 0; i < m->n; i++) {
         size_t mask = 0;
         for (size_t k = 0; k < n; k++)
@@ -225,6 +300,7 @@ static void check_expressions(struct model *m, int n, bool breakdowns)
         check_count(m, e, members);
         check_list(m, e, matched, members);
         check_matches(m, e, matched);
+        check_rows(m, e, matched);
         if (breakdowns)
             check_breakdowns(m, e, matched, i);
     }
@@ -289,6 +365,71 @@ static void test_index_saved_and_loaded_agrees_with_the_model(void **state)
     tempdir_remove(dir);
 }
 
+static struct expr *window_term(struct model *m, bool sum, uint32_t days)
+{
+    struct expr *e = model_expr(m, 0);
+    *e = (struct expr){.kind = sum ? EXPR_SUM : EXPR_COUNT, .window_days = days};
+    e->event = schema_event_by_name(m->rig->schema, bytes_of_str("order"));
+    if (sum)
+        e->field = schema_field_by_name(e->event, bytes_of_str("amount"));
+    e->lo = sum ? 5000000 : 1;
+    e->hi = INT64_MAX;
+    e->negate = rng_below(&m->rng, 3) == 0;
+    return e;
+}
+
+static void check_windows(struct model *m)
+{
+    uint8_t *matched = calloc(m->n + 1, 1);
+    assert_non_null(matched);
+    for (uint32_t days = 1; days <= 12; days++) {
+        arena_reset(&m->rig->arena);
+        const struct expr *e = window_term(m, days % 2, days);
+        check_count(m, e, expected(m, e, matched));
+        check_matches(m, e, matched);
+    }
+    free(matched);
+}
+
+/* Days pass, sometimes many, once backwards; windows are registered and dropped; the file is loaded
+ * now and then. */
+static void test_index_windows_agree_with_the_model_as_days_pass(void **state)
+{
+    struct rig *r = *state;
+    struct model m;
+    char *dir = tempdir_make();
+    const char *path = tempdir_path(dir, "index");
+    model_init(&m, r, 1500, 4);
+    for (int round = 0; round < 60; round++) {
+        if (round % 3 == 0)
+            model_windows(&m);
+        for (int i = 0; i < 1000; i++)
+            model_step(&m);
+        m.today += round == 30 ? -1 : rng_below(&m.rng, 8) ? 1 : (int32_t)rng_below(&m.rng, 100);
+        if (round % 2)
+            model_expire(&m, m.today);
+        index_set_today(r->ix, m.today);
+        if (round % 4)
+            model_expire(&m, m.today + (int32_t)rng_below(&m.rng, 3));
+        for (int i = 0; i < 1000; i++)
+            model_step(&m);
+        index_set_applied(r->ix, (uint64_t)round + 1);
+        rig_publish(r);
+        if (round % 10 == 9) {
+            assert_int_equal(index_save(r->ix, path, 1, 2, 0, &r->err), ERR_OK);
+            rig_renew(r);
+            index_set_today(r->ix, m.today);
+            model_windows(&m);
+            rig_publish(r);
+            assert_int_equal(index_load(r->ix, path, 1, 2, 0, &r->err), ERR_OK);
+        }
+        check_windows(&m);
+        check_expressions(&m, 4, false);
+    }
+    model_close(&m);
+    tempdir_remove(dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -297,6 +438,7 @@ int main(void)
         TEST(test_index_agrees_with_the_model_under_turnover),
         TEST(test_index_agrees_with_the_model_over_several_chunks),
         TEST(test_index_saved_and_loaded_agrees_with_the_model),
+        TEST(test_index_windows_agree_with_the_model_as_days_pass),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

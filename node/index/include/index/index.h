@@ -84,6 +84,26 @@ bool index_publish(struct index *ix);
  * from now on; cheap to call each day. */
 void index_expire(struct index *ix, int32_t today);
 
+/* A window over the last days of one metric, without conditions on its fields, that queries will
+ * ask for often. It is kept at write time, in 1 to 8 bytes a member. */
+struct index_window {
+    name_id event;
+    name_id field; /* sum(event.field); 0: count(event) */
+    uint32_t days;
+};
+enum { INDEX_WINDOWS_MAX = 256 };
+/* Registers these windows in place of those before; equal ones are kept once. New ones are built
+ * from the metrics. Survives index_load, is not saved. ERR_TOO_LARGE, ERR_UNKNOWN_NAME (event or
+ * field), ERR_INVALID (no days): nothing has changed. */
+enum error_code index_set_windows(struct index *ix, const struct index_window *windows, size_t n,
+                                  struct error *err);
+/* The day that windows end with, and that watched segments (watch.h) count from. Queries of another
+ * day read the events. Saved: a loaded index has the day of its log position. */
+void index_set_today(struct index *ix, int32_t today);
+/* Adds the windows of an expression that may be registered and are not yet among the `n` of `out`;
+ * returns how many there are then, at most `room`. Saved segments that it names are left out. */
+size_t index_windows_of(const struct expr *e, struct index_window *out, size_t n, size_t room);
+
 /* --- queries: any thread --- */
 
 /* A saved segment's expression by name (borrowed for the query's duration); NULL: there is none. */
@@ -127,6 +147,34 @@ enum { INDEX_OVERLAP_MAX = 8 };
 enum error_code index_overlap(struct index *ix, const struct index_query *queries, size_t n,
                               uint64_t *counts, struct index_count *all, struct error *err);
 
+/* Where a count comes from: a row per term and operator, in the order of evaluation. */
+enum index_operator { INDEX_TERM, INDEX_AND, INDEX_OR, INDEX_NOT };
+enum index_strategy {
+    INDEX_BY_NONE,   /* an operator, or a term that is always true or false */
+    INDEX_BY_SET,    /* who has it is kept */
+    INDEX_BY_COLUMN, /* a value per member, scanned, or probed where few candidates are left */
+    INDEX_BY_EVENTS, /* the events' rows of the window are added up */
+    INDEX_BY_WINDOW, /* a registered window */
+};
+struct index_explain_row {
+    struct bytes text; /* the term in canonical form: personal data; operators: their name */
+    uint32_t depth;    /* of nesting, 0 for the whole */
+    enum index_operator operator;
+    enum index_strategy strategy;
+    uint64_t estimate;    /* members, as far as the order of terms went by it */
+    uint32_t chunks;      /* in which it was evaluated */
+    uint32_t skipped;     /* in which it was not: nobody was left, or nobody lives there */
+    uint32_t emptied;     /* after which nobody was left in the chunk */
+    uint32_t decided;     /* decided by the least and greatest value alone */
+    uint32_t probed;      /* member by member */
+    uint64_t nanoseconds; /* in it, and in what is beneath it */
+};
+/* index_count_members, and how it came about; the rows and texts lie in `arena`. */
+enum error_code index_count_explain(struct index *ix, const struct index_query *q,
+                                    struct index_count *out, struct arena *arena,
+                                    struct index_explain_row **rows, size_t *n_rows,
+                                    struct error *err);
+
 /* The members by rising One-ID, after `cursor`, which is the last One-ID that was given (0 at
  * first). It stays valid over updates, restarts, rebuilds and on other replicas: a member that was
  * there all the time is listed exactly once. `*next` is the cursor to go on from, 0 at the end.
@@ -134,6 +182,35 @@ enum error_code index_overlap(struct index *ix, const struct index_query *querie
 enum error_code index_list_members(struct index *ix, const struct index_query *q, one_id cursor,
                                    size_t limit, one_id *out, size_t *n_out, one_id *next,
                                    struct error *err);
+
+/* The same page with chosen fields of each member, all from the index. Everything lies in `arena`
+ * or is the schema's; values are personal data. */
+enum index_field_kind {
+    INDEX_FIELD_TRAIT,
+    INDEX_FIELD_LEVEL,
+    INDEX_FIELD_TAGS,
+    INDEX_FIELD_CHANNELS
+};
+struct index_field {
+    enum index_field_kind kind;
+    const struct schema_trait *trait; /* INDEX_FIELD_TRAIT */
+};
+struct index_cell {
+    bool present;       /* false: the member has none (below the first level, for the level) */
+    int64_t number;     /* number (millionths), date (day number), counter */
+    struct bytes text;  /* enum, string, level */
+    struct bytes *list; /* set trait, tags, channels: by rising bytes */
+    size_t n_list;
+};
+struct index_rows {
+    one_id *members;
+    struct index_cell *cells; /* n rows of n_fields, in the fields' order */
+    size_t n;
+    one_id next; /* as with index_list_members */
+};
+enum error_code index_list_rows(struct index *ix, const struct index_query *q, one_id cursor,
+                                size_t limit, const struct index_field *fields, size_t n_fields,
+                                struct arena *arena, struct index_rows *out, struct error *err);
 
 /* Counts by the values of one or two traits of any type; a NULL among them is the level. Members
  * that are in a group several times (a set trait has several values) are counted in each. In the

@@ -27,8 +27,6 @@ struct index_watch {
  * journal begins there; one whose text changed gives the differences as events of the entry; what
  * is not named is dropped. Copies. */
 void index_set_watches(struct index *ix, const struct index_watch *watches, size_t n);
-/* The day that windows and `ago` of watched segments count from, from the present entry on. */
-void index_set_today(struct index *ix, int32_t day);
 /* index_set_applied for an entry that holds changes, with its wall clock. */
 void index_end_entry(struct index *ix, uint64_t log_index, msec_t time_ms);
 /* How many events all journals together may hold; INDEX_WATCH_EVENTS at first. Where more come,
