@@ -157,6 +157,7 @@ static const struct limit LIMITS[] = {
     LIMIT(map_gb, 1, 16384, 256),
     LIMIT(router_cache_mb, 1, 1048576, 256),
     LIMIT(deadline_ms, 100, 600000, 10000),
+    LIMIT(query_threads, 1, 256, 0),
 };
 #undef LIMIT
 enum { N_LIMITS = sizeof LIMITS / sizeof *LIMITS };
