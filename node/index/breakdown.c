@@ -43,18 +43,6 @@ static bool is_set(const struct dimension *d)
     return !d->is_level && d->trait->schema->type == TRAIT_SET;
 }
 
-/* The place of the level, n_levels below the first. */
-static int64_t level_of(const struct schema *s, int64_t value)
-{
-    int64_t unit = s->level_by->type == TRAIT_NUMBER ? DECIMAL_ONE : 1;
-    /* value >= at_least * unit, without overflow: compare with the floor of value / unit. */
-    int64_t whole = value / unit - (value % unit < 0);
-    for (size_t i = s->n_levels; i-- > 0;)
-        if (whole >= s->levels[i].at_least)
-            return (int64_t)i;
-    return (int64_t)s->n_levels;
-}
-
 /* False: the member has none. */
 static bool value_at(const struct breakdown *b, const struct dimension *d, uint32_t low,
                      int64_t *out)
@@ -67,7 +55,7 @@ static bool value_at(const struct breakdown *b, const struct dimension *d, uint3
         return has || is_counter;
     if (!has && !is_counter)
         return false;
-    *out = level_of(schema, *out);
+    *out = (int64_t)core_level_of(schema, *out);
     return *out < (int64_t)schema->n_levels;
 }
 

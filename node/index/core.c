@@ -70,3 +70,14 @@ void core_expire(struct core *c, int32_t today)
             metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
     }
 }
+
+size_t core_level_of(const struct schema *s, int64_t value)
+{
+    int64_t unit = s->level_by->type == TRAIT_NUMBER ? DECIMAL_ONE : 1;
+    /* value >= at_least * unit, without overflow: compare with the floor of value / unit. */
+    int64_t whole = value / unit - (value % unit < 0);
+    for (size_t i = s->n_levels; i-- > 0;)
+        if (whole >= s->levels[i].at_least)
+            return i;
+    return s->n_levels;
+}

@@ -51,6 +51,8 @@ void core_clean_chunk(struct core *c, uint32_t chunk);
 struct trait_index *core_trait(const struct core *c, name_id id);
 struct event_index *core_event(const struct core *c, name_id id);
 struct set *core_namespace(const struct core *c, name_id id);
+/* The place of the level that a value of schema's level_by gives, n_levels below the first. */
+size_t core_level_of(const struct schema *s, int64_t value);
 
 static inline bool trait_is_single_text(enum trait_type type)
 {

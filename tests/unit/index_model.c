@@ -46,6 +46,14 @@ void model_close(struct model *m)
     free(m->members);
 }
 
+struct model_member *model_member(const struct model *m, one_id id)
+{
+    size_t i = 0;
+    while (m->members[i].id != id)
+        i++;
+    return &m->members[i];
+}
+
 static void put_tag(struct model *m, struct model_member *x, int i, bool on)
 {
     char text[16];

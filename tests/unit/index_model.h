@@ -40,6 +40,8 @@ struct model {
 /* `n` members, none of them alive; the ids are 1..n in a scattered order. */
 void model_init(struct model *m, struct rig *rig, size_t n, uint64_t seed);
 void model_close(struct model *m);
+/* The one with this id. */
+struct model_member *model_member(const struct model *m, one_id id);
 /* Brings a member to life with a full set of random properties. */
 void model_fill(struct model *m, struct model_member *x);
 /* One random change of a random member, or its death or rebirth. */

@@ -263,6 +263,51 @@ static void test_index_counts_overlaps_exactly(void **state)
     assert_int_equal(index_overlap(r->ix, queries, 9, counts, &all, &r->err), ERR_TOO_LARGE);
 }
 
+static struct index_cell *cell_at(const struct index_rows *rows, size_t row, size_t field)
+{
+    return &rows->cells[row * 6 + field];
+}
+
+static void test_index_lists_rows_with_chosen_fields(void **state)
+{
+    struct rig *r = *state;
+    struct index_rows rows;
+    struct index_query q = rig_query(rig_parse(r, "true"));
+    const struct index_field fields[] = {{INDEX_FIELD_TRAIT, trait_of(r, "city")},
+                                         {INDEX_FIELD_TRAIT, trait_of(r, "growth")},
+                                         {INDEX_FIELD_TRAIT, trait_of(r, "interests")},
+                                         {INDEX_FIELD_LEVEL, NULL},
+                                         {INDEX_FIELD_TAGS, NULL},
+                                         {INDEX_FIELD_CHANNELS, NULL}};
+    put_groups(r);
+    rig_channel(r, 1, "web", true);
+    rig_publish(r);
+    assert_int_equal(index_list_rows(r->ix, &q, 0, 2, fields, 6, &r->arena, &rows, &r->err),
+                     ERR_OK);
+    assert_int_equal(rows.n, 2);
+    assert_int_equal(rows.next, 2);
+    assert_true(bytes_equal(cell_at(&rows, 0, 0)->text, bytes_of_str("b")));
+    assert_int_equal(cell_at(&rows, 0, 1)->number, 5000);
+    assert_int_equal(cell_at(&rows, 0, 2)->n_list, 2);
+    assert_true(bytes_equal(cell_at(&rows, 0, 2)->list[0], bytes_of_str("run")));
+    assert_true(bytes_equal(cell_at(&rows, 0, 2)->list[1], bytes_of_str("tea")));
+    assert_true(bytes_equal(cell_at(&rows, 0, 3)->text, bytes_of_str("gold")));
+    assert_true(bytes_equal(cell_at(&rows, 1, 4)->list[0], bytes_of_str("t")));
+    assert_int_equal(cell_at(&rows, 0, 5)->n_list, 1);
+    assert_false(cell_at(&rows, 1, 1)->present);
+    assert_false(cell_at(&rows, 1, 3)->present);
+    assert_false(cell_at(&rows, 1, 5)->present);
+    assert_int_equal(index_list_rows(r->ix, &q, 2, 9, fields, 6, &r->arena, &rows, &r->err),
+                     ERR_OK);
+    assert_int_equal(rows.n, 4);
+    assert_int_equal(rows.members[3], 6);
+    assert_int_equal(rows.next, 0);
+    assert_int_equal(cell_at(&rows, 3, 4)->n_list, 0);
+    const struct index_field unknown = {INDEX_FIELD_TRAIT, NULL};
+    assert_int_equal(index_list_rows(r->ix, &q, 0, 9, &unknown, 1, &r->arena, &rows, &r->err),
+                     ERR_UNKNOWN_NAME);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -276,6 +321,7 @@ int main(void)
         TEST(test_index_bounds_the_groups_of_a_breakdown),
         TEST(test_index_answers_each_of_many_for_itself),
         TEST(test_index_counts_overlaps_exactly),
+        TEST(test_index_lists_rows_with_chosen_fields),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

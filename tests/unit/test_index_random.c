@@ -157,6 +157,81 @@ static void check_breakdowns(struct model *m, const struct expr *e, const uint8_
     check_breakdown(m, e, matched, pair, 2);
 }
 
+static void check_list_cell(const struct index_cell *cell, uint32_t bits, char kind)
+{
+    size_t n = 0;
+    for (int i = 0; i < 32; i++) {
+        char text[16];
+        if (!(bits >> i & 1))
+            continue;
+        n++;
+        model_text(text, sizeof text, kind, i);
+        bool found = false;
+        for (size_t k = 0; k < cell->n_list; k++)
+            found = found || bytes_equal(cell->list[k], bytes_of_str(text));
+        assert_true(found);
+    }
+    assert_int_equal(cell->n_list, n);
+    assert_int_equal(cell->present, n > 0);
+}
+
+static void check_text_cell(const struct index_cell *cell, const char *text)
+{
+    assert_int_equal(cell->present, *text != '\0');
+    if (*text)
+        assert_true(bytes_equal(cell->text, bytes_of_str(text)));
+}
+
+static void check_row(const struct model *m, const struct model_member *x,
+                      const struct index_cell *cells)
+{
+    char text[32] = "";
+    if (x->city >= 0)
+        model_text(text, sizeof text, 'c', x->city);
+    check_text_cell(&cells[0], text);
+    check_list_cell(&cells[1], x->tags, 't');
+    check_list_cell(&cells[2], x->interests, 'i');
+    check_list_cell(&cells[3], x->channels, 'h');
+    model_level(m, x, text, sizeof text);
+    check_text_cell(&cells[4], text);
+    assert_int_equal(cells[5].present, x->has[MODEL_SCORE]);
+    assert_int_equal(cells[5].number, x->numbers[MODEL_SCORE]);
+    *text = '\0';
+    if (x->nickname >= 0)
+        model_text(text, sizeof text, 'n', x->nickname);
+    check_text_cell(&cells[6], text);
+}
+
+/* A page from somewhere in the middle. */
+static void check_rows(struct model *m, const struct expr *e, const uint8_t *matched)
+{
+    struct rig *r = m->rig;
+    struct index_query q = rig_query(e);
+    struct index_rows rows;
+    const struct index_field fields[] = {
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("city"))},
+        {INDEX_FIELD_TAGS, NULL},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("interests"))},
+        {INDEX_FIELD_CHANNELS, NULL},
+        {INDEX_FIELD_LEVEL, NULL},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("score"))},
+        {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("nickname"))}};
+    size_t n_fields = sizeof fields / sizeof *fields;
+    one_id cursor = rng_below(&m->rng, m->n), last = cursor;
+    assert_int_equal(
+        index_list_rows(r->ix, &q, cursor, 50, fields, n_fields, &r->arena, &rows, &r->err),
+        ERR_OK);
+    for (size_t i = 0; i < rows.n; i++) {
+        for (one_id id = last + 1; id < rows.members[i]; id++)
+            assert_int_equal(matched[id], 0);
+        last = rows.members[i];
+        assert_int_not_equal(matched[last], 0);
+        check_row(m, model_member(m, last), rows.cells + i * n_fields);
+    }
+    for (one_id id = last + 1; rows.next == 0 && id <= m->n; id++)
+        assert_int_equal(matched[id], 0);
+}
+
 /* Member by member, dead ones among them. */
 static void check_matches(struct model *m, const struct expr *e, const uint8_t *matched)
 {
@@ -225,6 +300,7 @@ static void check_expressions(struct model *m, int n, bool breakdowns)
         check_count(m, e, members);
         check_list(m, e, matched, members);
         check_matches(m, e, matched);
+        check_rows(m, e, matched);
         if (breakdowns)
             check_breakdowns(m, e, matched, i);
     }

@@ -135,6 +135,35 @@ enum error_code index_list_members(struct index *ix, const struct index_query *q
                                    size_t limit, one_id *out, size_t *n_out, one_id *next,
                                    struct error *err);
 
+/* The same page with chosen fields of each member, all from the index. Everything lies in `arena`
+ * or is the schema's; values are personal data. */
+enum index_field_kind {
+    INDEX_FIELD_TRAIT,
+    INDEX_FIELD_LEVEL,
+    INDEX_FIELD_TAGS,
+    INDEX_FIELD_CHANNELS
+};
+struct index_field {
+    enum index_field_kind kind;
+    const struct schema_trait *trait; /* INDEX_FIELD_TRAIT */
+};
+struct index_cell {
+    bool present;       /* false: the member has none (below the first level, for the level) */
+    int64_t number;     /* number (millionths), date (day number), counter */
+    struct bytes text;  /* enum, string, level */
+    struct bytes *list; /* set trait, tags, channels: by rising bytes */
+    size_t n_list;
+};
+struct index_rows {
+    one_id *members;
+    struct index_cell *cells; /* n rows of n_fields, in the fields' order */
+    size_t n;
+    one_id next; /* as with index_list_members */
+};
+enum error_code index_list_rows(struct index *ix, const struct index_query *q, one_id cursor,
+                                size_t limit, const struct index_field *fields, size_t n_fields,
+                                struct arena *arena, struct index_rows *out, struct error *err);
+
 /* Counts by the values of one or two traits of any type; a NULL among them is the level. Members
  * that are in a group several times (a set trait has several values) are counted in each. In the
  * first dimension the values of enum, string and set traits come by falling number of members,
