@@ -97,6 +97,60 @@ struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, c
     return run(c, &r);
 }
 
+struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr, const char *by,
+                                      const char *by2)
+{
+    struct request r = {.type = REQUEST_BREAKDOWN,
+                        .expr = bytes_of_str(expr),
+                        .by = bytes_of_str(by),
+                        .by2 = bytes_of_str(by2)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr)
+{
+    struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr), .explain = true};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *exprs, size_t n)
+{
+    struct bytes list[COMMAND_EXPRS_MAX + 1];
+    for (size_t i = 0; i < n && i < COMMAND_EXPRS_MAX + 1; i++)
+        list[i] = bytes_of_str(exprs[i]);
+    struct request r = {.type = REQUEST_OVERLAP,
+                        .exprs = list,
+                        .n_exprs = n < COMMAND_EXPRS_MAX + 1 ? n : COMMAND_EXPRS_MAX + 1};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
+                                          const char *expr)
+{
+    struct request r = {.type = REQUEST_SEGMENT_DEFINE,
+                        .name = bytes_of_str(name),
+                        .expr = bytes_of_str(expr)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segment_drop(struct oneid_client *c, const char *name)
+{
+    struct request r = {.type = REQUEST_SEGMENT_DROP, .name = bytes_of_str(name)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segments(struct oneid_client *c, const char *name)
+{
+    struct request r = {.type = REQUEST_SEGMENTS, .name = bytes_of_str(name)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_refresh(struct oneid_client *c)
+{
+    struct request r = {.type = REQUEST_REFRESH};
+    return run(c, &r);
+}
+
 struct oneid_result *oneid_stats(struct oneid_client *c)
 {
     struct request r = {.type = REQUEST_STATS};

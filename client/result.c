@@ -174,8 +174,59 @@ static struct oneid_group *groups_of(struct builder *b, const struct response *r
 {
     struct oneid_group *to = array(b, r->n_groups, sizeof *to);
     for (size_t i = 0; to && i < r->n_groups; i++)
-        to[i] = (struct oneid_group){str_of(b, r->groups[i].value), r->groups[i].none,
-                                     r->groups[i].members};
+        to[i] = (struct oneid_group){.value = str_of(b, r->groups[i].value),
+                                     .none = r->groups[i].none,
+                                     .members = r->groups[i].members,
+                                     .value2 = str_of(b, r->groups[i].value2),
+                                     .none2 = r->groups[i].none2,
+                                     .code = code_of_error(r->groups[i].error)};
+    return to;
+}
+
+static struct oneid_segment *segments_of(struct builder *b, const struct response *r)
+{
+    struct oneid_segment *to = array(b, r->n_segments, sizeof *to);
+    for (size_t i = 0; to && i < r->n_segments; i++)
+        to[i] = (struct oneid_segment){str_of(b, r->segments[i].name),
+                                       str_of(b, r->segments[i].expr),
+                                       r->segments[i].code == ERR_OK};
+    return to;
+}
+
+static struct oneid_term *terms_of(struct builder *b, const struct explain_row *from, size_t n)
+{
+    struct oneid_term *to = array(b, n, sizeof *to);
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct oneid_term){.term = str_of(b, from[i].term),
+                                    .strategy = str_of(b, from[i].strategy),
+                                    .depth = from[i].depth,
+                                    .estimate = from[i].estimate,
+                                    .chunks = from[i].chunks,
+                                    .skipped = from[i].skipped,
+                                    .ns = from[i].nanos};
+    return to;
+}
+
+static struct oneid_explain *explain_of(struct builder *b, const struct response *r)
+{
+    struct oneid_explain *to = array(b, r->n_explain, sizeof *to);
+    for (size_t i = 0; to && i < r->n_explain; i++) {
+        const struct explain_shard *s = &r->explain[i];
+        to[i] = (struct oneid_explain){.shard = s->shard,
+                                       .ns = s->nanos,
+                                       .count = s->count,
+                                       .in_flight_merges = s->in_flight,
+                                       .terms = terms_of(b, s->rows, s->n_rows),
+                                       .n_terms = s->n_rows};
+    }
+    return to;
+}
+
+static uint16_t *carrying_of(struct builder *b, const struct response *r)
+{
+    uint16_t *to = array(b, r->n_carrying, sizeof *to);
+    for (size_t i = 0; to && i < r->n_carrying; i++)
+        to[i] = (uint16_t)r->carrying[i];
     return to;
 }
 
@@ -197,7 +248,7 @@ static struct oneid_refused_line *lines_of(struct builder *b, const struct respo
     return to;
 }
 
-static struct oneid_shard shard_of(const struct shard_status *s)
+static struct oneid_shard shard_of(struct builder *b, const struct shard_status *s)
 {
     return (struct oneid_shard){.shard = s->shard,
                                 .node = s->node,
@@ -215,22 +266,24 @@ static struct oneid_shard shard_of(const struct shard_status *s)
                                 .disk_bytes = s->stats.disk_bytes,
                                 .memtable_bytes = s->stats.memtable_bytes,
                                 .index_bytes = s->stats.index_bytes,
-                                .index_members = s->stats.index_members};
+                                .index_members = s->stats.index_members,
+                                .catalogue = s->stats.catalogue,
+                                .kernels = text_of(b, s->stats.kernels)};
 }
 
 static struct oneid_shard *shards_of(struct builder *b, const struct response *r)
 {
     struct oneid_shard *to = array(b, r->n_shards, sizeof *to);
     for (size_t i = 0; to && i < r->n_shards; i++)
-        to[i] = shard_of(&r->shards[i]);
+        to[i] = shard_of(b, &r->shards[i]);
     return to;
 }
 
-static uint64_t *members_of(struct builder *b, const struct response *r)
+static uint64_t *numbers_of(struct builder *b, const uint64_t *from, size_t n)
 {
-    uint64_t *to = array(b, r->n_members, sizeof *to);
+    uint64_t *to = array(b, n, sizeof *to);
     if (to)
-        memcpy(to, r->members, r->n_members * sizeof *to);
+        memcpy(to, from, n * sizeof *to);
     return to;
 }
 
@@ -258,7 +311,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .partial = r->partial,
         .groups = groups_of(&b, r),
         .n_groups = r->n_groups,
-        .members = members_of(&b, r),
+        .members = numbers_of(&b, r->members, r->n_members),
         .n_members = r->n_members,
         .cursor = text_of(&b, r->cursor),
         .lines = lines_of(&b, r),
@@ -268,6 +321,16 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .map_epoch = r->map_epoch,
         .findings = findings_of(&b, r),
         .n_findings = r->n_findings,
+        .segments = segments_of(&b, r),
+        .n_segments = r->n_segments,
+        .catalogue = r->catalogue,
+        .carrying = carrying_of(&b, r),
+        .n_carrying = r->n_carrying,
+        .combos = numbers_of(&b, r->combos, r->n_combos),
+        .n_combos = r->n_combos,
+        .explain = explain_of(&b, r),
+        .n_explain = r->n_explain,
+        .router_ns = r->nanos,
     };
     add_profile(&b, r, out);
     return !b.failed;

@@ -3,6 +3,7 @@
 #ifndef HOST_MESSAGE_H
 #define HOST_MESSAGE_H
 
+#include <base/clock.h>
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 #include <replica/replica.h>
@@ -30,6 +31,8 @@ struct message {
     uint64_t seq;
     struct replica_write write; /* borrows from the replica until its LOG_DONE */
     enum error_code code;
+    msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
+    struct message *next; /* in the queue of the query threads */
 };
 
 struct message *message_new(enum message_kind kind);

@@ -95,6 +95,7 @@ static void apply_commands(struct shard *s, msec_t now_ms, const struct command 
         if (out)
             put_reply(out, &reply, n_out);
     }
+    shard_show_segments(s);
 }
 
 static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
@@ -104,7 +105,10 @@ static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
         size_t n = 0, offset = envelope_begin(&out);
         apply_commands(s, now_ms, q->commands, q->n, &b->arena, &out, &n);
         stop_on_damage(s);
-        send_answer(s, q, &out, offset, n);
+        if (q->is_own)
+            buf_free(&out);
+        else
+            send_answer(s, q, &out, offset, n);
     }
 }
 
@@ -143,7 +147,8 @@ static void drop_batch(struct shard *s, struct batch *b, enum error_code code, c
 {
     for (struct batch_request *q = b->first; q; q = q->next) {
         struct message to = {.peer = q->peer, .envelope = q->envelope};
-        message_answer_error(s->to_front, &to, code, text);
+        if (!q->is_own)
+            message_answer_error(s->to_front, &to, code, text);
     }
     give_spare(s, b);
 }
@@ -345,6 +350,17 @@ static void submit_filling(struct shard *s)
     perform(s, &effects);
 }
 
+static void propose_day(struct shard *s, msec_t now)
+{
+    struct command day;
+    if (!shard_wants_day(s, now, &day))
+        return;
+    if (!s->filling)
+        s->filling = open_batch(s, false);
+    batch_add_own(s->filling, &day);
+    submit_filling(s);
+}
+
 static void submit_reads(struct shard *s, struct batch *b)
 {
     if (!b)
@@ -478,6 +494,7 @@ void *shard_main(void *shard)
             (void)replica_tick(s->replica, now, &effects);
             perform(s, &effects);
         }
+        propose_day(s, now);
         maybe_checkpoint(s, now);
         int32_t day = clock_day_of_ms(clock_wall_ms());
         if (day != today)
@@ -622,6 +639,8 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
                                  .emit_ctx = s};
     rc = machine_open(&mo, &s->machine, err);
     if (rc == ERR_OK)
+        shard_open_segments(s);
+    if (rc == ERR_OK)
         rc = open_index(s, err);
     if (rc == ERR_OK)
         rc = store_error(s->store, err);
@@ -648,6 +667,7 @@ void shard_close(struct shard *s)
     free_batches(s->spare);
     free_batches(s->reads);
     replica_close(s->replica);
+    shard_close_segments(s);
     if (s->machine)
         machine_close(s->machine);
     if (s->index)

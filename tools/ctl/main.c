@@ -9,6 +9,14 @@
 static const char PAGE_HELP[] = "  --limit N          at most so many (default: 100)\n"
                                 "  --cursor C         go on where an earlier answer ended\n";
 
+static const char SEGMENT_HELP[] =
+    "  segment define NAME EXPR   saves the expression under the name, or replaces it\n"
+    "  segment show NAME          its expression\n"
+    "  segment list [--counts]    all of them, with their numbers of members\n"
+    "  segment drop NAME          unless others use it\n"
+    "  segment refresh            the numbers of members of all, in one pass\n"
+    "  segment overlap A B ...    2 to 8 names or expressions: who is in which of them\n\n";
+
 static const struct command COMMANDS[] = {
     {"status", "", 0, TAKES_ROUTER, "Routers, nodes and shards: who answers", NULL, run_status},
     {"stats", "", 0, TAKES_ROUTER, "Counts of the cluster and of each shard", NULL, run_stats},
@@ -19,12 +27,15 @@ static const struct command COMMANDS[] = {
      "  --in-flight N      events without an answer at a time (default: 1024)\n",
      run_import},
     {"get", "KEY", 1, TAKES_ROUTER, "A person's profile, by ns:value or by One-ID", NULL, run_get},
-    {"count", "EXPR", 1, TAKES_ROUTER, "How many members satisfy a segment expression", NULL,
-     run_count},
+    {"count", "EXPR", 1, TAKES_ROUTER | TAKES_EXPLAIN,
+     "How many members satisfy a segment expression",
+     "  --explain          how the answer came about: terms, strategies, times\n", run_count},
     {"list", "EXPR", 1, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR, "Who satisfies it: One-IDs",
      PAGE_HELP, run_list},
     {"breakdown", "EXPR", 1, TAKES_ROUTER | TAKES_BY, "How many for each value of a trait",
-     "  --by TRAIT         an enum trait of the cluster file, or level\n", run_breakdown},
+     "  --by TRAIT[,TRAIT] one or two traits of the cluster file, or level\n", run_breakdown},
+    {"segment", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_COUNTS,
+     "Saved segments: define, show, list, drop, refresh, overlap", SEGMENT_HELP, run_segment},
     {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,
      "Identities and tags that were not taken, and why", PAGE_HELP, run_refused},
     {"check", "", 0, TAKES_ROUTER, "Do the shards' books balance? Says what does not", NULL,

@@ -143,9 +143,34 @@ struct oneid_profile {
     const char *level; /* NULL: none */
 };
 struct oneid_group {
-    struct oneid_str value;
-    bool none; /* the members without a value */
+    struct oneid_str value; /* refresh: the segment's name */
+    bool none;              /* the members without a value */
     uint64_t members;
+    struct oneid_str value2; /* of the second trait */
+    bool none2;
+    enum oneid_code code; /* refresh: not ONEID_OK where this segment could not be counted */
+};
+struct oneid_segment {
+    struct oneid_str name, expr;
+    bool usable; /* false: it does not fit the cluster file any more */
+};
+/* One term of a count, in the order of evaluation. */
+struct oneid_term {
+    struct oneid_str term, strategy;
+    unsigned depth;    /* of nesting */
+    uint64_t estimate; /* members that satisfy it, as the order was planned with */
+    uint64_t chunks, skipped;
+    uint64_t ns;
+};
+struct oneid_explain {
+    uint16_t shard;
+    uint64_t ns, count, in_flight_merges;
+    const struct oneid_term *terms;
+    size_t n_terms;
+};
+struct oneid_row {
+    uint64_t one_id;
+    const struct oneid_value *values; /* one for each field that was asked for, in that order */
 };
 struct oneid_refused_line {
     uint64_t number, one_id;
@@ -161,6 +186,8 @@ struct oneid_shard {
     uint64_t profiles, identities, events, merges, refused, duplicates, merging, tombstones,
         dedup_cut;
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
+    uint64_t catalogue;  /* version of the saved segments */
+    const char *kernels; /* instruction set of its queries */
 };
 
 struct oneid_result {
@@ -186,6 +213,19 @@ struct oneid_result {
     uint64_t map_epoch;
     const char *const *findings;
     size_t n_findings;
+    const struct oneid_segment *segments; /* by name */
+    size_t n_segments;
+    uint64_t catalogue; /* version of the saved segments that was meant; 0: none was named */
+    const uint16_t *carrying; /* shards that do not have the definition yet; they get it before
+                                 they answer anything that names it */
+    size_t n_carrying;
+    const uint64_t *combos; /* overlap: by bit mask of the segments, members in exactly those */
+    size_t n_combos;
+    const struct oneid_explain *explain; /* by shard, as they answered */
+    size_t n_explain;
+    uint64_t router_ns; /* explain: from the first question to the last answer */
+    const struct oneid_row *rows;
+    size_t n_rows, n_fields;
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);
@@ -239,6 +279,26 @@ ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *ex
                                           const char *cursor, uint32_t limit);
 ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
                                                const char *by);
+/* By one trait, or by two (by2 not NULL). */
+ONEID_API struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr,
+                                                const char *by, const char *by2);
+/* A count that says how it came about. */
+ONEID_API struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr);
+/* All combinations of 1 to 8 expressions. */
+ONEID_API struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *exprs,
+                                             size_t n);
+
+/* Saved segments: a name of 1 to 64 bytes for an expression, to be used as segment(name). Defining
+ * an existing one replaces it. */
+ONEID_API struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
+                                                    const char *expr);
+/* ONEID_ERR_INVALID: others use it, the text says which. */
+ONEID_API struct oneid_result *oneid_segment_drop(struct oneid_client *c, const char *name);
+/* The definitions: of one, or of all (NULL). */
+ONEID_API struct oneid_result *oneid_segments(struct oneid_client *c, const char *name);
+/* The counts of all saved segments, in `groups`, in one pass over each shard. */
+ONEID_API struct oneid_result *oneid_refresh(struct oneid_client *c);
+
 ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
                                              uint32_t limit);
