@@ -37,6 +37,10 @@ const char *request_type_name(enum request_type t)
         return "OVERLAP";
     case REQUEST_EXPORT:
         return "EXPORT";
+    case REQUEST_WATCH:
+        return "WATCH";
+    case REQUEST_UNWATCH:
+        return "UNWATCH";
     case REQUEST_TYPE_END:
         break;
     }
@@ -91,6 +95,7 @@ void request_encode(const struct request *r, struct buf *out)
     m.n_fields = r->n_fields;
     m.fields = wire_list_of(&s, r->fields, r->n_fields);
     m.explain = r->explain;
+    m.wait_ms = r->wait_ms;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -133,6 +138,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .name = bytes_of_binary(m->name),
         .by2 = bytes_of_binary(m->by2),
         .explain = m->explain != 0,
+        .wait_ms = m->wait_ms,
     };
     if (m->type == 0 || m->type >= REQUEST_TYPE_END)
         return decoder_fail(d, "unknown type");

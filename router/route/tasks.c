@@ -90,6 +90,8 @@ static void end_task(struct router *r, struct task *t)
 {
     gather_free(t->gather);
     t->gather = NULL;
+    follow_free(t->follow);
+    t->follow = NULL;
     if (t->saga)
         saga_reset(t->saga);
     t->used = false;
@@ -171,6 +173,14 @@ static void learn_catalogue(struct router *r, struct catalogue *c)
     (void)catalogue_keep(c);
     catalogue_drop(r->catalogue);
     r->catalogue = c;
+}
+
+void tasks_end(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
 }
 
 static void end_gather(struct router *r, struct task *t, const struct response *answered)
@@ -359,6 +369,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     t->type = q->type;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
+    else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
+        follows_start(r, t, q, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -396,6 +408,10 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
     struct task *t = &r->tasks[ref->task];
     if (!t->used || t->generation != ref->generation)
         return;
+    if (t->follow) {
+        follows_reply(r, t, shard, ref->call, reply);
+        return;
+    }
     if (t->gather) {
         r->gather_effects.n = 0;
         gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
@@ -417,7 +433,9 @@ void tasks_tick(struct router *r)
         struct task *t = &r->tasks[i];
         if (!t->used || t->wake_ms > r->now)
             continue;
-        if (t->gather) {
+        if (t->follow) {
+            follows_tick(r, t);
+        } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
             perform_gather(r, t);
@@ -467,6 +485,7 @@ void tasks_close(struct router *r)
             answer(r, t->client, &resp, t->item);
         }
         gather_free(t->gather);
+        follow_free(t->follow);
         saga_free(t->saga);
     }
     tasks_flush(r);
@@ -476,4 +495,5 @@ void tasks_close(struct router *r)
     catalogue_drop(r->catalogue);
     saga_effects_free(&r->saga_effects);
     gather_effects_free(&r->gather_effects);
+    follow_effects_free(&r->follow_effects);
 }

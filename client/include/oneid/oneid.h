@@ -45,7 +45,8 @@ enum oneid_code {
     ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
     ONEID_ERR_CANCELLED,   /* the client was closed */
-    ONEID_ERR_INTERNAL
+    ONEID_ERR_INTERNAL,
+    ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
 };
 
 struct oneid_client;
