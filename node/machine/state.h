@@ -22,8 +22,8 @@ struct machine {
     struct flight flight;
     struct catalogue *catalogue; /* the saved segments of the cluster, as this shard has them */
     int32_t today;               /* never goes back; 0: none yet */
-    msec_t tombstone_due; /* no tombstone may go before this */
-    struct error error;   /* sticky: a row that does not decode */
+    msec_t tombstone_due;        /* no tombstone may go before this */
+    struct error error;          /* sticky: a row that does not decode */
 };
 
 /* REFUSED rows kept: the newest of them. */
