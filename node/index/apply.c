@@ -54,6 +54,7 @@ void core_clean_chunk(struct core *c, uint32_t chunk)
         column_drop_chunk(&c->mem, &c->events[i].last, chunk, gone);
         metric_drop_chunk(&c->mem, &c->events[i].metric, chunk, gone);
     }
+    windows_clean_chunk(&c->windows, chunk, gone);
     ids_release_dead(&c->mem, &c->ids, chunk);
 }
 
@@ -177,6 +178,7 @@ static void apply_event(struct core *c, const struct index_op *op, uint32_t ordi
     }
     uint32_t combo = metric_combo_of(&c->mem, x, tuple);
     metric_add(&c->mem, x, ordinal, op->event->day, combo, op->event->count, sums);
+    windows_add(&c->mem, &c->windows, x, ordinal, op->event->day, op->event->count, sums);
 }
 
 static void apply_to_member(struct core *c, const struct index_op *op, uint32_t ordinal)

@@ -10,6 +10,7 @@ struct compiler {
     struct arena *arena;
     struct error *err;
     uint32_t nodes, depth;
+    uint32_t next_id;
 };
 
 static enum error_code compile(struct compiler *k, const struct expr *e, struct node **out);
@@ -27,8 +28,10 @@ static uint64_t population(const struct compiler *k)
 static struct node *node_new(struct compiler *k, enum node_kind kind)
 {
     struct node *n = arena_zalloc(k->arena, sizeof *n);
-    if (n)
+    if (n) {
         n->kind = kind;
+        n->id = k->next_id++;
+    }
     return n;
 }
 
@@ -363,6 +366,7 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     n->cost = COST_METRIC;
     n->metric = &x->metric;
     n->sum = -1;
+    n->estimate = population(k) / 2;
     if (e->kind == EXPR_SUM) {
         int field = field_place(n->metric, e->field);
         n->sum = field < 0 ? -1 : n->metric->sum_of[field];
@@ -375,8 +379,14 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     n->absent = in_range(0, e->lo, e->hi, e->negate);
     n->day_from = e->window_days ? (int64_t)k->query->today - e->window_days + 1 : INT64_MIN;
     n->day_to = e->window_days ? k->query->today : INT64_MAX;
-    n->estimate = population(k) / 2;
     *out = n;
+    n->window = windows_find(&k->core->windows, n->metric, n->sum, e->window_days, k->query->today);
+    if (n->window && e->n_wheres == 0) {
+        n->kind = NODE_WINDOW;
+        n->cost = COST_COLUMN;
+        n->regs = 1;
+        return ERR_OK;
+    }
     return compile_wheres(k, e, n->metric, n);
 }
 
@@ -394,16 +404,26 @@ static enum error_code unite_sets(struct compiler *k, struct node **children, si
     const struct set **sets = arena_alloc(k->arena, n_sets * sizeof(struct set *));
     if (!sets)
         return nomem(k);
-    n_sets = 0;
+    struct node **united = arena_alloc(k->arena, n_terms * sizeof(struct node *));
+    if (!united)
+        return nomem(k);
+    n_sets = n_terms = 0;
     for (size_t i = 0; i < *n; i++) {
         struct node *c = children[i];
         for (size_t m = 0; m < c->n_sets; m++)
             sets[n_sets++] = c->sets[m];
         if (c->n_sets == 0)
             children[kept++] = c;
+        else
+            united[n_terms++] = c;
     }
     *n = kept + 1;
-    return make_sets(k, sets, n_sets, &children[kept]);
+    enum error_code code = make_sets(k, sets, n_sets, &children[kept]);
+    if (code != ERR_OK)
+        return code;
+    children[kept]->children = united;
+    children[kept]->n_children = n_terms;
+    return ERR_OK;
 }
 
 static enum error_code compile_group(struct compiler *k, const struct expr *e, struct node **out)
@@ -488,6 +508,10 @@ static enum error_code compile(struct compiler *k, const struct expr *e, struct 
     k->depth++;
     enum error_code code = compile_term(k, e, out);
     k->depth--;
+    bool is_term =
+        e->kind != EXPR_AND && e->kind != EXPR_OR && e->kind != EXPR_NOT && e->kind != EXPR_SEGMENT;
+    if (code == ERR_OK && is_term)
+        (*out)->source = e;
     return code;
 }
 
@@ -496,4 +520,14 @@ enum error_code program_compile(const struct core *c, const struct index_query *
 {
     struct compiler k = {.core = c, .query = q, .arena = arena, .err = err};
     return compile(&k, q->expr, out);
+}
+
+uint32_t program_size(const struct node *root)
+{
+    uint32_t size = root->id + 1;
+    for (size_t i = 0; i < root->n_children; i++) {
+        uint32_t child = program_size(root->children[i]);
+        size = child > size ? child : size;
+    }
+    return size;
 }

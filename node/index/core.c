@@ -29,6 +29,7 @@ void core_close(struct core *c)
         column_close(m, &c->events[i].last);
         metric_close(m, &c->events[i].metric);
     }
+    windows_close(m, &c->windows);
     dict_close(m, &c->tags);
     dict_close(m, &c->channels);
     ids_close(m, &c->ids);
@@ -66,9 +67,28 @@ void core_expire(struct core *c, int32_t today)
 {
     for (size_t i = 0; i < c->schema->n_events; i++) {
         int64_t from = (int64_t)today - c->schema->events[i].keep_days + 1;
-        if (from > INT32_MIN && from <= INT32_MAX)
-            metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
+        if (from <= INT32_MIN || from > INT32_MAX)
+            continue;
+        windows_expire(&c->mem, &c->windows, &c->events[i].metric, (int32_t)from);
+        metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
     }
+}
+
+void core_set_windows(struct core *c, const struct index_window *windows, size_t n)
+{
+    struct window wanted[INDEX_WINDOWS_MAX];
+    uint32_t known = 0;
+    for (size_t i = 0; i < n && known < INDEX_WINDOWS_MAX; i++) {
+        const struct event_index *e = core_event(c, windows[i].event);
+        int sum = -1;
+        for (size_t k = 0; e && windows[i].field && k < e->schema->n_fields; k++)
+            if (e->schema->fields[k].id == windows[i].field)
+                sum = e->metric.sum_of[k];
+        if (e && (windows[i].field == 0 || sum >= 0))
+            wanted[known++] =
+                (struct window){.metric = &e->metric, .sum = sum, .days = windows[i].days};
+    }
+    windows_set(&c->mem, &c->windows, wanted, known);
 }
 
 size_t core_level_of(const struct schema *s, int64_t value)

@@ -5,7 +5,7 @@
 #include "column.h"
 #include "dict.h"
 #include "ids.h"
-#include "metric.h"
+#include "window.h"
 
 #include <index/index.h>
 
@@ -34,6 +34,7 @@ struct core {
     struct set *namespaces; /* in the schema's order, as the next two */
     struct trait_index *traits;
     struct event_index *events;
+    struct windows windows;
     uint64_t applied; /* 0: being rebuilt */
     one_id recent;    /* the member looked up last; 0: none */
     uint32_t recent_ordinal;
@@ -44,6 +45,8 @@ void core_init(struct core *c, const struct schema *schema);
 void core_close(struct core *c);
 void core_apply(struct core *c, const struct index_op *op);
 void core_expire(struct core *c, int32_t today);
+/* Registers these windows in place of those before. */
+void core_set_windows(struct core *c, const struct index_window *windows, size_t n);
 /* Frees all dead ordinals of the chunk. */
 void core_clean_chunk(struct core *c, uint32_t chunk);
 

@@ -2,9 +2,16 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Kinds in the pending list besides enum index_op_kind. */
-enum { PENDING_APPLIED = 200, PENDING_EXPIRE = 201, PENDING_KEEP_BYTES = 1 << 20 };
+enum {
+    PENDING_APPLIED = 200,
+    PENDING_EXPIRE = 201,
+    PENDING_WINDOWS = 202,
+    PENDING_TODAY = 203,
+    PENDING_KEEP_BYTES = 1 << 20,
+};
 
 struct index *index_new(const struct schema *schema)
 {
@@ -82,17 +89,50 @@ static void pending_apply_op(struct core *c, uint8_t kind, struct reader *r)
     core_apply(c, &op);
 }
 
+static void pending_put_windows(struct buf *b, const struct index_window *windows, size_t n)
+{
+    buf_put_u8(b, PENDING_WINDOWS);
+    buf_put_varint(b, n);
+    buf_put(b, windows, n * sizeof *windows);
+}
+
+static void pending_apply_windows(struct core *c, struct reader *r)
+{
+    struct index_window windows[INDEX_WINDOWS_MAX];
+    size_t n = (size_t)reader_varint(r);
+    struct bytes raw = reader_take(r, n * sizeof *windows);
+    assert(r->ok && n <= INDEX_WINDOWS_MAX);
+    if (n > 0)
+        memcpy(windows, raw.data, raw.len);
+    core_set_windows(c, windows, n);
+}
+
+static void pending_apply_one(struct core *c, struct reader *r)
+{
+    uint8_t kind = reader_u8(r);
+    switch (kind) {
+    case PENDING_APPLIED:
+        c->applied = reader_u64(r);
+        return;
+    case PENDING_EXPIRE:
+        core_expire(c, (int32_t)reader_zigzag(r));
+        return;
+    case PENDING_WINDOWS:
+        pending_apply_windows(c, r);
+        return;
+    case PENDING_TODAY:
+        windows_set_today(&c->mem, &c->windows, (int32_t)reader_zigzag(r));
+        return;
+    default:
+        pending_apply_op(c, kind, r);
+    }
+}
+
 static void pending_apply(struct index *ix)
 {
     struct reader r = reader_of(buf_bytes(&ix->pending));
     while (reader_left(&r) > 0) {
-        uint8_t kind = reader_u8(&r);
-        if (kind == PENDING_APPLIED)
-            ix->core.applied = reader_u64(&r);
-        else if (kind == PENDING_EXPIRE)
-            core_expire(&ix->core, (int32_t)reader_zigzag(&r));
-        else
-            pending_apply_op(&ix->core, kind, &r);
+        pending_apply_one(&ix->core, &r);
         assert(r.ok);
     }
     if (ix->pending.cap > PENDING_KEEP_BYTES)
@@ -145,6 +185,50 @@ void index_expire(struct index *ix, int32_t today)
     buf_put_zigzag(&ix->pending, today);
 }
 
+static bool knows_window(const struct schema *s, const struct index_window *w)
+{
+    for (size_t i = 0; i < s->n_events; i++) {
+        if (s->events[i].id != w->event)
+            continue;
+        if (w->field == 0)
+            return true;
+        for (size_t k = 0; k < s->events[i].n_fields; k++)
+            if (s->events[i].fields[k].id == w->field && s->events[i].fields[k].summed)
+                return true;
+    }
+    return false;
+}
+
+enum error_code index_set_windows(struct index *ix, const struct index_window *windows, size_t n,
+                                  struct error *err)
+{
+    if (n > INDEX_WINDOWS_MAX)
+        return error_set(err, ERR_TOO_LARGE, "at most %d windows can be registered, not %zu",
+                         INDEX_WINDOWS_MAX, n);
+    for (size_t i = 0; i < n; i++) {
+        if (!knows_window(ix->core.schema, &windows[i]))
+            return error_set(err, ERR_UNKNOWN_NAME,
+                             "window %zu is of an event or field that is not kept", i + 1);
+        if (windows[i].days == 0)
+            return error_set(err, ERR_INVALID, "window %zu has no days", i + 1);
+    }
+    if (writer_enter(ix))
+        core_set_windows(&ix->core, windows, n);
+    else
+        pending_put_windows(&ix->pending, windows, n);
+    return ERR_OK;
+}
+
+void index_set_today(struct index *ix, int32_t today)
+{
+    if (writer_enter(ix)) {
+        windows_set_today(&ix->core.mem, &ix->core.windows, today);
+        return;
+    }
+    buf_put_u8(&ix->pending, PENDING_TODAY);
+    buf_put_zigzag(&ix->pending, today);
+}
+
 bool index_publish(struct index *ix)
 {
     if (ix->mode == WRITER_IDLE)
@@ -163,4 +247,21 @@ void index_get_stats(const struct index *ix, struct index_stats *out)
 {
     out->members = ix->core.ids.n_live;
     out->bytes = sizeof *ix + ix->core.mem.bytes + ix->pending.cap;
+}
+
+size_t index_windows_of(const struct expr *e, struct index_window *out, size_t n, size_t room)
+{
+    for (size_t i = 0; i < e->n_children; i++)
+        n = index_windows_of(e->children[i], out, n, room);
+    bool is_metric = e->kind == EXPR_COUNT || e->kind == EXPR_SUM;
+    if (!is_metric || e->window_days == 0 || e->n_wheres > 0 || n == room)
+        return n;
+    struct index_window w = {.event = e->event->id,
+                             .field = e->kind == EXPR_SUM ? e->field->id : 0,
+                             .days = e->window_days};
+    for (size_t i = 0; i < n; i++)
+        if (out[i].event == w.event && out[i].field == w.field && out[i].days == w.days)
+            return n;
+    out[n] = w;
+    return n + 1;
 }

@@ -473,6 +473,20 @@ static enum error_code load_core(struct core *c, const char *path, uint64_t clus
     return code;
 }
 
+/* The registered windows stay, built anew. */
+static void move_windows(const struct core *from, struct core *to)
+{
+    struct window wanted[INDEX_WINDOWS_MAX];
+    const struct windows *w = &from->windows;
+    for (uint32_t i = 0; i < w->n; i++) {
+        wanted[i] = w->items[i];
+        wanted[i].metric = &core_event(to, w->items[i].metric->event->id)->metric;
+    }
+    if (w->has_today)
+        windows_set_today(&to->mem, &to->windows, w->today);
+    windows_set(&to->mem, &to->windows, wanted, w->n);
+}
+
 enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_id, uint16_t shard,
                            uint64_t store_index, struct error *err)
 {
@@ -487,6 +501,7 @@ enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_
         core_close(&fresh);
         return code;
     }
+    move_windows(&ix->core, &fresh);
     core_close(&ix->core);
     ix->core = fresh;
     ix->applied = fresh.applied;

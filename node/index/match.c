@@ -61,6 +61,8 @@ static bool matches(const struct node *n, uint32_t ordinal)
         return matches_range(n, ordinal);
     case NODE_METRIC:
         return matches_metric(n, ordinal);
+    case NODE_WINDOW:
+        return in_range(n, window_get(n->window, ordinal));
     case NODE_NOT:
         return !matches(n->children[0], ordinal);
     case NODE_AND:

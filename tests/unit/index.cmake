@@ -10,3 +10,5 @@ oneid_test(NAME test_index_threads SOURCES test_index_threads.c index_rig.c
     USES oneid_index oneid_segment oneid_cluster Threads::Threads)
 oneid_test(NAME test_index_answers SOURCES test_index_answers.c index_rig.c
     USES oneid_index oneid_segment oneid_cluster)
+oneid_test(NAME test_index_days SOURCES test_index_days.c index_rig.c
+    USES oneid_index oneid_segment oneid_cluster)

@@ -308,6 +308,59 @@ static void test_index_lists_rows_with_chosen_fields(void **state)
                      ERR_UNKNOWN_NAME);
 }
 
+static void check_term(const struct index_explain_row *row, uint32_t depth, const char *text)
+{
+    assert_int_equal(row->depth, depth);
+    assert_int_equal(row->text.len, strlen(text));
+    assert_memory_equal(row->text.data, text, row->text.len);
+}
+
+static void test_index_explains_a_count(void **state)
+{
+    static const struct {
+        const char *text;
+        uint32_t depth;
+        enum index_operator operator;
+        enum index_strategy strategy;
+    } expected[] = {
+        {"and", 0, INDEX_AND, INDEX_BY_NONE},
+        {"not city = \"a\"", 1, INDEX_TERM, INDEX_BY_SET},
+        {"points >= 0", 1, INDEX_TERM, INDEX_BY_COLUMN},
+        {"not", 1, INDEX_NOT, INDEX_BY_NONE},
+        {"and", 2, INDEX_AND, INDEX_BY_NONE},
+        {"tag(t)", 3, INDEX_TERM, INDEX_BY_SET},
+        {"growth >= 2", 3, INDEX_TERM, INDEX_BY_COLUMN},
+        {"or", 1, INDEX_OR, INDEX_BY_NONE},
+        {"tag(t) or city = \"d\"", 2, INDEX_TERM, INDEX_BY_SET},
+        {"level = gold", 2, INDEX_TERM, INDEX_BY_COLUMN},
+        {"count(order, 3d) = 0", 1, INDEX_TERM, INDEX_BY_EVENTS},
+    };
+    struct rig *r = *state;
+    struct index_explain_row *rows = NULL;
+    struct index_count count;
+    size_t n = 0;
+    put_groups(r);
+    struct index_query q = rig_query(
+        rig_parse(r, "count(order, 3d) = 0 and points >= 0 and not city = a and "
+                     "(level = gold or tag(t) or city = d) and not (growth >= 2 and tag(t))"));
+    assert_int_equal(index_count_explain(r->ix, &q, &count, &r->arena, &rows, &n, &r->err), ERR_OK);
+    assert_int_equal(count.members, 4);
+    assert_int_equal(n, sizeof expected / sizeof *expected);
+    for (size_t i = 0; i < n; i++) {
+        check_term(&rows[i], expected[i].depth, expected[i].text);
+        assert_int_equal(rows[i].operator, expected[i].operator);
+        assert_int_equal(rows[i].strategy, expected[i].strategy);
+        assert_int_equal(rows[i].chunks + rows[i].skipped, 1);
+    }
+    assert_int_equal(rows[1].estimate, 5);
+    assert_int_equal(rows[2].decided, 1); /* nobody has points: all have 0 */
+    q.expr = rig_parse(r, "tag(nobody) and growth = 1");
+    assert_int_equal(index_count_explain(r->ix, &q, &count, &r->arena, &rows, &n, &r->err), ERR_OK);
+    assert_int_equal(n, 3);
+    assert_int_equal(rows[1].emptied, 1);
+    assert_int_equal(rows[2].skipped, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -322,6 +375,7 @@ int main(void)
         TEST(test_index_answers_each_of_many_for_itself),
         TEST(test_index_counts_overlaps_exactly),
         TEST(test_index_lists_rows_with_chosen_fields),
+        TEST(test_index_explains_a_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

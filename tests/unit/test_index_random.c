@@ -30,7 +30,7 @@ static size_t expected(const struct model *m, const struct expr *e, uint8_t *mat
 
 static void check_count(struct model *m, const struct expr *e, size_t n)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     struct index_count count;
     struct rig *r = m->rig;
     assert_int_equal(index_count_members(r->ix, &q, &count, &r->err), ERR_OK);
@@ -45,7 +45,7 @@ static void check_count(struct model *m, const struct expr *e, size_t n)
 
 static void check_list(struct model *m, const struct expr *e, uint8_t *matched, size_t n)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     one_id page[5000];
     size_t n_page = 0, listed = 0;
     one_id cursor = 0, last = 0;
@@ -127,7 +127,7 @@ static size_t times_in_all(const struct model *m, const uint8_t *matched, const 
 static void check_breakdown(struct model *m, const struct expr *e, const uint8_t *matched,
                             const char *const *traits, size_t n_by)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     struct index_group *groups = NULL;
     size_t n = 0, total = 0;
     struct rig *r = m->rig;
@@ -206,7 +206,7 @@ static void check_row(const struct model *m, const struct model_member *x,
 static void check_rows(struct model *m, const struct expr *e, const uint8_t *matched)
 {
     struct rig *r = m->rig;
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     struct index_rows rows;
     const struct index_field fields[] = {
         {INDEX_FIELD_TRAIT, schema_trait_by_name(r->schema, bytes_of_str("city"))},
@@ -235,7 +235,7 @@ static void check_rows(struct model *m, const struct expr *e, const uint8_t *mat
 /* Member by member, dead ones among them. */
 static void check_matches(struct model *m, const struct expr *e, const uint8_t *matched)
 {
-    struct index_query q = rig_query(e);
+    struct index_query q = model_query(m, e);
     const struct core *c = &m->rig->ix->core;
     struct node *program = NULL;
     assert_int_equal(program_compile(c, &q, &m->rig->arena, &program, &m->rig->err), ERR_OK);
@@ -258,7 +258,7 @@ static void check_many(struct model *m)
     struct expr unknown = {.kind = EXPR_SEGMENT, .name = bytes_of_str("nothing")};
     size_t bad = rng_below(&m->rng, BATCH);
     for (size_t i = 0; i < BATCH; i++)
-        queries[i] = rig_query(i == bad ? &unknown : model_expr(m, (int)i % 4));
+        queries[i] = model_query(m, i == bad ? &unknown : model_expr(m, (int)i % 4));
     assert_int_equal(index_count_many(r->ix, queries, BATCH, answers, &r->err), ERR_OK);
     for (size_t i = 0; i < BATCH; i++) {
         struct index_count count;
@@ -277,7 +277,7 @@ static void check_overlap(struct model *m)
     struct index_count all;
     size_t n = 1 + rng_below(&m->rng, BATCH);
     for (size_t i = 0; i < n; i++)
-        queries[i] = rig_query(model_expr(m, (int)i % 3));
+        queries[i] = model_query(m, model_expr(m, (int)i % 3));
     for (size_t i = 0; i < m->n; i++) {
         size_t mask = 0;
         for (size_t k = 0; k < n; k++)
@@ -287,6 +287,32 @@ static void check_overlap(struct model *m)
     assert_int_equal(index_overlap(r->ix, queries, n, counts, &all, &r->err), ERR_OK);
     assert_memory_equal(counts, expected_counts, ((size_t)1 << n) * sizeof *counts);
     assert_int_equal(all.members + counts[0], all.population);
+}
+
+static struct expr *window_term(struct model *m, bool sum, uint32_t days)
+{
+    struct expr *e = model_expr(m, 0);
+    *e = (struct expr){.kind = sum ? EXPR_SUM : EXPR_COUNT, .window_days = days};
+    e->event = schema_event_by_name(m->rig->schema, bytes_of_str("order"));
+    if (sum)
+        e->field = schema_field_by_name(e->event, bytes_of_str("amount"));
+    e->lo = sum ? 5000000 : 1;
+    e->hi = INT64_MAX;
+    e->negate = rng_below(&m->rng, 3) == 0;
+    return e;
+}
+
+static void check_windows(struct model *m)
+{
+    uint8_t *matched = calloc(m->n + 1, 1);
+    assert_non_null(matched);
+    for (uint32_t days = 1; days <= 12; days++) {
+        arena_reset(&m->rig->arena);
+        const struct expr *e = window_term(m, days % 2, days);
+        check_count(m, e, expected(m, e, matched));
+        check_matches(m, e, matched);
+    }
+    free(matched);
 }
 
 static void check_expressions(struct model *m, int n, bool breakdowns)
@@ -339,6 +365,10 @@ static void test_index_agrees_with_the_model_over_several_chunks(void **state)
         model_step(&m);
     rig_publish(r);
     check_expressions(&m, 12, false);
+    index_set_today(r->ix, m.today);
+    model_windows(&m);
+    rig_publish(r);
+    check_windows(&m);
     model_close(&m);
 }
 
@@ -365,6 +395,45 @@ static void test_index_saved_and_loaded_agrees_with_the_model(void **state)
     tempdir_remove(dir);
 }
 
+/* Days pass, sometimes many, once backwards; windows are registered and dropped; the file is loaded
+ * now and then. */
+static void test_index_windows_agree_with_the_model_as_days_pass(void **state)
+{
+    struct rig *r = *state;
+    struct model m;
+    char *dir = tempdir_make();
+    const char *path = tempdir_path(dir, "index");
+    model_init(&m, r, 1500, 4);
+    for (int round = 0; round < 60; round++) {
+        if (round % 3 == 0)
+            model_windows(&m);
+        for (int i = 0; i < 1000; i++)
+            model_step(&m);
+        m.today += round == 30 ? -1 : rng_below(&m.rng, 8) ? 1 : (int32_t)rng_below(&m.rng, 100);
+        if (round % 2)
+            model_expire(&m, m.today);
+        index_set_today(r->ix, m.today);
+        if (round % 4)
+            model_expire(&m, m.today + (int32_t)rng_below(&m.rng, 3));
+        for (int i = 0; i < 1000; i++)
+            model_step(&m);
+        index_set_applied(r->ix, (uint64_t)round + 1);
+        rig_publish(r);
+        if (round % 10 == 9) {
+            assert_int_equal(index_save(r->ix, path, 1, 2, 0, &r->err), ERR_OK);
+            rig_renew(r);
+            index_set_today(r->ix, m.today);
+            model_windows(&m);
+            rig_publish(r);
+            assert_int_equal(index_load(r->ix, path, 1, 2, 0, &r->err), ERR_OK);
+        }
+        check_windows(&m);
+        check_expressions(&m, 4, false);
+    }
+    model_close(&m);
+    tempdir_remove(dir);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -373,6 +442,17 @@ int main(void)
         TEST(test_index_agrees_with_the_model_under_turnover),
         TEST(test_index_agrees_with_the_model_over_several_chunks),
         TEST(test_index_saved_and_loaded_agrees_with_the_model),
+        TEST(test_index_windows_agree_with_the_model_as_days_pass),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest each[] = {
+        TEST(test_index_agrees_with_the_model_over_several_chunks),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    for (size_t i = 1; kernels_at(i); i++) {
+        print_message("kernels: %s\n", kernels_at(i)->name);
+        if (index_use_kernels(kernels_at(i)->name, NULL) != ERR_OK)
+            return 1;
+        failed += cmocka_run_group_tests(each, NULL, NULL);
+    }
+    return failed;
 }

@@ -29,7 +29,11 @@ enum { INDEX_FORMAT_VERSION = 2, INDEX_CHUNK_BITS = 16 };
 
 /* Borrows the schema for the index's life. NULL: out of memory. */
 struct index *index_new(const struct schema *schema);
-/* The instruction set that queries run with on this processor, for the log. */
+/* Chooses the instruction set that queries of this process run with: auto (or NULL; the best that
+ * the processor has), avx512, avx2 or plain. Before the first query. ERR_INVALID, with what there
+ * is to choose from: no such name, or the processor has not got it. */
+enum error_code index_use_kernels(const char *name, struct error *err);
+/* The one in use, for the log. Any thread. */
 const char *index_kernels(void);
 void index_free(struct index *ix);
 
@@ -84,6 +88,25 @@ bool index_publish(struct index *ix);
  * from now on; cheap to call each day. */
 void index_expire(struct index *ix, int32_t today);
 
+/* A window over the last days of one metric, without conditions on its fields, that queries will
+ * ask for often. It is kept at write time, in 1 to 8 bytes a member. */
+struct index_window {
+    name_id event;
+    name_id field; /* sum(event.field); 0: count(event) */
+    uint32_t days;
+};
+enum { INDEX_WINDOWS_MAX = 256 };
+/* Registers these windows in place of those before; equal ones are kept once. New ones are built
+ * from the metrics. Survives index_load, is not saved. ERR_TOO_LARGE, ERR_UNKNOWN_NAME (event or
+ * field), ERR_INVALID (no days): nothing has changed. */
+enum error_code index_set_windows(struct index *ix, const struct index_window *windows, size_t n,
+                                  struct error *err);
+/* The day that windows end with. Queries of another day read the events. Not saved. */
+void index_set_today(struct index *ix, int32_t today);
+/* Adds the windows of an expression that may be registered and are not yet among the `n` of `out`;
+ * returns how many there are then, at most `room`. Saved segments that it names are left out. */
+size_t index_windows_of(const struct expr *e, struct index_window *out, size_t n, size_t room);
+
 /* --- queries: any thread --- */
 
 /* A saved segment's expression by name (borrowed for the query's duration); NULL: there is none. */
@@ -126,6 +149,34 @@ enum error_code index_count_many(struct index *ix, const struct index_query *que
 enum { INDEX_OVERLAP_MAX = 8 };
 enum error_code index_overlap(struct index *ix, const struct index_query *queries, size_t n,
                               uint64_t *counts, struct index_count *all, struct error *err);
+
+/* Where a count comes from: a row per term and operator, in the order of evaluation. */
+enum index_operator { INDEX_TERM, INDEX_AND, INDEX_OR, INDEX_NOT };
+enum index_strategy {
+    INDEX_BY_NONE,   /* an operator, or a term that is always true or false */
+    INDEX_BY_SET,    /* who has it is kept */
+    INDEX_BY_COLUMN, /* a value per member, scanned, or probed where few candidates are left */
+    INDEX_BY_EVENTS, /* the events' rows of the window are added up */
+    INDEX_BY_WINDOW, /* a registered window */
+};
+struct index_explain_row {
+    struct bytes text; /* the term in canonical form: personal data; operators: their name */
+    uint32_t depth;    /* of nesting, 0 for the whole */
+    enum index_operator operator;
+    enum index_strategy strategy;
+    uint64_t estimate;    /* members, as far as the order of terms went by it */
+    uint32_t chunks;      /* in which it was evaluated */
+    uint32_t skipped;     /* in which it was not: nobody was left, or nobody lives there */
+    uint32_t emptied;     /* after which nobody was left in the chunk */
+    uint32_t decided;     /* decided by the least and greatest value alone */
+    uint32_t probed;      /* member by member */
+    uint64_t nanoseconds; /* in it, and in what is beneath it */
+};
+/* index_count_members, and how it came about; the rows and texts lie in `arena`. */
+enum error_code index_count_explain(struct index *ix, const struct index_query *q,
+                                    struct index_count *out, struct arena *arena,
+                                    struct index_explain_row **rows, size_t *n_rows,
+                                    struct error *err);
 
 /* The members by rising One-ID, after `cursor`, which is the last One-ID that was given (0 at
  * first). It stays valid over updates, restarts, rebuilds and on other replicas: a member that was
