@@ -127,9 +127,8 @@ struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *ex
 struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
                                           const char *expr)
 {
-    struct request r = {.type = REQUEST_SEGMENT_DEFINE,
-                        .name = bytes_of_str(name),
-                        .expr = bytes_of_str(expr)};
+    struct request r = {
+        .type = REQUEST_SEGMENT_DEFINE, .name = bytes_of_str(name), .expr = bytes_of_str(expr)};
     return run(c, &r);
 }
 

@@ -187,9 +187,9 @@ static struct oneid_segment *segments_of(struct builder *b, const struct respons
 {
     struct oneid_segment *to = array(b, r->n_segments, sizeof *to);
     for (size_t i = 0; to && i < r->n_segments; i++)
-        to[i] = (struct oneid_segment){str_of(b, r->segments[i].name),
-                                       str_of(b, r->segments[i].expr),
-                                       r->segments[i].code == ERR_OK};
+        to[i] =
+            (struct oneid_segment){str_of(b, r->segments[i].name), str_of(b, r->segments[i].expr),
+                                   r->segments[i].code == ERR_OK};
     return to;
 }
 

@@ -362,8 +362,8 @@ static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *
     return wire_take_identities(d, m->ids, m->n_ids, &c->ids, &c->n_ids) &&
            wire_take_skips(d, m->skips, m->n_skips, &c->skips, &c->n_skips) &&
            wire_take_list(d, m->exprs, m->n_exprs, &c->exprs, &c->n_exprs) &&
-           wire_take_list(d, m->fields, m->n_fields, &c->fields, &c->n_fields) && check_sizes(d, c) &&
-           check_needs(d, c) && check_payload(d, c);
+           wire_take_list(d, m->fields, m->n_fields, &c->fields, &c->n_fields) &&
+           check_sizes(d, c) && check_needs(d, c) && check_payload(d, c);
 }
 
 enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,

@@ -160,8 +160,7 @@ bool catalogue_is_asked(const struct expr *e)
     return found;
 }
 
-static enum error_code check_use(const struct catalogue *c, const struct expr *e,
-                                 struct error *err)
+static enum error_code check_use(const struct catalogue *c, const struct expr *e, struct error *err)
 {
     const struct catalogue_entry *u = catalogue_find(c, e->name);
     if (!u)

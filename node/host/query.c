@@ -151,8 +151,7 @@ static enum error_code run_overlap(struct query_run *r, struct reply *out)
     out->combos = arena_zalloc(r->arena, out->n_combos * sizeof *out->combos);
     if (!out->combos)
         return nomem(r);
-    enum error_code rc =
-        index_overlap(r->shard->index, queries, n, out->combos, &all, &r->err);
+    enum error_code rc = index_overlap(r->shard->index, queries, n, out->combos, &all, &r->err);
     out->population = all.population;
     return rc;
 }

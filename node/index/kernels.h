@@ -22,7 +22,7 @@ struct kernels {
     void (*range64)(const uint64_t *v, uint32_t n, uint64_t lo, uint64_t hi, uint64_t *out);
 };
 
-/* The best that this processor runs. Any thread. */
+/* What index_use_kernels chose. Any thread. */
 const struct kernels *kernels_get(void);
 /* All that this processor runs, the best first; NULL after the last. */
 const struct kernels *kernels_at(size_t i);

@@ -63,9 +63,9 @@ static bool load_row(void *ctx, struct bytes key, struct bytes value)
         l->too_many = true;
         return false;
     }
-    l->rows[l->n++] = (struct catalogue_row){
-        arena_must_copy(&l->arena, bytes_of(key.data + 1, key.len - 1)),
-        arena_must_copy(&l->arena, value)};
+    l->rows[l->n++] =
+        (struct catalogue_row){arena_must_copy(&l->arena, bytes_of(key.data + 1, key.len - 1)),
+                               arena_must_copy(&l->arena, value)};
     return true;
 }
 
@@ -186,8 +186,7 @@ void segments_sync(struct machine *m, const struct command *c, struct reply *out
         reply_fail(out, ERR_INVALID, "this shard takes no catalogue from others");
         return;
     }
-    enum error_code rc =
-        catalogue_decode(c->content, m->o.schema, m->catalogue, &next, &err);
+    enum error_code rc = catalogue_decode(c->content, m->o.schema, m->catalogue, &next, &err);
     if (rc != ERR_OK) {
         reply_fail(out, rc, "the catalogue that was sent cannot be read");
         return;

@@ -120,8 +120,8 @@ static enum error_code add_refreshed(struct gather *g, const struct reply *r)
         return error_set(&g->err, ERR_INTERNAL, "a shard counted other segments");
     while (a->n_groups < r->n_counts) {
         a->groups = grow(a->groups, a->n_groups, &g->groups_cap, sizeof *a->groups);
-        a->groups[a->n_groups] = (struct count_row){
-            .value = segment_name(g->catalogue->entries[a->n_groups].segment)};
+        a->groups[a->n_groups] =
+            (struct count_row){.value = segment_name(g->catalogue->entries[a->n_groups].segment)};
         a->n_groups++;
     }
     for (size_t i = 0; i < r->n_counts; i++) {

@@ -56,7 +56,7 @@ static const struct command *command_of(struct gather *g, const struct part *p,
                                         enum gather_lane *lane)
 {
     bool carries = g->phase == PHASE_CARRYING || p->state == PART_BEHIND;
-    *lane = carries || g->phase == PHASE_CHANGING ? GATHER_WRITE
+    *lane = carries || g->phase == PHASE_CHANGING  ? GATHER_WRITE
             : g->query && g->phase == PHASE_ASKING ? GATHER_QUERY
                                                    : GATHER_READ;
     if (carries)
@@ -113,7 +113,8 @@ static void fill_sync(struct gather *g)
 {
     buf_reset(&g->sync_content);
     catalogue_encode(g->catalogue, &g->sync_content);
-    g->sync = (struct command){.type = COMMAND_SEGMENT_SYNC, .content = buf_bytes(&g->sync_content)};
+    g->sync =
+        (struct command){.type = COMMAND_SEGMENT_SYNC, .content = buf_bytes(&g->sync_content)};
 }
 
 static void ask_shards(struct gather *g, msec_t now, struct gather_effects *fx)
@@ -138,8 +139,7 @@ static void carry(struct gather *g, msec_t now, struct gather_effects *fx)
     g->carry_until_ms = now + GATHER_CARRY_MS;
     fill_sync(g);
     for (shard_id i = 0; i < g->n_shards; i++) {
-        bool has_it =
-            i == AUTHORITY || (g->versions && g->versions[i] >= g->catalogue->version);
+        bool has_it = i == AUTHORITY || (g->versions && g->versions[i] >= g->catalogue->version);
         if (has_it) {
             g->parts[i].state = PART_ANSWERED;
             g->n_answered++;
@@ -218,8 +218,7 @@ static bool learn(struct gather *g, const struct reply *r, struct gather_effects
     struct catalogue *next = NULL;
     if (r->content.len == 0 && g->catalogue && r->catalogue == g->catalogue->version)
         return true;
-    enum error_code rc =
-        catalogue_decode(r->content, g->schema, g->catalogue, &next, &g->err);
+    enum error_code rc = catalogue_decode(r->content, g->schema, g->catalogue, &next, &g->err);
     if (rc != ERR_OK) {
         fail(g, rc == ERR_NOMEM ? rc : ERR_INTERNAL, fx);
         return false;
@@ -411,8 +410,8 @@ void gather_reply(struct gather *g, shard_id shard, uint32_t call, const struct 
     if (later)
         return; /* asked again by the timer */
     bool stale = reply->status == REPLY_STALE && reply->catalogue != 0;
-    bool stale_here = stale && ((g->phase == PHASE_ASKING && g->names_segments) ||
-                                g->phase == PHASE_CHANGING);
+    bool stale_here =
+        stale && ((g->phase == PHASE_ASKING && g->names_segments) || g->phase == PHASE_CHANGING);
     if (reply->status == REPLY_OK || stale_here)
         dispatch(g, shard, reply, now, fx);
     else

@@ -167,11 +167,16 @@ static bool set_type(struct gather *g)
         enum command_type command;
         bool query;
     } TYPES[] = {
-        {REQUEST_COUNT, COMMAND_COUNT, true},         {REQUEST_LIST, COMMAND_LIST, true},
-        {REQUEST_BREAKDOWN, COMMAND_BREAKDOWN, true}, {REQUEST_REFRESH, COMMAND_REFRESH, true},
-        {REQUEST_OVERLAP, COMMAND_OVERLAP, true},     {REQUEST_EXPORT, COMMAND_ROWS, true},
-        {REQUEST_REFUSED, COMMAND_REFUSED, false},    {REQUEST_CHECK, COMMAND_CHECK, false},
-        {REQUEST_STATS, COMMAND_STATS, false},        {REQUEST_STATUS, COMMAND_STATS, false},
+        {REQUEST_COUNT, COMMAND_COUNT, true},
+        {REQUEST_LIST, COMMAND_LIST, true},
+        {REQUEST_BREAKDOWN, COMMAND_BREAKDOWN, true},
+        {REQUEST_REFRESH, COMMAND_REFRESH, true},
+        {REQUEST_OVERLAP, COMMAND_OVERLAP, true},
+        {REQUEST_EXPORT, COMMAND_ROWS, true},
+        {REQUEST_REFUSED, COMMAND_REFUSED, false},
+        {REQUEST_CHECK, COMMAND_CHECK, false},
+        {REQUEST_STATS, COMMAND_STATS, false},
+        {REQUEST_STATUS, COMMAND_STATS, false},
         {REQUEST_SEGMENT_DEFINE, COMMAND_SEGMENT_DEFINE, false},
         {REQUEST_SEGMENT_DROP, COMMAND_SEGMENT_DROP, false},
         {REQUEST_SEGMENTS, COMMAND_SEGMENTS, false},

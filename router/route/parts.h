@@ -110,7 +110,7 @@ struct router {
     uint64_t *versions;          /* of the catalogue, by shard, as their answers say; 0: unknown */
     unsigned *behind;            /* by shard: sweeps in a row that found it behind */
     struct task *carrier;        /* brings shards up to date; NULL: nobody has to */
-    msec_t map_refused_ms; /* the last one; 0: none was */
+    msec_t map_refused_ms;       /* the last one; 0: none was */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;

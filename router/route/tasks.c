@@ -197,9 +197,8 @@ static void end_gather(struct router *r, struct task *t, const struct response *
 
 static void perform_gather(struct router *r, struct task *t)
 {
-    static const enum lane LANE_OF[] = {[GATHER_READ] = LANE_READ,
-                                        [GATHER_QUERY] = LANE_QUERY,
-                                        [GATHER_WRITE] = LANE_WRITE};
+    static const enum lane LANE_OF[] = {
+        [GATHER_READ] = LANE_READ, [GATHER_QUERY] = LANE_QUERY, [GATHER_WRITE] = LANE_WRITE};
     for (size_t i = 0; i < r->gather_effects.n; i++) {
         const struct gather_effect *e = &r->gather_effects.items[i];
         switch (e->kind) {

@@ -149,10 +149,9 @@ static void test_gather_breakdown_folds_groups(void **state)
     struct gather_effects fx = {0};
     struct gather *g = ask(REQUEST_BREAKDOWN, "true", "city", "", 0, &fx);
     fx.n = 0;
-    struct count_row a[] = {
-        {.value = bytes_of_str("x"), .members = 1},
-        {.value = bytes_of_str("y"), .members = 10},
-        {.none = true, .members = 3}};
+    struct count_row a[] = {{.value = bytes_of_str("x"), .members = 1},
+                            {.value = bytes_of_str("y"), .members = 10},
+                            {.none = true, .members = 3}};
     struct count_row b[] = {{.value = bytes_of_str("x"), .members = 20}};
     struct reply ra = {.status = REPLY_OK, .counts = a, .n_counts = 3};
     struct reply rb = {.status = REPLY_OK, .counts = b, .n_counts = 1};

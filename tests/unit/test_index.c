@@ -403,6 +403,18 @@ static void test_index_digest_does_not_depend_on_ordinals_or_history(void **stat
     assert_int_not_equal(index_digest(r->ix), digest);
 }
 
+static void test_index_uses_the_kernels_that_are_asked_for(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(index_use_kernels("plain", &r->err), ERR_OK);
+    assert_string_equal(index_kernels(), "plain");
+    assert_int_equal(index_use_kernels("sse9", &r->err), ERR_INVALID);
+    assert_non_null(strstr(r->err.msg, "plain"));
+    assert_string_equal(index_kernels(), "plain");
+    assert_int_equal(index_use_kernels("auto", &r->err), ERR_OK);
+    assert_int_equal(index_use_kernels(NULL, &r->err), ERR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -424,6 +436,7 @@ int main(void)
         TEST(test_index_does_not_grow_under_turnover),
         TEST(test_index_resolves_saved_segments),
         TEST(test_index_stops_at_the_deadline_and_when_cancelled),
+        TEST(test_index_uses_the_kernels_that_are_asked_for),
         TEST(test_index_digest_does_not_depend_on_ordinals_or_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -51,7 +51,7 @@ struct options {
     const char *cursor, *by, *rejects; /* NULL: not given */
     const char *fields, *ids, *format, *out;
     bool explain, counts;
-    uint32_t limit;                    /* 0: not given */
+    uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };
 

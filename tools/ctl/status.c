@@ -67,6 +67,8 @@ static void emit_stats(const struct oneid_result *r)
         emit_bool(&e, "reachable", r->shards[i].reachable);
         emit_counts(&e, &r->shards[i]);
         emit_unsigned(&e, "applied", r->shards[i].applied);
+        emit_unsigned(&e, "catalogue", r->shards[i].catalogue);
+        emit_string(&e, "kernels", r->shards[i].kernels);
         emit_end(&e);
     }
     emit_end(&e);

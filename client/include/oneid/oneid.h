@@ -216,7 +216,7 @@ struct oneid_result {
     size_t n_findings;
     const struct oneid_segment *segments; /* by name */
     size_t n_segments;
-    uint64_t catalogue; /* version of the saved segments that was meant; 0: none was named */
+    uint64_t catalogue;       /* version of the saved segments that was meant; 0: none was named */
     const uint16_t *carrying; /* shards that do not have the definition yet; they get it before
                                  they answer anything that names it */
     size_t n_carrying;

@@ -50,10 +50,10 @@ enum command_type {
 const char *command_type_name(enum command_type t);
 
 enum {
-    COMMAND_LIMIT_MAX = 1000000, /* greatest `limit` */
-    COMMAND_TEXT_MAX = 64 * 1024, /* bytes of `expr` and of `by` */
-    COMMAND_EXPRS_MAX = 8,        /* of an OVERLAP */
-    COMMAND_FIELDS_MAX = 64,      /* of ROWS */
+    COMMAND_LIMIT_MAX = 1000000,    /* greatest `limit` */
+    COMMAND_TEXT_MAX = 64 * 1024,   /* bytes of `expr` and of `by` */
+    COMMAND_EXPRS_MAX = 8,          /* of an OVERLAP */
+    COMMAND_FIELDS_MAX = 64,        /* of ROWS */
     COMMAND_CATALOGUE_MAX = 5 << 20 /* bytes of `content` of a SEGMENT_SYNC */
 };
 
@@ -284,7 +284,7 @@ struct reply {
     uint64_t population;
     uint64_t in_flight; /* merges in flight on this shard at that point */
     const struct shard_stats *stats;
-    bool created; /* APPLY: the profile was made by this command */
+    bool created;       /* APPLY: the profile was made by this command */
     uint64_t catalogue; /* version of the saved segments here; 0: not said */
     uint64_t *combos;   /* OVERLAP */
     size_t n_combos;

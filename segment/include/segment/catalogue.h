@@ -31,10 +31,10 @@ struct catalogue_entry {
 };
 
 struct catalogue {
-    uint64_t version; /* the empty one that everybody begins with has 1 */
+    uint64_t version;                /* the empty one that everybody begins with has 1 */
     struct catalogue_entry *entries; /* by name */
     size_t n;
-    size_t bytes; /* of names and texts */
+    size_t bytes;  /* of names and texts */
     uint32_t refs; /* atomic */
 };
 
@@ -57,8 +57,7 @@ const struct expr *catalogue_expr(void *catalogue, struct bytes name);
 bool catalogue_is_asked(const struct expr *e);
 /* Are all segments that the expression names there and usable, and is it not too large with them?
  * ERR_UNKNOWN_NAME, ERR_INVALID, ERR_TOO_LARGE with the column. */
-enum error_code catalogue_check(const struct catalogue *c, const struct expr *e,
-                                struct error *err);
+enum error_code catalogue_check(const struct catalogue *c, const struct expr *e, struct error *err);
 /* A number for what the expression means: its text and that of each segment it leads to. */
 uint64_t catalogue_digest(const struct catalogue *c, const struct expr *e);
 

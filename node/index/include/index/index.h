@@ -29,7 +29,11 @@ enum { INDEX_FORMAT_VERSION = 2, INDEX_CHUNK_BITS = 16 };
 
 /* Borrows the schema for the index's life. NULL: out of memory. */
 struct index *index_new(const struct schema *schema);
-/* The instruction set that queries run with on this processor, for the log. */
+/* Chooses the instruction set that queries of this process run with: auto (or NULL; the best that
+ * the processor has), avx512, avx2 or plain. Before the first query. ERR_INVALID, with what there
+ * is to choose from: no such name, or the processor has not got it. */
+enum error_code index_use_kernels(const char *name, struct error *err);
+/* The one in use, for the log. Any thread. */
 const char *index_kernels(void);
 void index_free(struct index *ix);
 
