@@ -124,6 +124,8 @@ void response_encode(const struct response *r, struct buf *out)
     m.combos = r->combos;
     m.rows = binary_of(r->rows);
     m.n_rows = r->n_rows;
+    m.events = binary_of(r->events);
+    m.n_events = r->n_events;
     m.n_explain = r->n_explain;
     m.explain = explain_of(&s, r->explain, r->n_explain);
     m.nanos = r->nanos;
@@ -275,6 +277,8 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .catalogue = m->catalogue,
         .rows = bytes_of_binary(m->rows),
         .n_rows = m->n_rows,
+        .events = bytes_of_binary(m->events),
+        .n_events = m->n_events,
         .nanos = m->nanos,
     };
     if (m->item >= BATCH_ITEMS_MAX)

@@ -96,7 +96,7 @@ static void finish(struct follow *f, struct follow_effects *fx)
     if (!f->stops)
         follow_token_put(&f->token, &f->text);
     f->answer.cursor = buf_bytes(&f->text);
-    f->answer.rows = buf_bytes(&f->rows);
+    f->answer.events = buf_bytes(&f->rows);
     end(f, fx);
 }
 
@@ -289,7 +289,7 @@ static void take_events(struct follow *f, shard_id shard, const struct reply *r,
     f->news = f->news || r->n_rows > 0 || place->from != WATCH_AFTER;
     *place = (struct follow_place){(enum watch_from)r->version, r->cursor, r->profile};
     buf_put(&f->rows, r->rows.data, r->rows.len);
-    f->answer.n_rows += r->n_rows;
+    f->answer.n_events += r->n_rows;
     f->parts[shard].state = PART_READ;
     if (f->waiting && !f->news && now < f->wait_until_ms)
         wait_on(f, shard, now, fx);

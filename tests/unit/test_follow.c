@@ -170,7 +170,7 @@ static void test_follow_from_now_starts_the_watch_and_gives_a_token(void **state
     const struct response *a = answer(r); /* at once: the place is news */
     assert_non_null(a);
     assert_int_equal(a->code, ERR_OK);
-    assert_int_equal(a->n_rows, 0);
+    assert_int_equal(a->n_events, 0);
     assert_false(a->partial);
     assert_int_equal(place_of(r, 1).log_index, 11);
     assert_int_equal(place_of(r, 1).member, UINT64_MAX);
@@ -194,8 +194,8 @@ static void test_follow_goes_on_where_its_token_stands(void **state)
     events(r, 2, 22, 1, 1);
     const struct response *a = answer(r);
     assert_non_null(a);
-    assert_int_equal(a->n_rows, 3);
-    struct reader rows = reader_of(a->rows);
+    assert_int_equal(a->n_events, 3);
+    struct reader rows = reader_of(a->events);
     struct watch_row row;
     assert_true(watch_row_next(&rows, &row));
     assert_int_equal(row.shard, 1);
@@ -224,7 +224,7 @@ static void test_follow_waits_where_nobody_has_anything(void **state)
     events(r, 1, 30, 1, 2500);
     const struct response *a = answer(r);
     assert_non_null(a);
-    assert_int_equal(a->n_rows, 1);
+    assert_int_equal(a->n_events, 1);
     assert_false(a->partial);
     assert_int_equal(place_of(r, 0).log_index, 20);
     assert_int_equal(place_of(r, 1).log_index, 30);
@@ -245,7 +245,7 @@ static void test_follow_ends_empty_when_the_wait_is_over(void **state)
     }
     const struct response *a = answer(r);
     assert_non_null(a);
-    assert_int_equal(a->n_rows, 0);
+    assert_int_equal(a->n_events, 0);
     assert_int_equal(place_of(r, 2).log_index, 21);
 }
 
@@ -264,7 +264,7 @@ static void test_follow_of_a_silent_shard_is_partial_and_keeps_its_place(void **
     const struct response *a = answer(r);
     assert_non_null(a);
     assert_true(a->partial);
-    assert_int_equal(a->n_rows, 1);
+    assert_int_equal(a->n_events, 1);
     assert_int_equal(place_of(r, 0).log_index, 20);
     assert_int_equal(place_of(r, 1).log_index, 11);
 }
@@ -283,7 +283,7 @@ static void test_follow_with_a_silent_shard_and_no_events_waits(void **state)
     const struct response *a = answer(r);
     assert_non_null(a);
     assert_false(a->partial);
-    assert_int_equal(a->n_rows, 1);
+    assert_int_equal(a->n_events, 1);
 }
 
 static void test_follow_without_any_shard_times_out(void **state)

@@ -82,7 +82,7 @@ struct request {
     struct bytes by2;     /* BREAKDOWN: the second trait; empty: none */
     struct bytes *fields; /* EXPORT: names of traits, and level, tags, channels */
     size_t n_fields;
-    bool explain; /* COUNT */
+    bool explain;     /* COUNT */
     uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
 };
 
@@ -178,8 +178,10 @@ struct response {
     uint64_t catalogue; /* version of the saved segments; 0: not said */
     uint64_t *combos;   /* OVERLAP: as in a reply */
     size_t n_combos;
-    struct bytes rows; /* EXPORT: proto/rows.h. WATCH: proto/watch.h */
+    struct bytes rows; /* EXPORT: proto/rows.h */
     uint32_t n_rows;
+    struct bytes events; /* WATCH: proto/watch.h */
+    uint32_t n_events;
     struct explain_shard *explain;
     size_t n_explain;
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
