@@ -498,9 +498,10 @@ void *shard_main(void *shard)
             perform(s, &effects);
         }
         propose_day(s, now);
-        maybe_checkpoint(s, now);
         published = index_publish(s->index);
         shard_tell_news(s);
+        if (published) /* the saved index is to hold all that the frozen memtable does */
+            maybe_checkpoint(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }

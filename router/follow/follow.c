@@ -288,6 +288,10 @@ static void take_events(struct follow *f, shard_id shard, const struct reply *r,
     struct follow_place *place = &f->token.places[shard];
     f->news = f->news || r->n_rows > 0 || place->from != WATCH_AFTER;
     *place = (struct follow_place){(enum watch_from)r->version, r->cursor, r->profile};
+    if (r->n_rows == 0 && place->from == WATCH_LISTING) { /* a page of members that had left */
+        ask(f, shard, PART_READING, now, fx);
+        return;
+    }
     buf_put(&f->rows, r->rows.data, r->rows.len);
     f->answer.n_events += r->n_rows;
     f->parts[shard].state = PART_READ;

@@ -415,6 +415,25 @@ static void test_follow_refuses_a_token_of_another_cluster_segment_or_number_of_
     arena_close(&arena);
 }
 
+static void test_follow_goes_over_empty_pages_of_a_listing(void **state)
+{
+    struct rig *r = *state;
+    begin(r, "start", 0);
+    for (shard_id i = 0; i < SHARDS; i++)
+        ok(r, i, 1);
+    events(r, 0, 20, 0, 2);
+    events(r, 1, 21, 0, 2);
+    struct reply page = {
+        .status = REPLY_OK, .version = WATCH_LISTING, .cursor = 22, .profile = 1000};
+    reply(r, 2, &page, 2);
+    assert_null(answer(r));
+    assert_int_equal(r->fx.n, 1);
+    assert_int_equal(r->fx.items[0].command->version, WATCH_LISTING);
+    assert_int_equal(r->fx.items[0].command->profile, 1000);
+    events(r, 2, 22, 0, 3);
+    assert_int_equal(answer(r)->n_events, 0); /* so nothing is left */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -431,6 +450,7 @@ int main(void)
         TEST(test_follow_of_no_segment_fails),
         TEST(test_follow_on_another_day_tells_the_shards),
         TEST(test_follow_stop_tells_all_shards),
+        TEST(test_follow_goes_over_empty_pages_of_a_listing),
         TEST(test_follow_ignores_replies_to_older_questions),
         TEST(test_follow_refuses_tokens_that_are_not_its_own),
         TEST(test_follow_refuses_a_token_of_another_cluster_segment_or_number_of_shards),

@@ -6,6 +6,7 @@
 
 #include <index/watch.h>
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -655,6 +656,70 @@ static void test_watch_rebuilt_goes_on_with_the_same_events(void **state)
     index_free(other);
 }
 
+/* --- with a reader beside the writer --- */
+
+enum { LOUD_MEMBERS = 300, LOUD_ENTRIES = 3000 };
+
+struct reading_thread {
+    struct rig *rig;
+    bool in[LOUD_MEMBERS + 1];
+    uint64_t events;
+    const char *wrong;
+};
+
+/* Follows until it has seen the last entry. */
+static void *read_along(void *arg)
+{
+    struct reading_thread *t = arg;
+    struct index_watch_place place = from_all();
+    struct error err;
+    while (!t->wrong && (place.from != INDEX_WATCH_AFTER || place.log_index < LOUD_ENTRIES ||
+                         place.member != UINT64_MAX)) {
+        struct index_watch_event e[16];
+        size_t n = 0;
+        if (index_watch_read(t->rig->ix, bytes_of_str("s"), &place, 16, 0, e, &n, &place, &err))
+            t->wrong = "a read failed";
+        for (size_t i = 0; i < n; i++) {
+            if (e[i].member > LOUD_MEMBERS || t->in[e[i].member] == e[i].enter)
+                t->wrong = "in and out do not alternate";
+            else
+                t->in[e[i].member] = e[i].enter;
+        }
+        t->events += n;
+    }
+    return NULL;
+}
+
+static void test_watch_read_while_entries_come(void **state)
+{
+    struct rig *r = *state;
+    struct rng rng = rng_of_seed(5);
+    struct reading_thread t = {.rig = r};
+    bool in[LOUD_MEMBERS + 1] = {false};
+    pthread_t thread;
+    watch(r, "s", "tag(a)");
+    for (one_id m = 1; m <= LOUD_MEMBERS; m++)
+        rig_add(r, m);
+    end(r, 1);
+    assert_int_equal(pthread_create(&thread, NULL, read_along, &t), 0);
+    for (uint64_t i = 2; i <= LOUD_ENTRIES; i++) {
+        for (int k = 0; k < 5; k++) {
+            one_id m = 1 + rng_below(&rng, LOUD_MEMBERS);
+            in[m] = rng_below(&rng, 2) != 0;
+            rig_tag(r, m, "a", in[m]);
+        }
+        index_end_entry(r->ix, i, (msec_t)i);
+        (void)index_publish(r->ix);
+    }
+    while (!index_publish(r->ix)) {
+    }
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    if (t.wrong)
+        fail_msg("%s", t.wrong);
+    assert_true(t.events > LOUD_MEMBERS);
+    assert_memory_equal(t.in, in, sizeof in);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -674,6 +739,7 @@ int main(void)
         TEST(test_watch_followed_in_pieces_adds_up_to_the_list),
         TEST(test_watch_journals_are_a_function_of_the_log),
         TEST(test_watch_rebuilt_goes_on_with_the_same_events),
+        TEST(test_watch_read_while_entries_come),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
