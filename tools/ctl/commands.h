@@ -11,6 +11,7 @@ int run_get(const struct options *o);
 int run_count(const struct options *o);
 int run_list(const struct options *o);
 int run_breakdown(const struct options *o);
+int run_export(const struct options *o);
 int run_segment(const struct options *o);
 int run_refused(const struct options *o);
 int run_check(const struct options *o);

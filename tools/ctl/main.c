@@ -9,6 +9,13 @@
 static const char PAGE_HELP[] = "  --limit N          at most so many (default: 100)\n"
                                 "  --cursor C         go on where an earlier answer ended\n";
 
+static const char EXPORT_HELP[] =
+    "  --fields A,B,...   traits, level, tags, channels; one_id stands first in any case\n"
+    "  --ids NS,NS,...    identities of these namespaces as well (slower: they are not indexed)\n"
+    "  --format FORMAT    jsonl (default) or csv\n"
+    "  --out FILE         instead of standard output; mode 0600, it holds personal data\n"
+    "  --cursor C         go on where an interrupted export ended\n";
+
 static const char SEGMENT_HELP[] =
     "  segment define NAME EXPR   saves the expression under the name, or replaces it\n"
     "  segment show NAME          its expression\n"
@@ -34,6 +41,9 @@ static const struct command COMMANDS[] = {
      PAGE_HELP, run_list},
     {"breakdown", "EXPR", 1, TAKES_ROUTER | TAKES_BY, "How many for each value of a trait",
      "  --by TRAIT[,TRAIT] one or two traits of the cluster file, or level\n", run_breakdown},
+    {"export", "EXPR", 1, TAKES_ROUTER | TAKES_CURSOR | TAKES_EXPORT,
+     "Everybody who satisfies it, with chosen fields, as JSON lines or CSV", EXPORT_HELP,
+     run_export},
     {"segment", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_COUNTS,
      "Saved segments: define, show, list, drop, refresh, overlap", SEGMENT_HELP, run_segment},
     {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,

@@ -175,6 +175,8 @@ struct response {
     size_t n_combos;
     struct bytes rows; /* EXPORT: proto/rows.h */
     uint32_t n_rows;
+    struct bytes *fields; /* EXPORT: what each row has */
+    size_t n_fields;
     struct explain_shard *explain;
     size_t n_explain;
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
