@@ -89,6 +89,17 @@ struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const 
     return run(c, &r);
 }
 
+struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
+                                  const char *const *fields, size_t n_fields, const char *cursor,
+                                  uint32_t limit)
+{
+    struct waiter w = {0};
+    enum oneid_code code = blocking_check(c);
+    if (code == ONEID_OK)
+        code = client_submit_export(c, expr, fields, n_fields, cursor, limit, 0, NULL, NULL, &w);
+    return blocking_wait(c, code, &w);
+}
+
 struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by)
 {
     struct request r = {

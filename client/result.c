@@ -1,5 +1,6 @@
 #include "parts.h"
 
+#include <proto/rows.h>
 #include <proto/watch.h>
 
 #include <stdlib.h>
@@ -205,6 +206,9 @@ static struct oneid_term *terms_of(struct builder *b, const struct explain_row *
                                     .estimate = from[i].estimate,
                                     .chunks = from[i].chunks,
                                     .skipped = from[i].skipped,
+                                    .emptied = from[i].emptied,
+                                    .decided = from[i].decided,
+                                    .probed = from[i].probed,
                                     .ns = from[i].nanos};
     return to;
 }
@@ -222,6 +226,59 @@ static struct oneid_explain *explain_of(struct builder *b, const struct response
                                        .n_terms = s->n_rows};
     }
     return to;
+}
+
+/* --- rows --- */
+
+static struct oneid_value value_of(struct builder *b, const char *name, const struct named_value *v)
+{
+    return (struct oneid_value){.name = name,
+                                .type = type_of(v->type),
+                                .integer = v->integer,
+                                .real = v->real,
+                                .text = str_of(b, v->text),
+                                .list = strs_of(b, v->list, v->n_list),
+                                .n_list = v->n_list};
+}
+
+/* False: not rows of these fields, or no memory (b->failed). */
+static bool fill_row(struct builder *b, struct reader *r, const char *const *names, size_t n,
+                     struct oneid_row *row)
+{
+    struct oneid_value *values = array(b, n, sizeof *values);
+    row->one_id = reader_u64(r);
+    row->values = values;
+    for (size_t i = 0; values && i < n; i++) {
+        struct named_value v = {.type = VALUE_NULL};
+        if (!rows_take_value(r, b->arena, &v)) {
+            b->failed |= r->ok;
+            return false;
+        }
+        values[i] = value_of(b, names[i], &v);
+    }
+    return r->ok && !b->failed;
+}
+
+static void add_rows(struct builder *b, const struct response *r, struct oneid_result *out)
+{
+    struct reader in = reader_of(r->rows);
+    if (r->n_rows == 0)
+        return;
+    const char **names = array(b, r->n_fields + 1, sizeof(char *));
+    struct oneid_row *rows = r->n_rows <= r->rows.len ? array(b, r->n_rows, sizeof *rows) : NULL;
+    for (size_t i = 0; names && i < r->n_fields; i++)
+        names[i] = text_of(b, r->fields[i]);
+    size_t n = 0;
+    while (rows && !b->failed && n < r->n_rows &&
+           fill_row(b, &in, names, r->n_fields, &rows[n]))
+        n++;
+    out->rows = rows;
+    out->n_rows = n;
+    out->n_fields = r->n_fields;
+    if (n == r->n_rows || b->failed)
+        return;
+    out->code = ONEID_ERR_INTERNAL;
+    out->text = "the router sent rows that cannot be read";
 }
 
 static uint16_t *carrying_of(struct builder *b, const struct response *r)
@@ -357,6 +414,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .router_ns = r->nanos,
     };
     add_profile(&b, r, out);
+    add_rows(&b, r, out);
     add_events(&b, r, out);
     return !b.failed;
 }

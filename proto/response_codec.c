@@ -124,6 +124,8 @@ void response_encode(const struct response *r, struct buf *out)
     m.combos = r->combos;
     m.rows = binary_of(r->rows);
     m.n_rows = r->n_rows;
+    m.n_fields = r->n_fields;
+    m.fields = wire_list_of(&s, r->fields, r->n_fields);
     m.events = binary_of(r->events);
     m.n_events = r->n_events;
     m.n_explain = r->n_explain;
@@ -288,6 +290,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&
            take_lines(d, m, r) && take_shards(d, m, r) &&
            wire_take_list(d, m->findings, m->n_findings, &r->findings, &r->n_findings) &&
+           wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
            take_segments(d, m, r) && take_explain(d, m, r) && take_carrying(d, m, r) &&
            wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos);
 }

@@ -134,6 +134,9 @@ Wire__ExplainRow **wire_explain_of(struct scratch *s, const struct explain_row *
         to[i]->chunks = rows[i].chunks;
         to[i]->skipped = rows[i].skipped;
         to[i]->nanos = rows[i].nanos;
+        to[i]->emptied = rows[i].emptied;
+        to[i]->decided = rows[i].decided;
+        to[i]->probed = rows[i].probed;
     }
     return to;
 }
@@ -343,6 +346,9 @@ bool wire_take_explain(struct decoder *d, Wire__ExplainRow **from, size_t n,
                                      .estimate = from[i]->estimate,
                                      .chunks = from[i]->chunks,
                                      .skipped = from[i]->skipped,
-                                     .nanos = from[i]->nanos};
+                                     .nanos = from[i]->nanos,
+                                     .emptied = from[i]->emptied,
+                                     .decided = from[i]->decided,
+                                     .probed = from[i]->probed};
     return to != NULL;
 }

@@ -30,7 +30,30 @@ void shard_close_segments(struct shard *s)
     must(pthread_mutex_destroy(&s->catalogue_lock));
 }
 
-void shard_show_segments(struct shard *s)
+/* The windows that saved segments look through are kept at write time. Those beyond the bound, and
+ * those of segments that name them first, are added up when they are asked for. */
+static void set_windows(struct shard *s)
+{
+    struct index_window windows[INDEX_WINDOWS_MAX];
+    const struct catalogue *c = s->catalogue;
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++) {
+        if (c->entries[i].code == ERR_OK)
+            n = index_windows_of(segment_expr(c->entries[i].segment), windows, n,
+                                 INDEX_WINDOWS_MAX);
+    }
+    struct error err;
+    if (index_set_windows(s->index, windows, n, &err) != ERR_OK)
+        log_event(s->shared->log, LOG_LEVEL_WARN, "windows_not_kept", "shard=%u text=\"%s\"", s->id,
+                  err.msg);
+}
+
+void shard_start_index(struct shard *s)
+{
+    set_windows(s);
+}
+
+void shard_follow_machine(struct shard *s)
 {
     struct catalogue *now = machine_catalogue(s->machine), *was = s->catalogue;
     if (now == was)
@@ -40,6 +63,7 @@ void shard_show_segments(struct shard *s)
     s->catalogue = now;
     must(pthread_mutex_unlock(&s->catalogue_lock));
     catalogue_drop(was);
+    set_windows(s);
 }
 
 struct catalogue *shard_catalogue(struct shard *s)

@@ -95,7 +95,7 @@ static void apply_commands(struct shard *s, msec_t now_ms, const struct command 
         if (out)
             put_reply(out, &reply, n_out);
     }
-    shard_show_segments(s);
+    shard_follow_machine(s);
 }
 
 static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
@@ -209,6 +209,7 @@ static void answer_reads(struct shard *s, struct batch *b)
                 stats.memtable_bytes = store_active_bytes(s->store);
                 stats.index_bytes = ix.bytes;
                 stats.index_members = ix.members;
+                stats.kernels = bytes_of_str(index_kernels());
                 reply.stats = &stats;
             }
             put_reply(&out, &reply, &n);
@@ -647,6 +648,8 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
         shard_open_segments(s);
     if (rc == ERR_OK)
         rc = open_index(s, err);
+    if (rc == ERR_OK)
+        shard_start_index(s);
     if (rc == ERR_OK)
         rc = store_error(s->store, err);
     if (rc == ERR_OK)

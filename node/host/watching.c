@@ -15,6 +15,7 @@ static void tell_watches(struct shard *s)
     arena_close(&texts);
 }
 
+/* The day of the log, so that every replica has moved on at the same entry. */
 static void tell_day(struct shard *s)
 {
     s->index_today = machine_today(s->machine);

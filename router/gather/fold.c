@@ -48,7 +48,7 @@ void fold_reset(struct gather *g)
 {
     struct response *a = &g->answer;
     a->count = a->population = a->in_flight = 0;
-    a->n_groups = a->n_members = a->n_explain = a->n_combos = 0;
+    a->n_groups = a->n_members = a->n_explain = a->n_combos = a->n_rows = 0;
     for (size_t i = 0; a->combos && i < (size_t)1 << g->command.n_exprs; i++)
         a->combos[i] = 0;
 }
@@ -249,6 +249,8 @@ enum error_code fold_reply(struct gather *g, shard_id shard, const struct reply 
     case REQUEST_EXPORT:
         g->answer.rows = arena_copy(&g->arena, r->rows);
         g->answer.n_rows = r->n_rows;
+        g->answer.fields = g->command.fields;
+        g->answer.n_fields = g->command.n_fields;
         return ERR_OK;
     case REQUEST_REFUSED:
         add_lines(g, shard, r);

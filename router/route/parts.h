@@ -133,6 +133,8 @@ struct router {
 /* Answers a message that cannot be taken, and counts it. */
 void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id,
                   enum error_code code, const char *text);
+/* What a client does not want any more. */
+void tasks_cancel(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                  const struct reply *reply);
@@ -156,6 +158,8 @@ enum error_code shards_open(struct router *r, struct error *err);
 void shards_close(struct router *r);
 void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
                  struct ref ref);
+/* Stops the task's questions where they run, unless others' travelled in the same message. */
+void shards_cancel(struct router *r, const struct task *t);
 void shards_flush(struct router *r);
 void shards_take_frame(struct router *r, size_t node, const struct frame *f);
 void shards_refresh_map(struct router *r);

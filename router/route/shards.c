@@ -213,6 +213,36 @@ void shards_flush(struct router *r)
     }
 }
 
+static bool is_of_task(const struct ref *ref, const struct task *t)
+{
+    return ref->task == t->number && ref->generation == t->generation;
+}
+
+static void cancel_batch(struct router *r, const struct sent *s)
+{
+    struct buf b = {0};
+    struct frame f = {0};
+    struct link *link = link_of_shard(r, s->shard);
+    struct envelope e = {.type = MESSAGE_CANCEL, .shard = s->shard, .request_id = s->request_id};
+    envelope_encode(&e, 0, &b);
+    if (link && frame_of_buf(&f, &b) == ERR_OK)
+        (void)link_send(link, &f);
+    buf_free(&b);
+    frame_close(&f);
+}
+
+void shards_cancel(struct router *r, const struct task *t)
+{
+    for (size_t i = 0; i < SENT_MAX; i++) {
+        const struct sent *s = &r->sent[i];
+        bool mine = s->request_id != 0 && s->lane == LANE_QUERY && s->n > 0;
+        for (size_t k = 0; k < s->n && mine; k++)
+            mine = is_of_task(&s->refs[k], t);
+        if (mine)
+            cancel_batch(r, s);
+    }
+}
+
 /* --- replies in --- */
 
 static struct sent *find_sent(struct router *r, uint64_t request_id)

@@ -374,8 +374,44 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
         start_gather(r, t, q, NULL);
 }
 
+static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t request_id)
+{
+    return t->used && t->client && t->client->request_id == request_id &&
+           t->client->peer.len == peer->len &&
+           memcmp(t->client->peer.id, peer->id, peer->len) == 0;
+}
+
+/* Only questions are stopped: a saga that was left half-way would be finished by sweeps anyway. */
+static void cancel_task(struct router *r, struct task *t)
+{
+    struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
+    if (!t->gather)
+        return;
+    shards_cancel(r, t);
+    end_gather(r, t, &resp);
+}
+
+void tasks_cancel(struct router *r, const struct peer *peer, const struct envelope *e)
+{
+    struct reader body = reader_of(e->body);
+    while (reader_left(&body) >= 4) {
+        uint32_t item = reader_u32(&body);
+        for (size_t i = 0; i < TASKS_MAX; i++) {
+            struct task *t = &r->tasks[i];
+            if (is_asked_by(t, peer, e->request_id) && t->item == item) {
+                cancel_task(r, t);
+                break;
+            }
+        }
+    }
+}
+
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
 {
+    if (e->type == MESSAGE_CANCEL) {
+        tasks_cancel(r, peer, e);
+        return;
+    }
     struct request *requests = NULL;
     size_t n = 0;
     struct error err;

@@ -398,8 +398,8 @@ static one_id some_ids[] = {1, UINT64_MAX, 5};
 static struct count_row counts[] = {
     {.value = B("\xE4\xB8\x8A"), .members = 12, .none2 = true},
     {.none = true, .members = UINT64_MAX, .value2 = B("v"), .error = ERR_TOO_LARGE}};
-static struct explain_row explain[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5},
-                                       {B(""), 0, B(""), UINT64_MAX, 0, 0, 0}};
+static struct explain_row explain[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5, 6, 7, 8},
+                                       {B(""), 0, B(""), UINT64_MAX, 0, 0, 0, 0, 0, 0}};
 static const struct shard_stats stats = {1,
                                          2,
                                          3,
@@ -531,6 +531,7 @@ static void assert_explain(const struct explain_row *a, const struct explain_row
     assert_int_equal(a->depth, b->depth);
     assert_true(a->estimate == b->estimate && a->chunks == b->chunks);
     assert_true(a->skipped == b->skipped && a->nanos == b->nanos);
+    assert_true(a->emptied == b->emptied && a->decided == b->decided && a->probed == b->probed);
 }
 
 static void assert_reply(const struct reply *a, const struct reply *b)

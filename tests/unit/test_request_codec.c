@@ -73,7 +73,7 @@ static struct response full_response(void)
         10, 11, 12, 13, 14, B("avx2"), 15, 16, {17, 18}};
     static struct segment_row segments[] = {{B("s"), B("tag(a)"), ERR_OK},
                                             {B("t"), B("tag(b)"), ERR_UNKNOWN_NAME}};
-    static struct explain_row terms[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5}};
+    static struct explain_row terms[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5, 6, 7, 8}};
     static struct explain_shard explain[] = {{UINT16_MAX, 1, 2, 3, terms, 1}, {0}};
     static uint32_t carrying[] = {0, UINT16_MAX};
     static struct shard_status shards[] = {{.shard = UINT16_MAX, .node = 2, .reachable = true},
@@ -119,6 +119,8 @@ static struct response full_response(void)
         .n_combos = 2,
         .rows = B("\0rows"),
         .n_rows = 6,
+        .fields = two_texts,
+        .n_fields = 2,
         .explain = explain,
         .n_explain = 2,
         .nanos = 7,
@@ -290,6 +292,7 @@ static void assert_response(const struct response *a, const struct response *b)
     assert_explain(a, b);
     assert_true(a->catalogue == b->catalogue && a->nanos == b->nanos && a->n_rows == b->n_rows);
     assert_bytes(a->rows, b->rows);
+    assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
 }
 
 static void test_request_round_trip_of_every_type(void **state)

@@ -351,7 +351,7 @@ int run_segment(const struct options *o)
         return EXIT_USAGE;
     }
     struct session s;
-    int rc = session_open(&s, o);
+    int rc = session_open_interruptible(&s, o);
     if (rc == EXIT_OK)
         rc = v->run(&s, o);
     session_close(&s);

@@ -1,5 +1,6 @@
 /* count, list, breakdown: questions in the segment language. */
 #include "commands.h"
+#include "explain.h"
 #include "session.h"
 #include "show.h"
 
@@ -14,7 +15,7 @@ enum { LIST_DEFAULT = 100, PAGE_MAX = 10000, NAME_SIZE = 80 };
 static int open_for(struct session *s, const struct options *o)
 {
     if (o->args[0][0] != '\0')
-        return session_open(s, o);
+        return session_open_interruptible(s, o);
     *s = (struct session){0};
     complain_code(ONEID_ERR_SYNTAX, "column 1: an expression is expected");
     return EXIT_PROBLEM;
@@ -51,8 +52,11 @@ int run_count(const struct options *o)
     struct session s;
     int rc = open_for(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_count(s.client, o->args[0]);
-        if (has_answer(r))
+        struct oneid_result *r = o->explain ? oneid_explain(s.client, o->args[0])
+                                            : oneid_count(s.client, o->args[0]);
+        if (has_answer(r) && o->explain)
+            explain_print(o, r);
+        else if (has_answer(r))
             print_count(o, r);
         rc = result_check(r);
         oneid_result_free(r);

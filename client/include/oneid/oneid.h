@@ -44,7 +44,7 @@ enum oneid_code {
     ONEID_ERR_TIMEOUT,     /* no answer within the deadline; an event may or may not have counted */
     ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
-    ONEID_ERR_CANCELLED,   /* the client was closed */
+    ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
     ONEID_ERR_INTERNAL,
     ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
 };
@@ -160,8 +160,10 @@ struct oneid_term {
     struct oneid_str term, strategy;
     unsigned depth;    /* of nesting */
     uint64_t estimate; /* members that satisfy it, as the order was planned with */
-    uint64_t chunks, skipped;
-    uint64_t ns;
+    uint64_t chunks, skipped; /* of 65,536 members: looked at, or not */
+    uint64_t emptied, decided, probed; /* chunks: nobody left after it; by least and greatest value;
+                                          member by member */
+    uint64_t ns;                       /* in it, and in what is beneath it */
 };
 struct oneid_explain {
     uint16_t shard;
@@ -264,6 +266,22 @@ ONEID_API enum oneid_code oneid_submit_profile(struct oneid_client *c,
 ONEID_API enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr,
                                              uint32_t deadline_ms, oneid_cb cb, void *ctx);
 
+/* The number of the call that was submitted last, for oneid_cancel; 0: none yet. */
+ONEID_API uint64_t oneid_last_call(const struct oneid_client *c);
+/* Gives a call up: its callback runs with ONEID_ERR_CANCELLED at the next oneid_poll. Questions are
+ * stopped at the shards as well, as far as they can be reached; an event may or may not have
+ * counted. False: it has ended. */
+ONEID_API bool oneid_cancel(struct oneid_client *c, uint64_t call);
+/* Gives up all calls that are under way, also a blocking one. May be called from a signal handler
+ * or another thread, as long as the client is open. */
+ONEID_API void oneid_interrupt(struct oneid_client *c);
+
+/* The next page may be asked for in the callback, before this one is worked off. */
+ONEID_API enum oneid_code oneid_submit_export(struct oneid_client *c, const char *expr,
+                                              const char *const *fields, size_t n_fields,
+                                              const char *cursor, uint32_t limit,
+                                              uint32_t deadline_ms, oneid_cb cb, void *ctx);
+
 /* Sends what is queued, takes what has come, runs callbacks; waits up to timeout_ms (0: not at all,
  * -1: until something happens) for the first of them. Returns the number of callbacks run. */
 ONEID_API int oneid_poll(struct oneid_client *c, int timeout_ms);
@@ -289,6 +307,12 @@ ONEID_API struct oneid_result *oneid_count(struct oneid_client *c, const char *e
 /* A page of at most `limit` members; cursor NULL or "": from the start. */
 ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *expr,
                                           const char *cursor, uint32_t limit);
+/* A page of members with the values of the named fields (traits; level, tags, channels), all from
+ * the index: `rows`, of at most `limit` (1 to 10,000), fewer where a shard ends. Cursor as with
+ * oneid_list. */
+ONEID_API struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
+                                            const char *const *fields, size_t n_fields,
+                                            const char *cursor, uint32_t limit);
 ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
                                                const char *by);
 /* By one trait, or by two (by2 not NULL). */

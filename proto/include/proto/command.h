@@ -237,8 +237,9 @@ struct explain_row {
     uint32_t depth;        /* of nesting */
     struct bytes strategy; /* in words */
     uint64_t estimate;     /* members that satisfy it, as it was planned with */
-    uint64_t chunks, skipped;
-    uint64_t nanos;
+    uint64_t chunks, skipped; /* 65,536 members each, in which it was looked at, or not */
+    uint64_t nanos;           /* in it, and in what is beneath it */
+    uint64_t emptied, decided, probed; /* chunks: see index.h */
 };
 enum { INDEX_PARTS_MAX = 16 };
 struct shard_stats {

@@ -180,6 +180,8 @@ struct response {
     size_t n_combos;
     struct bytes rows; /* EXPORT: proto/rows.h */
     uint32_t n_rows;
+    struct bytes *fields; /* EXPORT: what each row has */
+    size_t n_fields;
     struct bytes events; /* WATCH: proto/watch.h */
     uint32_t n_events;
     struct explain_shard *explain;
