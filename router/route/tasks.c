@@ -127,6 +127,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .n_refused = n,
                             .view = a->content};
     answer(r, t->client, &resp, t->item);
+    t->client = NULL; /* the saga may go on, and its client's message end before it */
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -377,8 +378,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
 static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t request_id)
 {
     return t->used && t->client && t->client->request_id == request_id &&
-           t->client->peer.len == peer->len &&
-           memcmp(t->client->peer.id, peer->id, peer->len) == 0;
+           t->client->peer.len == peer->len && memcmp(t->client->peer.id, peer->id, peer->len) == 0;
 }
 
 /* Only questions are stopped: a saga that was left half-way would be finished by sweeps anyway. */

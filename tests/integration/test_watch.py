@@ -216,9 +216,13 @@ class CrashTest(unittest.TestCase):
             self.told.take(line)
             lines -= 1
             if lines == 0:
+                p.kill()  # what it had printed is read all the same: its token may cover it
                 break
-        p.kill()
-        p.communicate()
+        for line in p.stdout:
+            if line.endswith("\n"):
+                self.told.take(line)
+        p.wait()
+        p.stdout.close()
 
     def test_kills_lose_nothing(self):
         c = self.cluster

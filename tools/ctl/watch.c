@@ -40,7 +40,8 @@ static bool set_token(struct watch *w, const char *token)
     return true;
 }
 
-/* What the file holds, up to its first line end; NULL: it is not there, or cannot be read (*bad). */
+/* What the file holds, up to its first line end; NULL: it is not there, or cannot be read (*bad).
+ */
 static char *read_token_file(const char *path, bool *bad)
 {
     FILE *f = fopen(path, "re");
