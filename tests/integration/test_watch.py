@@ -179,6 +179,42 @@ class BoundTest(unittest.TestCase):
         self.assertEqual(len(told.members), 300)
 
 
+class DayTest(unittest.TestCase):
+    """Days pass without waiting for one: the cluster is started again in a time zone that is 26 hours ahead."""
+
+    def set_zone(self, zone):
+        with open(self.cluster.file, encoding="utf-8") as f:
+            lines = [f"timezone: {zone}\n" if line.startswith("timezone:") else line for line in f]
+        with open(self.cluster.file, "w", encoding="utf-8") as f:
+            f.writelines(lines)
+
+    def test_the_mere_passing_of_days_lets_members_leave_and_enter(self):
+        c = self.cluster = Cluster(nodes=1, shards=2)
+        self.set_zone("Etc/GMT+12")
+        c.start()
+        self.addCleanup(c.stop)
+        tokens = {name: os.path.join(c.folder, name) for name in ("active", "asleep")}
+        told = {name: Consumer() for name in tokens}
+        c.ctl("segment", "define", "active", "count(order, 1d) >= 1")
+        c.ctl("segment", "define", "asleep", "exists(points) and not count(order, 1d) >= 1")
+        for name in tokens:
+            watch_once(c, told[name], name, tokens[name], "--from", "start")
+        c.events([{"ids": {"phone": f"137{i:08d}"}, "add": {"points": 1}, "event": {"name": "order", "amount": 5}}
+                  for i in range(30)] +
+                 [{"ids": {"phone": f"136{i:08d}"}, "add": {"points": 1}} for i in range(10)])
+        for name, n in (("active", 30), ("asleep", 10)):
+            watch_once(c, told[name], name, tokens[name])
+            self.assertEqual(len(told[name].members), n)
+        for key in sorted(c.processes, reverse=True):
+            c.terminate(key)
+        self.set_zone("Etc/GMT-14")
+        c.start()
+        for name, n in (("active", 0), ("asleep", 40)):
+            c.wait(lambda: watch_once(c, told[name], name, tokens[name]) and len(told[name].members) == n,
+                   f"{n} members of {name}")
+            self.assertEqual(told[name].members, listed(c, f"segment({name})"))
+
+
 class CrashTest(unittest.TestCase):
     """kill -9 of nodes and routers in the middle of an import, with checkpoints all the time, and a consumer
     that is killed as well and goes on from its token."""
