@@ -91,7 +91,7 @@ static void chunk_reach(struct mem *m, struct window_chunk *c, uint32_t low)
     c->cap = cap;
 }
 
-static void chunk_add(struct mem *m, const struct window *w, struct window_chunk *c, uint32_t low,
+static void chunk_add(struct mem *m, struct window *w, struct window_chunk *c, uint32_t low,
                       int64_t delta)
 {
     chunk_reach(m, c, low);
@@ -100,6 +100,7 @@ static void chunk_add(struct mem *m, const struct window *w, struct window_chunk
     uint8_t width = width_for(w, value, c->width);
     if (width != c->width)
         chunk_widen(m, w, c, width);
+    w->n_others += (uint64_t)(value != 0) - (uint64_t)(old != 0);
     value /= window_unit(w, c);
     store(c, low, value);
     c->min = value < c->min ? value : c->min;
@@ -143,6 +144,7 @@ static void window_clear(struct mem *m, struct window *w)
 {
     for (uint32_t i = 0; i < w->n_chunks; i++)
         chunk_close(m, &w->chunks[i]);
+    w->n_others = 0;
     w->from = 0;
     w->to = -1;
 }
@@ -249,9 +251,12 @@ void windows_clean_chunk(struct windows *w, uint32_t chunk, const uint64_t *gone
         if (!window_chunk_at(one, chunk))
             continue;
         struct window_chunk *c = &one->chunks[chunk];
-        for (uint32_t low = 0; low < c->cap; low++)
-            if (bit_get(gone, low))
-                store(c, low, 0);
+        for (uint32_t low = 0; low < c->cap; low++) {
+            if (!bit_get(gone, low))
+                continue;
+            one->n_others -= stored_at(c, low) != 0;
+            store(c, low, 0);
+        }
     }
 }
 
