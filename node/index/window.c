@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WINDOW_CAP_STEP = 512 };
+
 static int64_t stored_at(const struct window_chunk *c, uint32_t low)
 {
     const void *data = c->data;
@@ -84,8 +86,7 @@ static void chunk_reach(struct mem *m, struct window_chunk *c, uint32_t low)
 {
     if (low < c->cap)
         return;
-    uint32_t cap = (mem_grow_cap(c->cap, low + 1) + 63) & ~UINT32_C(63);
-    cap = cap < CHUNK_SIZE ? cap : CHUNK_SIZE;
+    uint32_t cap = mem_grow_tight(c->cap, low + 1, WINDOW_CAP_STEP);
     c->width = c->width ? c->width : 1;
     c->data = mem_resize_zero(m, c->data, (size_t)c->cap * c->width, (size_t)cap * c->width);
     c->cap = cap;

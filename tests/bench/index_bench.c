@@ -161,6 +161,17 @@ static one_id random_member(struct bench *b)
     return member_of(rng_below(&b->rng, b->n));
 }
 
+static void put_memory(struct bench *b)
+{
+    struct index_memory m;
+    index_get_memory(b->ix, &m);
+    put(b, "memory_ids", "B/member", (double)m.ids / (double)b->n, 0);
+    put(b, "memory_sets", "B/member", (double)m.sets / (double)b->n, 0);
+    put(b, "memory_dictionaries", "B/member", (double)m.dictionaries / (double)b->n, 0);
+    put(b, "memory_columns", "B/member", (double)m.columns / (double)b->n, 0);
+    put(b, "memory_events", "B/member", (double)m.events / (double)b->n, 0);
+}
+
 static void fill(struct bench *b)
 {
     struct index_stats stats;
@@ -175,6 +186,7 @@ static void fill(struct bench *b)
     put(b, "change_fill", "us", (cpu_s() - begin) * 1e6 / (double)b->changes, 0.5);
     index_get_stats(b->ix, &stats);
     put(b, "memory", "B/member", (double)stats.bytes / (double)stats.members, 45);
+    put_memory(b);
 }
 
 /* --- changes --- */
