@@ -255,6 +255,15 @@ struct index_stats {
 };
 /* Writer's thread. */
 void index_get_stats(const struct index *ix, struct index_stats *out);
+/* Where the bytes are. Writer's thread; walks over all values and chunks. */
+struct index_memory {
+    uint64_t ids;          /* One-IDs, the way from them to ordinals, who lives */
+    uint64_t sets;         /* who has a tag, channel, namespace, value */
+    uint64_t dictionaries; /* the values' texts */
+    uint64_t columns, events, windows;
+    uint64_t pending; /* changes that wait for queries to end */
+};
+void index_get_memory(const struct index *ix, struct index_memory *out);
 /* A digest of everything visible that does not depend on ordinals (tests: rebuilt == live). */
 uint64_t index_digest(struct index *ix);
 
