@@ -223,15 +223,9 @@ static bool eval_range(struct run *r, const struct node *n, uint32_t chunk, stru
     int64_t lo = n->lo > c->min ? n->lo : c->min, hi = n->hi < c->max ? n->hi : c->max;
     scan_raw(r->kernels, c->data, c->width, c->cap, (uint64_t)lo - c->base, (uint64_t)hi - c->base,
              scratch->words);
-    uint64_t negate = n->negate ? UINT64_MAX : 0, absent = n->absent ? UINT64_MAX : 0;
-    uint32_t words = c->cap / 64;
-    for (uint32_t w = 0; w < words; w++) {
-        uint64_t exists = c->exists[w];
-        scratch->words[w] = ((scratch->words[w] ^ negate) & exists) | (absent & ~exists);
-    }
-    for (uint32_t w = words; w < CHUNK_WORDS; w++)
-        scratch->words[w] = absent;
-    return reg_and_words(reg, scratch->words, r->kernels);
+    memset(scratch->words + c->cap / 64, 0, (CHUNK_WORDS - c->cap / 64) * sizeof(uint64_t));
+    return r->kernels->keep(reg->words, scratch->words, c->exists, n->negate ? UINT64_MAX : 0,
+                            n->absent ? UINT64_MAX : 0) != 0;
 }
 
 static bool window_probe(const struct node *n, uint32_t chunk, struct reg *reg)
@@ -272,13 +266,12 @@ static bool eval_window(struct run *r, const struct node *n, uint32_t chunk, str
     lo = lo > c->min ? lo : c->min;
     hi = hi < c->max ? hi : c->max;
     scan_raw(r->kernels, c->data, c->width, c->cap, (uint64_t)lo, (uint64_t)hi, scratch->words);
-    uint64_t negate = n->negate ? UINT64_MAX : 0, absent = n->absent ? UINT64_MAX : 0;
-    uint32_t words = c->cap / 64;
-    for (uint32_t w = 0; w < words; w++)
-        scratch->words[w] ^= negate;
-    for (uint32_t w = words; w < CHUNK_WORDS; w++)
-        scratch->words[w] = absent;
-    return reg_and_words(reg, scratch->words, r->kernels);
+    /* Behind the column's end all are 0. */
+    bool rest = (lo <= 0 && 0 <= hi);
+    memset(scratch->words + c->cap / 64, rest ? 0xFF : 0,
+           (CHUNK_WORDS - c->cap / 64) * sizeof(uint64_t));
+    return n->negate ? reg_and_not_words(reg, scratch->words, r->kernels)
+                     : reg_and_words(reg, scratch->words, r->kernels);
 }
 
 static inline void total_add(struct run *r, uint32_t low, int64_t v)

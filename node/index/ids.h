@@ -52,10 +52,12 @@ uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal);
 /* All dead of the chunk to free: nothing refers to them any more. */
 void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk);
 void ids_close(struct mem *m, struct ids *ids);
-/* For loading: a chunk of that many members, given out in full; false when a member is there
- * twice. `live` and `dead` are bitmaps; `dead` may be NULL. */
-bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
-                    const one_id *members, const uint64_t *live, const uint64_t *dead);
+/* For loading, chunk by chunk: that many positions were given out, with these One-IDs (8 bytes
+ * each, anywhere). `live` and `dead` are bitmaps; `dead` may be NULL. False: they contradict. */
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const void *members,
+                    const uint64_t *live, const uint64_t *dead);
+/* After the last chunk: members can be found from then on. False: one is there twice. */
+bool ids_load_end(struct mem *m, struct ids *ids);
 
 static inline one_id ids_member(const struct ids *ids, uint32_t ordinal)
 {

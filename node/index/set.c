@@ -353,3 +353,48 @@ bool set_has(const struct set *s, uint32_t ordinal)
     uint32_t at = find_u32(items, s->n, ordinal);
     return at < s->n && items[at] == ordinal;
 }
+
+void set_load(struct mem *m, struct set *s, uint32_t n, uint32_t n_chunks)
+{
+    if (n <= SET_FEW_MAX)
+        return;
+    if (n > set_vector_max(n_chunks)) {
+        s->kind = SET_CHUNKED;
+        chunked_reach(m, s, n_chunks - 1);
+        return;
+    }
+    uint32_t cap = mem_grow_cap(0, n);
+    s->u.vector = mem_resize(m, NULL, 0, cap * sizeof(uint32_t));
+    s->cap = cap & 0x3FFFFFFF;
+    s->kind = SET_VECTOR;
+}
+
+void set_load_bitmap(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *words,
+                     uint32_t n)
+{
+    if (s->kind == SET_CHUNKED && n >= CONTAINER_BITMAP_MIN) {
+        struct container *c = &s->u.chunks[chunk];
+        *c = (struct container){.u.bitmap = mem_bitmap_new(m), .n = n, .kind = CONTAINER_BITMAP};
+        memcpy(c->u.bitmap, words, CHUNK_BYTES);
+        s->n += n;
+        return;
+    }
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++)
+        for (uint64_t bits = words[w]; bits; bits &= bits - 1)
+            (void)set_add(m, s, chunk << CHUNK_BITS | (w * 64 + (uint32_t)__builtin_ctzll(bits)));
+}
+
+void set_load_array(struct mem *m, struct set *s, uint32_t chunk, const uint16_t *array, uint32_t n)
+{
+    if (s->kind == SET_CHUNKED && n <= CONTAINER_ARRAY_MAX && n > 0) {
+        struct container *c = &s->u.chunks[chunk];
+        uint32_t cap = mem_grow_cap(0, n);
+        *c = (struct container){.n = n, .cap = (uint16_t)cap, .kind = CONTAINER_ARRAY};
+        c->u.array = mem_resize(m, NULL, 0, cap * sizeof *array);
+        memcpy(c->u.array, array, n * sizeof *array);
+        s->n += n;
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        (void)set_add(m, s, chunk << CHUNK_BITS | array[i]);
+}
