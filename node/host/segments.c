@@ -9,7 +9,6 @@
 
 enum { DAY_RETRY_MS = 1000 };
 
-
 static void must(int rc)
 {
     assert(rc == 0);

@@ -365,8 +365,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
 static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t request_id)
 {
     return t->used && t->client && t->client->request_id == request_id &&
-           t->client->peer.len == peer->len &&
-           memcmp(t->client->peer.id, peer->id, peer->len) == 0;
+           t->client->peer.len == peer->len && memcmp(t->client->peer.id, peer->id, peer->len) == 0;
 }
 
 /* Only questions are stopped: a saga that was left half-way would be finished by sweeps anyway. */

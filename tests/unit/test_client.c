@@ -148,6 +148,22 @@ static void test_cancel_ends_the_call_and_tells_the_router(void **state)
     fake_forget(&cancel);
 }
 
+static void test_monstrous_expressions_go_to_no_router(void **state)
+{
+    struct world *w = *state;
+    struct buf text = {0};
+    open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
+    for (int i = 0; i < 1 << 20; i++)
+        buf_put_u8(&text, '(');
+    buf_put_u8(&text, '\0');
+    assert_int_equal(oneid_submit_count(w->client, (const char *)text.data, 0, on_result, w->seen),
+                     ONEID_ERR_USAGE);
+    assert_string_equal(oneid_error_text(w->client),
+                        "column 1: expected at most 65536 bytes, found more");
+    assert_int_equal(oneid_in_flight(w->client), 0);
+    buf_free(&text);
+}
+
 static void test_interrupt_ends_all_calls(void **state)
 {
     struct world *w = *state;
@@ -590,6 +606,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_submit_is_answered_once_from_poll),
         T(test_cancel_ends_the_call_and_tells_the_router),
+        T(test_monstrous_expressions_go_to_no_router),
         T(test_interrupt_ends_all_calls),
         T(test_requests_of_a_turn_share_a_message),
         T(test_answer_that_comes_twice_counts_once),

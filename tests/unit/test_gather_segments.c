@@ -250,8 +250,7 @@ static void perform(struct world *w, unsigned asker, struct gather_effects *fx)
     struct asker *a = &w->askers[asker];
     for (size_t i = 0; i < fx->n; i++) {
         const struct gather_effect *e = &fx->items[i];
-        struct packet p = {
-            .asker = asker, .turn = a->turn, .shard = e->shard, .call = e->call};
+        struct packet p = {.asker = asker, .turn = a->turn, .shard = e->shard, .call = e->call};
         switch (e->kind) {
         case GATHER_SEND:
             command_encode(e->command, &p.body);
@@ -276,15 +275,13 @@ static void start(struct world *w, unsigned asker)
     struct gather_effects fx = {0};
     char expr[32];
     struct request q = {.type = REQUEST_COUNT, .expr = bytes_of_str("segment(s) and true")};
-    *a = (struct asker){.turn = a->turn + 1,
-                        .router = (unsigned)rng_below(&w->rng, ROUTERS),
-                        .floor = w->acked};
+    *a = (struct asker){
+        .turn = a->turn + 1, .router = (unsigned)rng_below(&w->rng, ROUTERS), .floor = w->acked};
     if (asker == 0) {
         a->want = ++w->defined;
         (void)snprintf(expr, sizeof expr, "points > %u", a->want);
-        q = (struct request){.type = REQUEST_SEGMENT_DEFINE,
-                             .name = bytes_of_str("s"),
-                             .expr = bytes_of_str(expr)};
+        q = (struct request){
+            .type = REQUEST_SEGMENT_DEFINE, .name = bytes_of_str("s"), .expr = bytes_of_str(expr)};
     }
     struct gather_start s = {.request = &q,
                              .schema = &config->schema,
@@ -360,8 +357,8 @@ static void test_questions_mean_one_version_over_a_bad_network(void **state)
 
 /* --- single steps --- */
 
-static struct gather *ask(const struct request *q, struct catalogue *known, const uint64_t *versions,
-                          struct gather_effects *fx)
+static struct gather *ask(const struct request *q, struct catalogue *known,
+                          const uint64_t *versions, struct gather_effects *fx)
 {
     struct gather_start s = {.request = q,
                              .schema = &config->schema,
@@ -377,9 +374,9 @@ static struct catalogue *catalogue_with(const char *name, const char *text)
 {
     struct error err;
     struct catalogue *empty = catalogue_new(), *c = NULL;
-    assert_int_equal(catalogue_define(empty, bytes_of_str(name), bytes_of_str(text),
-                                      &config->schema, &c, &err),
-                     ERR_OK);
+    assert_int_equal(
+        catalogue_define(empty, bytes_of_str(name), bytes_of_str(text), &config->schema, &c, &err),
+        ERR_OK);
     catalogue_drop(empty);
     return c;
 }
@@ -392,9 +389,8 @@ static void test_definition_is_acknowledged_while_a_shard_is_away(void **state)
     struct buf whole = {0}, none = {0};
     catalogue_encode(next, &whole);
     catalogue_encode(empty, &none);
-    struct request q = {.type = REQUEST_SEGMENT_DEFINE,
-                        .name = bytes_of_str("s"),
-                        .expr = bytes_of_str("tag(a)")};
+    struct request q = {
+        .type = REQUEST_SEGMENT_DEFINE, .name = bytes_of_str("s"), .expr = bytes_of_str("tag(a)")};
     struct gather *g = ask(&q, NULL, NULL, &fx);
     struct reply fetched = {.status = REPLY_OK, .catalogue = 1, .content = buf_bytes(&none)};
     gather_reply(g, 0, fx.items[0].call, &fetched, 1, &fx);
