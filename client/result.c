@@ -269,8 +269,7 @@ static void add_rows(struct builder *b, const struct response *r, struct oneid_r
     for (size_t i = 0; names && i < r->n_fields; i++)
         names[i] = text_of(b, r->fields[i]);
     size_t n = 0;
-    while (rows && !b->failed && n < r->n_rows &&
-           fill_row(b, &in, names, r->n_fields, &rows[n]))
+    while (rows && !b->failed && n < r->n_rows && fill_row(b, &in, names, r->n_fields, &rows[n]))
         n++;
     out->rows = rows;
     out->n_rows = n;

@@ -120,8 +120,7 @@ static void send_cancel(struct oneid_client *c, const struct call *call, const s
     struct frame f = {.full = false};
     size_t head = envelope_begin(&out);
     buf_put_u32(&out, a->item);
-    struct envelope e = {
-        .type = MESSAGE_CANCEL, .request_id = a->sent->request_id, .items = 1};
+    struct envelope e = {.type = MESSAGE_CANCEL, .request_id = a->sent->request_id, .items = 1};
     envelope_finish(&out, head, &e);
     if (r->link && frame_of_buf(&f, &out) == ERR_OK)
         (void)link_send(r->link, &f);

@@ -97,9 +97,6 @@ Wire__ShardStats *wire_stats_of(struct scratch *s, const struct shard_stats *st)
     to->kernels = binary_of(st->kernels);
     to->catalogue = st->catalogue;
     to->today = st->today;
-    to->n_index_parts = INDEX_PARTS_MAX;
-    to->index_parts = scratch_array(s, INDEX_PARTS_MAX, sizeof *to->index_parts);
-    memcpy(to->index_parts, st->index_parts, sizeof st->index_parts);
     return to;
 }
 
@@ -308,10 +305,6 @@ bool wire_take_stats(struct decoder *d, const Wire__ShardStats *from, struct sha
         return decoder_fail(d, "too many kinds of refusal");
     for (size_t i = 0; i < from->n_refused_by; i++)
         out->refused_by[i] = from->refused_by[i];
-    if (from->n_index_parts > INDEX_PARTS_MAX)
-        return decoder_fail(d, "too many parts of the index");
-    for (size_t i = 0; i < from->n_index_parts; i++)
-        out->index_parts[i] = from->index_parts[i];
     return true;
 }
 

@@ -82,7 +82,8 @@ void shard_open_segments(struct shard *s);
 void shard_close_segments(struct shard *s);
 /* After the index was opened, too. */
 void shard_start_index(struct shard *s);
-/* Shows query threads and the index what the machine has now: before what changed it is answered. */
+/* Shows query threads and the index what the machine has now: before what changed it is answered.
+ */
 void shard_follow_machine(struct shard *s);
 /* Any thread; the caller drops it. */
 struct catalogue *shard_catalogue(struct shard *s);

@@ -50,7 +50,7 @@ static const char *strategy_of(const struct index_explain_row *row)
                                              [INDEX_BY_COLUMN] = "column",
                                              [INDEX_BY_EVENTS] = "events added up",
                                              [INDEX_BY_WINDOW] = "rolling window"};
-    return row->operator == INDEX_TERM ? STRATEGIES[row->strategy] : OPERATORS[row->operator];
+    return row->operator== INDEX_TERM ? STRATEGIES[row->strategy] : OPERATORS[row->operator];
 }
 
 static enum error_code run_explain(struct query_run *r, struct reply *out)
@@ -58,8 +58,8 @@ static enum error_code run_explain(struct query_run *r, struct reply *out)
     struct index_count count;
     struct index_explain_row *rows = NULL;
     size_t n = 0;
-    enum error_code rc = index_count_explain(r->shard->index, &r->query, &count, r->arena, &rows,
-                                             &n, &r->err);
+    enum error_code rc =
+        index_count_explain(r->shard->index, &r->query, &count, r->arena, &rows, &n, &r->err);
     if (rc != ERR_OK)
         return rc;
     out->counts = rows_new(r, 1);

@@ -400,25 +400,8 @@ static struct count_row counts[] = {
     {.none = true, .members = UINT64_MAX, .value2 = B("v"), .error = ERR_TOO_LARGE}};
 static struct explain_row explain[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5, 6, 7, 8},
                                        {B(""), 0, B(""), UINT64_MAX, 0, 0, 0, 0, 0, 0}};
-static const struct shard_stats stats = {1,
-                                         2,
-                                         3,
-                                         4,
-                                         5,
-                                         6,
-                                         7,
-                                         8,
-                                         9,
-                                         {0, 1, 2, 3, 4, 5, 6, 7},
-                                         10,
-                                         11,
-                                         12,
-                                         13,
-                                         14,
-                                         B("avx2"),
-                                         15,
-                                         -16,
-                                         {17, 0, UINT64_MAX}};
+static const struct shard_stats stats = {
+    1, 2, 3, 4, 5, 6, 7, 8, 9, {0, 1, 2, 3, 4, 5, 6, 7}, 10, 11, 12, 13, 14, B("avx2"), 15, -16};
 
 static struct reply full_reply(enum reply_status s)
 {
@@ -521,7 +504,6 @@ static void assert_stats(const struct shard_stats *a, const struct shard_stats *
     assert_memory_equal(a, b, offsetof(struct shard_stats, kernels));
     assert_bytes(a->kernels, b->kernels);
     assert_true(a->catalogue == b->catalogue && a->today == b->today);
-    assert_memory_equal(a->index_parts, b->index_parts, sizeof a->index_parts);
 }
 
 static void assert_explain(const struct explain_row *a, const struct explain_row *b)

@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -143,6 +144,35 @@ static void test_gather_refuses_bad_questions_at_once(void **state)
     }
 }
 
+/* `n` times `text`, in memory that lives until the program ends. */
+static const char *repeated(const char *text, size_t n)
+{
+    static struct buf texts[4];
+    static size_t used;
+    struct buf *b = &texts[used++];
+    for (size_t i = 0; i < n; i++)
+        buf_put(b, text, strlen(text));
+    buf_put_u8(b, '\0');
+    return (const char *)b->data;
+}
+
+static void test_gather_refuses_monsters_with_a_column(void **state)
+{
+    (void)state;
+    const char *monsters[] = {repeated(" ", 1 << 20), repeated("(", 100000), repeated("(", 60000),
+                              repeated("true or ", 8000)};
+    for (size_t i = 0; i < sizeof monsters / sizeof *monsters; i++) {
+        struct gather_effects fx = {0};
+        struct gather *g = ask(REQUEST_COUNT, monsters[i], "", "", 0, &fx);
+        assert_int_equal(fx.n, 1);
+        assert_int_equal(fx.items[0].answer->code, ERR_TOO_LARGE);
+        assert_memory_equal(fx.items[0].answer->text.data, "column ", 7);
+        gather_free(g);
+        gather_effects_free(&fx);
+        free((void *)(uintptr_t)monsters[i]);
+    }
+}
+
 static void test_gather_breakdown_folds_groups(void **state)
 {
     (void)state;
@@ -232,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_gather_asks_again_and_becomes_partial),
         cmocka_unit_test(test_gather_without_any_answer_is_an_error),
         cmocka_unit_test(test_gather_refuses_bad_questions_at_once),
+        cmocka_unit_test(test_gather_refuses_monsters_with_a_column),
         cmocka_unit_test(test_gather_breakdown_folds_groups),
         cmocka_unit_test(test_gather_list_pages_through_the_shards),
         cmocka_unit_test(test_gather_stats_name_shards_that_are_away),

@@ -69,8 +69,7 @@ static struct request full_request(enum request_type t)
 static struct response full_response(void)
 {
     static const struct shard_stats stats = {
-        1,  2,  3,  4,  5,  6,         7,  8,  9,       {7, 6, 5, 4, 3, 2, 1, 0},
-        10, 11, 12, 13, 14, B("avx2"), 15, 16, {17, 18}};
+        1, 2, 3, 4, 5, 6, 7, 8, 9, {7, 6, 5, 4, 3, 2, 1, 0}, 10, 11, 12, 13, 14, B("avx2"), 15, 16};
     static struct segment_row segments[] = {{B("s"), B("tag(a)"), ERR_OK},
                                             {B("t"), B("tag(b)"), ERR_UNKNOWN_NAME}};
     static struct explain_row terms[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5, 6, 7, 8}};
@@ -237,7 +236,6 @@ static void assert_response_rows(const struct response *a, const struct response
         assert_memory_equal(x, y, offsetof(struct shard_stats, kernels));
         assert_bytes(x->kernels, y->kernels);
         assert_true(x->catalogue == y->catalogue && x->today == y->today);
-        assert_memory_equal(x->index_parts, y->index_parts, sizeof x->index_parts);
     }
 }
 

@@ -18,14 +18,15 @@
 
 enum { PROGRESS_MS = 500, FILE_BUFFER = 1 << 20 };
 
-struct export {
+struct export
+{
     const struct options *o;
     struct session session;
     struct export_plan plan;
     struct export_ids ids;
     FILE *out;
-    off_t settled;  /* bytes of whole pages in the file */
-    char *cursor;   /* of the page after the last one that was written; NULL: the first */
+    off_t settled; /* bytes of whole pages in the file */
+    char *cursor;  /* of the page after the last one that was written; NULL: the first */
     bool at_end, partial, waiting, failed, shows;
     uint64_t written;
     msec_t began_ms, shown_ms;
@@ -162,9 +163,8 @@ static void on_page(void *ctx, const struct oneid_result *r);
 
 static void ask_page(struct export *x, const char *cursor)
 {
-    enum oneid_code rc =
-        oneid_submit_export(x->session.client, x->o->args[0], x->plan.fields, x->plan.n_fields,
-                            cursor, EXPORT_PAGE, 0, on_page, x);
+    enum oneid_code rc = oneid_submit_export(x->session.client, x->o->args[0], x->plan.fields,
+                                             x->plan.n_fields, cursor, EXPORT_PAGE, 0, on_page, x);
     x->waiting = rc == ONEID_OK;
     if (rc != ONEID_OK) {
         complain_code(rc, oneid_error_text(x->session.client));
@@ -228,9 +228,9 @@ static void run_pages(struct export *x)
 static void run_pages_with_ids(struct export *x)
 {
     while (!x->at_end && !x->failed && !interrupted()) {
-        struct oneid_result *r = oneid_export(x->session.client, x->o->args[0], x->plan.fields,
-                                              x->plan.n_fields,
-                                              x->cursor ? x->cursor : x->o->cursor, EXPORT_PAGE);
+        struct oneid_result *r =
+            oneid_export(x->session.client, x->o->args[0], x->plan.fields, x->plan.n_fields,
+                         x->cursor ? x->cursor : x->o->cursor, EXPORT_PAGE);
         if (!r) {
             fail(x, "out of memory");
         } else if (check_page(x, r)) {

@@ -52,8 +52,8 @@ int run_count(const struct options *o)
     struct session s;
     int rc = open_for(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *r = o->explain ? oneid_explain(s.client, o->args[0])
-                                            : oneid_count(s.client, o->args[0]);
+        struct oneid_result *r =
+            o->explain ? oneid_explain(s.client, o->args[0]) : oneid_count(s.client, o->args[0]);
         if (has_answer(r) && o->explain)
             explain_print(o, r);
         else if (has_answer(r))

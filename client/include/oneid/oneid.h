@@ -158,9 +158,9 @@ struct oneid_segment {
 /* One term of a count, in the order of evaluation. */
 struct oneid_term {
     struct oneid_str term, strategy;
-    unsigned depth;    /* of nesting */
-    uint64_t estimate; /* members that satisfy it, as the order was planned with */
-    uint64_t chunks, skipped; /* of 65,536 members: looked at, or not */
+    unsigned depth;                    /* of nesting */
+    uint64_t estimate;                 /* members that satisfy it, as the order was planned with */
+    uint64_t chunks, skipped;          /* of 65,536 members: looked at, or not */
     uint64_t emptied, decided, probed; /* chunks: nobody left after it; by least and greatest value;
                                           member by member */
     uint64_t ns;                       /* in it, and in what is beneath it */

@@ -233,15 +233,14 @@ struct count_row {
 };
 /* One term of a count, in the order of evaluation. */
 struct explain_row {
-    struct bytes term;     /* as it would be written */
-    uint32_t depth;        /* of nesting */
-    struct bytes strategy; /* in words */
-    uint64_t estimate;     /* members that satisfy it, as it was planned with */
-    uint64_t chunks, skipped; /* 65,536 members each, in which it was looked at, or not */
-    uint64_t nanos;           /* in it, and in what is beneath it */
+    struct bytes term;                 /* as it would be written */
+    uint32_t depth;                    /* of nesting */
+    struct bytes strategy;             /* in words */
+    uint64_t estimate;                 /* members that satisfy it, as it was planned with */
+    uint64_t chunks, skipped;          /* 65,536 members each, in which it was looked at, or not */
+    uint64_t nanos;                    /* in it, and in what is beneath it */
     uint64_t emptied, decided, probed; /* chunks: see index.h */
 };
-enum { INDEX_PARTS_MAX = 16 };
 struct shard_stats {
     uint64_t profiles, identities, events, merges, refused, duplicates;
     uint64_t merging; /* merges in flight */
@@ -251,8 +250,7 @@ struct shard_stats {
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
     struct bytes kernels; /* the instruction set that its node's queries run with */
     uint64_t catalogue;
-    int32_t today;                         /* the day of its log; 0: none yet */
-    uint64_t index_parts[INDEX_PARTS_MAX]; /* bytes, by enum index_part */
+    int32_t today; /* the day of its log; 0: none yet */
 };
 
 struct reply {
