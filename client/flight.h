@@ -35,6 +35,8 @@ struct attempt {
 
 struct call {
     enum call_state state;
+    uint64_t number;       /* for oneid_cancel */
+    bool cancelled;        /* ends with the next turn */
     struct waiter *waiter; /* blocking: where the result goes; NULL: to `cb` */
     oneid_cb cb;
     void *ctx;

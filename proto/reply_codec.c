@@ -152,6 +152,14 @@ void reply_encode_generic(const struct reply *r, struct buf *out)
     m.in_flight = r->in_flight;
     m.stats = wire_stats_of(&s, r->stats);
     m.created = r->created;
+    m.catalogue = r->catalogue;
+    m.n_combos = r->n_combos;
+    m.combos = r->combos;
+    m.rows = binary_of(r->rows);
+    m.n_rows = r->n_rows;
+    m.n_explain = r->n_explain;
+    m.explain = wire_explain_of(&s, r->explain, r->n_explain);
+    m.nanos = r->nanos;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -325,6 +333,10 @@ static bool take_reply(struct decoder *d, const ProtobufCMessage *base, void *ou
         .population = m->population,
         .in_flight = m->in_flight,
         .created = m->created != 0,
+        .catalogue = m->catalogue,
+        .rows = bytes_of_binary(m->rows),
+        .n_rows = m->n_rows,
+        .nanos = m->nanos,
     };
     return wire_take_identities(d, m->ids, m->n_ids, &r->ids, &r->n_ids) && take_missing(d, m, r) &&
            wire_take_skips(d, m->refused, m->n_refused, &r->refused, &r->n_refused) &&
@@ -332,6 +344,8 @@ static bool take_reply(struct decoder *d, const ProtobufCMessage *base, void *ou
            take_sweeps(d, m, r) && take_refusals(d, m, r) &&
            wire_take_counts(d, m->counts, m->n_counts, &r->counts, &r->n_counts) &&
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&
+           wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos) &&
+           wire_take_explain(d, m->explain, m->n_explain, &r->explain, &r->n_explain) &&
            take_stats(d, m, r) && check_reply(d, r);
 }
 

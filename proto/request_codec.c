@@ -27,6 +27,22 @@ const char *request_type_name(enum request_type t)
         return "STATUS";
     case REQUEST_CHECK:
         return "CHECK";
+    case REQUEST_SEGMENT_DEFINE:
+        return "SEGMENT_DEFINE";
+    case REQUEST_SEGMENT_DROP:
+        return "SEGMENT_DROP";
+    case REQUEST_SEGMENTS:
+        return "SEGMENTS";
+    case REQUEST_REFRESH:
+        return "REFRESH";
+    case REQUEST_OVERLAP:
+        return "OVERLAP";
+    case REQUEST_EXPORT:
+        return "EXPORT";
+    case REQUEST_WATCH:
+        return "WATCH";
+    case REQUEST_UNWATCH:
+        return "UNWATCH";
     case REQUEST_TYPE_END:
         break;
     }
@@ -74,6 +90,14 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.by = binary_of(r->by);
     m.cursor = binary_of(r->cursor);
     m.limit = r->limit;
+    m.name = binary_of(r->name);
+    m.n_exprs = r->n_exprs;
+    m.exprs = wire_list_of(&s, r->exprs, r->n_exprs);
+    m.by2 = binary_of(r->by2);
+    m.n_fields = r->n_fields;
+    m.fields = wire_list_of(&s, r->fields, r->n_fields);
+    m.explain = r->explain;
+    m.wait_ms = r->wait_ms;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -134,8 +158,14 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .by = bytes_of_binary(m->by),
         .cursor = bytes_of_binary(m->cursor),
         .limit = m->limit,
+        .name = bytes_of_binary(m->name),
+        .by2 = bytes_of_binary(m->by2),
+        .explain = m->explain != 0,
+        .wait_ms = m->wait_ms,
     };
-    return (!m->event || take_event(d, m->event, r)) && check_request(d, r);
+    return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
+           wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
+           (!m->event || take_event(d, m->event, r)) && check_request(d, r);
 }
 
 static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,

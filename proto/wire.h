@@ -52,6 +52,8 @@ struct skip;
 Wire__Skip **wire_skips_of(struct scratch *s, const struct skip *skips, size_t n);
 Wire__ShardStats *wire_stats_of(struct scratch *s, const struct shard_stats *st);
 Wire__CountRow **wire_counts_of(struct scratch *s, const struct count_row *rows, size_t n);
+struct explain_row;
+Wire__ExplainRow **wire_explain_of(struct scratch *s, const struct explain_row *rows, size_t n);
 
 /* --- decoding --- */
 
@@ -103,6 +105,8 @@ bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip
                      size_t *n_out);
 bool wire_take_ids(struct decoder *d, const uint64_t *from, size_t n, one_id **out, size_t *n_out);
 bool wire_take_stats(struct decoder *d, const Wire__ShardStats *from, struct shard_stats *out);
+bool wire_take_explain(struct decoder *d, Wire__ExplainRow **from, size_t n,
+                       struct explain_row **out, size_t *n_out);
 bool wire_take_counts(struct decoder *d, Wire__CountRow **from, size_t n, struct count_row **out,
                       size_t *n_out);
 

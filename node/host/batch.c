@@ -52,7 +52,7 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
         return rc;
     bool read = m->envelope.type == MESSAGE_SHARD_READ;
     for (size_t i = 0; i < q->n; i++) {
-        if (command_is_read(q->commands[i].type) != read || command_is_query(q->commands[i].type))
+        if (command_is_read(q->commands[i].type) != read || q->commands[i].type >= COMMAND_COUNT)
             return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message",
                              i);
     }
@@ -68,6 +68,25 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
         buf_put_bytes(&b->entry, m->envelope.body);
     }
     return ERR_OK;
+}
+
+void batch_add_own(struct batch *b, const struct command *c)
+{
+    struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
+    struct command *copy = arena_zalloc(&b->arena, sizeof *copy);
+    if (!q || !copy)
+        return; /* it is proposed again */
+    struct buf body = {0};
+    command_encode(c, &body);
+    *copy = *c;
+    *q = (struct batch_request){.commands = copy, .n = 1, .is_own = true};
+    *b->last = q;
+    b->last = &q->next;
+    b->n_requests++;
+    b->n_commands++;
+    buf_put_u32(&b->entry, 1);
+    buf_put_bytes(&b->entry, buf_bytes(&body));
+    buf_free(&body);
 }
 
 void batch_begin_entry(struct batch *b, msec_t now_ms)

@@ -18,7 +18,9 @@ static enum error_code open_tasks(struct router *r, struct error *err)
     r->tasks = calloc(TASKS_MAX, sizeof *r->tasks);
     r->wake_ms = malloc(TASKS_MAX * sizeof *r->wake_ms);
     r->free_tasks = malloc(TASKS_MAX * sizeof *r->free_tasks);
-    if (!r->tasks || !r->wake_ms || !r->free_tasks)
+    r->versions = calloc(r->config->n_shards, sizeof *r->versions);
+    r->behind = calloc(r->config->n_shards, sizeof *r->behind);
+    if (!r->tasks || !r->wake_ms || !r->free_tasks || !r->versions || !r->behind)
         return error_set(err, ERR_NOMEM, "router");
     for (uint32_t i = 0; i < TASKS_MAX; i++) {
         r->wake_ms[i] = INT64_MAX;

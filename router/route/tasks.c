@@ -115,6 +115,8 @@ static void end_task(struct router *r, struct task *t)
     if (t->gather)
         gather_free(t->gather);
     t->gather = NULL;
+    follow_free(t->follow);
+    t->follow = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
@@ -147,6 +149,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .n_refused = n,
                             .view = a->content};
     answer(r, t->client, &resp, t->item);
+    t->client = NULL; /* the saga may go on, and its client's message end before it */
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -188,19 +191,51 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
         r->wake_ms[t->number] = saga_wake_ms(t->saga);
 }
 
+static void learn_catalogue(struct router *r, struct catalogue *c)
+{
+    (void)catalogue_keep(c);
+    catalogue_drop(r->catalogue);
+    r->catalogue = c;
+}
+
+void tasks_end(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
+static void end_gather(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t == r->carrier)
+        r->carrier = NULL;
+    if (resp.n_explain)
+        resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
 static void perform_gather(struct router *r, struct task *t)
 {
+    static const enum lane LANE_OF[] = {
+        [GATHER_READ] = LANE_READ, [GATHER_QUERY] = LANE_QUERY, [GATHER_WRITE] = LANE_WRITE};
     for (size_t i = 0; i < r->gather_effects.n; i++) {
         const struct gather_effect *e = &r->gather_effects.items[i];
-        if (e->kind == GATHER_SEND) {
-            shards_send(r, e->shard, e->query ? LANE_QUERY : LANE_READ, e->command,
-                        (struct ref){t->number, t->generation, 0});
-            continue;
+        switch (e->kind) {
+        case GATHER_SEND:
+            shards_send(r, e->shard, LANE_OF[e->lane], e->command,
+                        (struct ref){t->number, t->generation, e->call});
+            break;
+        case GATHER_LEARN:
+            learn_catalogue(r, e->catalogue);
+            break;
+        case GATHER_ANSWER:
+            end_gather(r, t, e->answer);
+            return;
         }
-        struct response resp = *e->answer;
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
-        return;
     }
     r->wake_ms[t->number] = gather_wake_ms(t->gather);
 }
@@ -310,22 +345,42 @@ static void start_saga(struct router *r, struct task *t, const struct request *q
         refuse_request(r, t, rc, err.msg);
 }
 
-static void start_gather(struct router *r, struct task *t, const struct request *q)
+static void start_gather(struct router *r, struct task *t, const struct request *q,
+                         const uint64_t *versions)
 {
     struct gather_start start = {.request = q,
                                  .schema = &r->config->schema,
                                  .node_of_shard = r->map.leader_of_shard,
+                                 .catalogue = r->catalogue,
+                                 .versions = versions,
                                  .map_epoch = r->map.epoch,
                                  .n_shards = r->map.n_shards,
                                  .today = clock_day_of_ms(r->wall_ms),
-                                 .deadline_ms = deadline_of(r, q)};
+                                 .deadline_ms = q ? deadline_of(r, q) : r->now + CARRY_DEADLINE_MS};
     r->gather_effects.n = 0;
+    t->began_us = clock_mono_us();
     t->gather = gather_new(&start, r->now, &r->gather_effects);
     if (!t->gather) {
-        refuse_request(r, t, ERR_NOMEM, error_text(ERR_NOMEM));
+        struct response resp = {.code = ERR_NOMEM, .text = bytes_of_str(error_text(ERR_NOMEM))};
+        end_gather(r, t, &resp);
         return;
     }
     perform_gather(r, t);
+}
+
+/* What sweeps hear of the catalogue. A newer one is fetched. A shard that is behind twice has been
+ * left so by a router that died: it is brought up to date. */
+static void note_version(struct router *r, shard_id shard, uint64_t version)
+{
+    uint64_t known = r->catalogue ? r->catalogue->version : 1;
+    r->versions[shard] = version;
+    r->behind[shard] = version < known ? r->behind[shard] + 1 : 0;
+    bool carries = r->behind[shard] >= BEHIND_ROUNDS;
+    if (r->carrier || (version <= known && !carries))
+        return;
+    r->carrier = take_task(r);
+    if (r->carrier)
+        start_gather(r, r->carrier, NULL, carries ? r->versions : NULL);
 }
 
 static void start_request(struct router *r, struct client_message *c, uint32_t item,
@@ -350,12 +405,49 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     t->type = q->type;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
+    else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
+        follows_start(r, t, q, deadline_of(r, q));
     else
-        start_gather(r, t, q);
+        start_gather(r, t, q, NULL);
+}
+
+static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t request_id)
+{
+    return t->used && t->client && t->client->request_id == request_id &&
+           t->client->peer.len == peer->len && memcmp(t->client->peer.id, peer->id, peer->len) == 0;
+}
+
+/* Only questions are stopped: a saga that was left half-way would be finished by sweeps anyway. */
+static void cancel_task(struct router *r, struct task *t)
+{
+    struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
+    if (!t->gather)
+        return;
+    shards_cancel(r, t);
+    end_gather(r, t, &resp);
+}
+
+void tasks_cancel(struct router *r, const struct peer *peer, const struct envelope *e)
+{
+    struct reader body = reader_of(e->body);
+    while (reader_left(&body) >= 4) {
+        uint32_t item = reader_u32(&body);
+        for (size_t i = 0; i < TASKS_MAX; i++) {
+            struct task *t = &r->tasks[i];
+            if (is_asked_by(t, peer, e->request_id) && t->item == item) {
+                cancel_task(r, t);
+                break;
+            }
+        }
+    }
 }
 
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
 {
+    if (e->type == MESSAGE_CANCEL) {
+        tasks_cancel(r, peer, e);
+        return;
+    }
     struct request *requests = NULL;
     size_t n = 0;
     struct error err;
@@ -388,12 +480,18 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
     struct task *t = &r->tasks[ref->task];
     if (!t->used || t->generation != ref->generation)
         return;
+    if (t->follow) {
+        follows_reply(r, t, shard, ref->call, reply);
+        return;
+    }
     if (t->gather) {
         r->gather_effects.n = 0;
-        gather_reply(t->gather, shard, reply, r->now, &r->gather_effects);
+        gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
         perform_gather(r, t);
         return;
     }
+    if (reply->catalogue)
+        note_version(r, shard, reply->catalogue);
     struct saga_event e = {.kind = SAGA_REPLY, .call = ref->call, .reply = reply};
     step_saga(r, t, &e);
 }
@@ -424,7 +522,9 @@ void tasks_tick(struct router *r)
         struct task *t = &r->tasks[i];
         if (r->wake_ms[i] > r->now)
             continue;
-        if (t->gather) {
+        if (t->follow) {
+            follows_tick(r, t);
+        } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
             perform_gather(r, t);
@@ -474,12 +574,17 @@ void tasks_close(struct router *r)
             answer(r, t->client, &resp, t->item);
         }
         gather_free(t->gather);
+        follow_free(t->follow);
         saga_free(t->saga);
     }
     tasks_flush(r);
     free(r->tasks);
     free(r->wake_ms);
     free(r->free_tasks);
+    free(r->versions);
+    free(r->behind);
+    catalogue_drop(r->catalogue);
     saga_effects_free(&r->saga_effects);
     gather_effects_free(&r->gather_effects);
+    follow_effects_free(&r->follow_effects);
 }
