@@ -110,6 +110,29 @@ bool ids_find(const struct ids *ids, one_id member, uint32_t *ordinal)
     return false;
 }
 
+void ids_prefetch_slot(const struct ids *ids, one_id member)
+{
+    uint64_t hash = hash_u64(member);
+    const struct ids_table *t = &ids->tables[hash >> 56];
+    if (t->cap > 0)
+        __builtin_prefetch(t->slots + (size_t)home_of(t, hash) * IDS_SLOT_BYTES);
+}
+
+void ids_prefetch_member(const struct ids *ids, one_id member)
+{
+    uint64_t hash = hash_u64(member);
+    const struct ids_table *t = &ids->tables[hash >> 56];
+    if (t->cap == 0)
+        return;
+    for (uint32_t i = home_of(t, hash); slot_mark(t, i); i = step(t, i)) {
+        if (slot_mark(t, i) != mark_of(hash))
+            continue;
+        uint32_t ordinal = slot_ordinal(t, i);
+        __builtin_prefetch(&ids->chunks[chunk_of(ordinal)].members[low_of(ordinal)]);
+        return;
+    }
+}
+
 /* Room for the member at `ordinal`. */
 static struct ids_chunk *reach(struct mem *m, struct ids *ids, uint32_t ordinal)
 {

@@ -45,6 +45,9 @@ struct ids {
 };
 
 bool ids_find(const struct ids *ids, one_id member, uint32_t *ordinal);
+/* Fetches where ids_find will look first, and, once that has come, where it will look second. */
+void ids_prefetch_slot(const struct ids *ids, one_id member);
+void ids_prefetch_member(const struct ids *ids, one_id member);
 /* The member must not be there. */
 uint32_t ids_add(struct mem *m, struct ids *ids, one_id member);
 /* Live to dead; returns how many are dead in its chunk now. */

@@ -232,6 +232,14 @@ void index_set_watch_events(struct index *ix, uint64_t n)
     watches_set_events_max(&ix->core, n);
 }
 
+void index_prefetch(const struct index *ix, one_id member, enum index_hint hint)
+{
+    if (hint == INDEX_HINT_FIRST)
+        ids_prefetch_slot(&ix->core.ids, member);
+    else
+        ids_prefetch_member(&ix->core.ids, member);
+}
+
 uint64_t index_applied(const struct index *ix)
 {
     return ix->applied;

@@ -192,10 +192,10 @@ static void fill(struct bench *b)
 /* --- changes --- */
 
 enum change_kind { CHANGE_TAG, CHANGE_POINTS, CHANGE_ORDER, CHANGE_KINDS };
+enum { HINT_FAR = 8, HINT_NEAR = 4 };
 
-static void change(struct bench *b, enum change_kind kind)
+static void change(struct bench *b, one_id m, enum change_kind kind)
 {
-    one_id m = random_member(b);
     if (kind == CHANGE_TAG)
         put_tag(b, m, rng_below(&b->rng, TAGS));
     else if (kind == CHANGE_POINTS)
@@ -207,22 +207,40 @@ static void change(struct bench *b, enum change_kind kind)
         put_order(b, m, 365);
 }
 
-/* Changes to random members, their making included. An order is two changes. */
+/* Changes to random members, their making included; an order is two changes. */
+static double change_us(struct bench *b, const one_id *members, size_t n, enum change_kind kind,
+                        bool hints)
+{
+    uint64_t before = b->changes;
+    double begin = cpu_s();
+    for (size_t i = 0; i < n; i++) {
+        if (hints) {
+            index_prefetch(b->ix, members[i + HINT_FAR], INDEX_HINT_FIRST);
+            index_prefetch(b->ix, members[i + HINT_NEAR], INDEX_HINT_SECOND);
+        }
+        change(b, members[i], kind);
+        if (i % 100 == 0)
+            (void)index_publish(b->ix);
+    }
+    (void)index_publish(b->ix);
+    return (cpu_s() - begin) * 1e6 / (double)(b->changes - before);
+}
+
+/* Each without hints of what is to come, and with those that a shard thread can give. */
 static void changes(struct bench *b)
 {
     static const char *const names[] = {"change_random_tag", "change_random_points",
                                         "change_random_order"};
-    uint64_t n = 500000;
+    enum { CHANGES = 500000 };
+    static one_id members[CHANGES + HINT_FAR];
     for (enum change_kind kind = CHANGE_TAG; kind < CHANGE_KINDS; kind++) {
-        uint64_t before = b->changes;
-        double begin = cpu_s();
-        for (uint64_t i = 0; i < n; i++) {
-            change(b, kind);
-            if (i % 100 == 0)
-                (void)index_publish(b->ix);
+        for (int hints = 0; hints < 2; hints++) {
+            char name[NAME_ROOM];
+            for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+                members[i] = random_member(b);
+            (void)snprintf(name, sizeof name, "%s%s", names[kind], hints ? "_with_hints" : "");
+            put(b, name, "us", change_us(b, members, CHANGES, kind, hints), hints ? 0.5 : 0);
         }
-        (void)index_publish(b->ix);
-        put(b, names[kind], "us", (cpu_s() - begin) * 1e6 / (double)(b->changes - before), 0.5);
     }
 }
 
@@ -429,6 +447,24 @@ static void pages(struct bench *b)
     arena_reset(&b->arena);
 }
 
+/* One in twenty-five goes and another comes: every chunk is cleaned about once and filled up with
+ * new members, so that none has its One-IDs in order any more. */
+static void turnover(struct bench *b)
+{
+    uint64_t n = b->n / 25;
+    double begin = cpu_s();
+    for (uint64_t i = 0; i < n; i++) {
+        apply(b, (struct index_op){.kind = INDEX_REMOVE, .member = member_of(i * 25)});
+        put_member(b, member_of(b->n + i));
+        if (i % 100 == 0)
+            (void)index_publish(b->ix);
+    }
+    (void)index_publish(b->ix);
+    put(b, "turnover_of_a_member", "us", (cpu_s() - begin) * 1e6 / (double)n, 0);
+    put(b, "page_of_1000_out_of_order", "us", page_us(b, NULL, 0), 0);
+    arena_reset(&b->arena);
+}
+
 /* --- beside readers --- */
 
 struct counter_thread {
@@ -469,7 +505,7 @@ static void beside_readers(struct bench *b, size_t n)
     double begin = wall_s(), begin_cpu = cpu_s();
     while (wall_s() - begin < 1) {
         for (int i = 0; i < 100; i++)
-            change(b, CHANGE_TAG);
+            change(b, random_member(b), CHANGE_TAG);
         (void)index_publish(b->ix);
     }
     double took = wall_s() - begin, took_cpu = cpu_s() - begin_cpu;
@@ -592,6 +628,7 @@ static void run(struct bench *b)
     beside_readers(b, 2);
     register_windows(b);
     queries(b, true);
+    turnover(b);
     save_and_load(b);
 }
 

@@ -271,6 +271,8 @@ static void test_index_ignores_operations_on_unknown_members_and_names(void **st
 {
     struct rig *r = *state;
     uint64_t empty = index_digest(r->ix);
+    index_prefetch(r->ix, 9, INDEX_HINT_FIRST);
+    index_prefetch(r->ix, 9, INDEX_HINT_SECOND);
     rig_tag(r, 9, "vip", true);
     rig_remove(r, 9);
     rig_order(r, 9, RIG_TODAY, 1, 1, "a", NULL);
@@ -286,6 +288,10 @@ static void test_index_ignores_operations_on_unknown_members_and_names(void **st
                 &(struct index_op){.kind = INDEX_HAS, .member = 1, .name = 12345, .on = true});
     rig_value(r, 1, "points", "x", true);
     rig_number(r, 1, "city", 5, true);
+    for (one_id m = 0; m < 1000; m++) {
+        index_prefetch(r->ix, m, INDEX_HINT_FIRST);
+        index_prefetch(r->ix, m, INDEX_HINT_SECOND);
+    }
     rig_publish(r);
 
     assert_int_not_equal(empty, one);

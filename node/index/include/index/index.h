@@ -79,6 +79,11 @@ struct index_op {
 /* Idempotent but for INDEX_EVENT. ADD of a member that is there makes it empty; what is said of an
  * unknown member or name is ignored. */
 void index_apply(struct index *ix, const struct index_op *op);
+/* Hints that a member will be changed after some others: first when about eight others come before
+ * it, again when about four do. Where members are in no order, finding one is most of what a change
+ * costs. Changes nothing. */
+enum index_hint { INDEX_HINT_FIRST, INDEX_HINT_SECOND };
+void index_prefetch(const struct index *ix, one_id member, enum index_hint hint);
 /* The log position that the changes so far bring the index to; 0 while it is being rebuilt. */
 void index_set_applied(struct index *ix, uint64_t log_index);
 uint64_t index_applied(const struct index *ix);
