@@ -91,16 +91,22 @@ void core_expire(struct core *c, int32_t today)
     }
 }
 
+/* The place of a field's sums, -1 where it has none. */
+static int sum_column_of(const struct event_index *e, name_id field)
+{
+    size_t k = 0;
+    while (k < e->schema->n_fields && e->schema->fields[k].id != field)
+        k++;
+    return k == e->schema->n_fields ? -1 : e->metric.sum_of[k];
+}
+
 void core_set_windows(struct core *c, const struct index_window *windows, size_t n)
 {
     struct window wanted[INDEX_WINDOWS_MAX];
     uint32_t known = 0;
     for (size_t i = 0; i < n && known < INDEX_WINDOWS_MAX; i++) {
         const struct event_index *e = core_event(c, windows[i].event);
-        int sum = -1;
-        for (size_t k = 0; e && windows[i].field && k < e->schema->n_fields; k++)
-            if (e->schema->fields[k].id == windows[i].field)
-                sum = e->metric.sum_of[k];
+        int sum = e ? sum_column_of(e, windows[i].field) : -1;
         if (e && (windows[i].field == 0 || sum >= 0))
             wanted[known++] =
                 (struct window){.metric = &e->metric, .sum = sum, .days = windows[i].days};

@@ -423,7 +423,7 @@ static bool kind_may_follow(uint32_t last, uint32_t kind)
 
 static enum error_code load_next(struct loader *l)
 {
-    uint8_t head[FILE_PART_HEADER_BYTES];
+    uint8_t head[FILE_PART_HEADER_BYTES] = {0};
     enum error_code code = read_all(l, head, sizeof head);
     if (code != ERR_OK)
         return code;
@@ -454,7 +454,7 @@ static enum error_code load_next(struct loader *l)
 static enum error_code load_header(struct loader *l, uint64_t cluster_id, uint16_t shard,
                                    uint64_t store_index)
 {
-    uint8_t head[FILE_HEADER_BYTES];
+    uint8_t head[FILE_HEADER_BYTES] = {0};
     enum error_code code = read_all(l, head, sizeof head);
     if (code != ERR_OK)
         return code;
