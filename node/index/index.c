@@ -12,6 +12,8 @@ enum {
     PENDING_TODAY = 203,
     PENDING_WATCHES = 204,
     PENDING_KEEP_BYTES = 1 << 20,
+    PENDING_HINT_FAR = 8, /* changes ahead of the one that goes in whose members are fetched */
+    PENDING_HINT_NEAR = 4,
 };
 
 struct index *index_new(const struct schema *schema)
@@ -31,6 +33,7 @@ void index_free(struct index *ix)
     gate_close(&ix->gate);
     core_close(&ix->core);
     buf_free(&ix->pending);
+    buf_free(&ix->pending_members);
     free(ix);
 }
 
@@ -125,9 +128,8 @@ static void pending_apply_windows(struct core *c, struct reader *r)
     core_set_windows(c, windows, n);
 }
 
-static void pending_apply_one(struct core *c, struct reader *r)
+static void pending_apply_one(struct core *c, uint8_t kind, struct reader *r)
 {
-    uint8_t kind = reader_u8(r);
     switch (kind) {
     case PENDING_APPLIED:
         pending_end_entry(c, r);
@@ -149,16 +151,39 @@ static void pending_apply_one(struct core *c, struct reader *r)
     }
 }
 
+static void hint_pending(const struct index *ix, size_t change, enum index_hint hint)
+{
+    one_id member;
+    if ((change + 1) * sizeof member > ix->pending_members.len)
+        return;
+    memcpy(&member, ix->pending_members.data + change * sizeof member, sizeof member);
+    index_prefetch(ix, member, hint);
+}
+
+static void pending_clear(struct index *ix)
+{
+    if (ix->pending.cap > PENDING_KEEP_BYTES) {
+        buf_free(&ix->pending);
+        buf_free(&ix->pending_members);
+    }
+    buf_reset(&ix->pending);
+    buf_reset(&ix->pending_members);
+}
+
 static void pending_apply(struct index *ix)
 {
     struct reader r = reader_of(buf_bytes(&ix->pending));
-    while (reader_left(&r) > 0) {
-        pending_apply_one(&ix->core, &r);
+    for (size_t change = 0; reader_left(&r) > 0;) {
+        uint8_t kind = reader_u8(&r);
+        if (kind < PENDING_APPLIED) {
+            hint_pending(ix, change + PENDING_HINT_FAR, INDEX_HINT_FIRST);
+            hint_pending(ix, change + PENDING_HINT_NEAR, INDEX_HINT_SECOND);
+            change++;
+        }
+        pending_apply_one(&ix->core, kind, &r);
         assert(r.ok);
     }
-    if (ix->pending.cap > PENDING_KEEP_BYTES)
-        buf_free(&ix->pending);
-    buf_reset(&ix->pending);
+    pending_clear(ix);
 }
 
 /* May a change go straight in? */
@@ -174,10 +199,12 @@ static bool writer_enter(struct index *ix)
 
 void index_apply(struct index *ix, const struct index_op *op)
 {
-    if (writer_enter(ix))
+    if (writer_enter(ix)) {
         core_apply(&ix->core, op);
-    else
-        pending_put(&ix->pending, op);
+        return;
+    }
+    pending_put(&ix->pending, op);
+    buf_put(&ix->pending_members, &op->member, sizeof op->member);
 }
 
 void index_end_entry(struct index *ix, uint64_t log_index, msec_t time_ms)
@@ -306,7 +333,7 @@ bool index_publish(struct index *ix)
 void index_get_stats(const struct index *ix, struct index_stats *out)
 {
     out->members = ix->core.ids.n_live;
-    out->bytes = sizeof *ix + ix->core.mem.bytes + ix->pending.cap;
+    out->bytes = sizeof *ix + ix->core.mem.bytes + ix->pending.cap + ix->pending_members.cap;
 }
 
 size_t index_windows_of(const struct expr *e, struct index_window *out, size_t n, size_t room)

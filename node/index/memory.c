@@ -75,7 +75,7 @@ static void add_windows(const struct windows *w, struct index_memory *out)
 void index_get_memory(const struct index *ix, struct index_memory *out)
 {
     const struct core *c = &ix->core;
-    *out = (struct index_memory){.pending = ix->pending.cap};
+    *out = (struct index_memory){.pending = ix->pending.cap + ix->pending_members.cap};
     add_ids(&c->ids, out);
     add_dict(&c->tags, out);
     add_dict(&c->channels, out);

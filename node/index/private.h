@@ -18,6 +18,7 @@ struct index {
     /* The writer's own. */
     enum writer_mode mode;
     struct buf pending;
+    struct buf pending_members; /* of each change in `pending`, 8 bytes, to be fetched ahead */
     uint64_t applied;
 };
 
