@@ -129,6 +129,13 @@ RANGE(64, 8, _mm512_set1_epi64, _mm512_sub_epi64, _mm512_cmple_epu64_mask)
 #elif defined(__AVX2__)
 /* v - lo <= span without sign: the lesser of both is v - lo. One bit per value, 64 values a word.
  */
+/* Columns are longer than the pages at whose borders the processor stops reading ahead. */
+static inline void ahead(const void *v, size_t bytes)
+{
+    for (size_t i = 0; i < bytes; i += 64)
+        __builtin_prefetch((const uint8_t *)v + 2048 + i);
+}
+
 static inline __m256i load_at(const void *v, size_t vectors)
 {
     return _mm256_loadu_si256((const __m256i *)v + vectors);
@@ -138,6 +145,7 @@ static void kernel_range8(const uint8_t *v, uint32_t n, uint8_t lo, uint8_t hi, 
 {
     const __m256i low = _mm256_set1_epi8((int8_t)lo), span = _mm256_set1_epi8((int8_t)(hi - lo));
     for (const uint8_t *end = v + n; v < end; v += 64) {
+        ahead(v, 64);
         __m256i a = _mm256_sub_epi8(load_at(v, 0), low), b = _mm256_sub_epi8(load_at(v, 1), low);
         a = _mm256_cmpeq_epi8(_mm256_min_epu8(a, span), a);
         b = _mm256_cmpeq_epi8(_mm256_min_epu8(b, span), b);
@@ -157,6 +165,7 @@ static void kernel_range16(const uint16_t *v, uint32_t n, uint16_t lo, uint16_t 
     const __m256i low = _mm256_set1_epi16((int16_t)lo),
                   span = _mm256_set1_epi16((int16_t)(hi - lo));
     for (const uint16_t *end = v + n; v < end; v += 64) {
+        ahead(v, 128);
         __m256i a = _mm256_packs_epi16(in16(v, 0, low, span), in16(v, 1, low, span));
         __m256i b = _mm256_packs_epi16(in16(v, 2, low, span), in16(v, 3, low, span));
         a = _mm256_permute4x64_epi64(a, 0xD8); /* packing goes by halves */
@@ -187,8 +196,10 @@ static void kernel_range32(const uint32_t *v, uint32_t n, uint32_t lo, uint32_t 
 {
     const __m256i low = _mm256_set1_epi32((int32_t)lo),
                   span = _mm256_set1_epi32((int32_t)(hi - lo));
-    for (const uint32_t *end = v + n; v < end; v += 64)
+    for (const uint32_t *end = v + n; v < end; v += 64) {
+        ahead(v, 256);
         *out++ = (uint64_t)bits32(v + 32, low, span) << 32 | bits32(v, low, span);
+    }
 }
 
 /* There is no unsigned comparison of 64 bits: both sides are moved by the sign bit. */
