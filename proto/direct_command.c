@@ -14,6 +14,7 @@ static bool has_others(const struct command *c)
     return c->expr.len || c->by.len || c->today || c->cursor || c->limit || c->age_ms ||
            c->deadline_ms;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct command, deadline_ms);
 
 static uint8_t *put_fields(uint8_t *p, const struct command *c)
 {

@@ -9,6 +9,7 @@ static bool has_others(const struct reply *r)
     return r->n_sweeps || r->n_refusals || r->n_counts || r->n_members || r->cursor ||
            r->population || r->in_flight || r->stats;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct reply, created);
 
 static bool serves(enum reply_status s)
 {

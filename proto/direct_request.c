@@ -13,6 +13,7 @@ static bool has_others(const struct request *r)
 {
     return r->expr.len || r->by.len || r->cursor.len || r->limit;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct request, limit);
 
 static uint8_t *put_event_fields(uint8_t *p, const struct event_message *e)
 {

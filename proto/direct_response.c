@@ -9,6 +9,7 @@ static bool has_others(const struct response *r)
     return r->count || r->population || r->in_flight || r->partial || r->n_groups || r->n_members ||
            r->cursor.len || r->n_lines || r->n_shards || r->map_epoch || r->n_findings;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct response, n_findings);
 
 static uint8_t *put_refused(uint8_t *p, unsigned number, const struct named_refusal *from, size_t n)
 {
