@@ -316,14 +316,14 @@ static void test_view_of_an_answer_equals_the_models(void **state)
 /* --- the drive, with nobody listening --- */
 
 struct source {
-    uint64_t made, sent, answered;
+    uint64_t made, sent, answered, seen;
 };
 
-static bool source_next(void *ctx)
+static enum op source_next(void *ctx, uint64_t *tag)
 {
     struct source *s = ctx;
-    s->made++;
-    return true;
+    *tag = ++s->made;
+    return s->made % 2 ? OP_COUNT : OP_GET;
 }
 
 static enum oneid_code source_send(void *ctx, struct oneid_client *c, uint32_t deadline_ms,
@@ -334,34 +334,52 @@ static enum oneid_code source_send(void *ctx, struct oneid_client *c, uint32_t d
     return oneid_submit_count(c, "true", deadline_ms, cb, cb_ctx);
 }
 
-static void source_answered(void *ctx, const struct oneid_result *r)
+static void source_answered(void *ctx, enum op op, uint64_t tag, const struct oneid_result *r)
 {
     struct source *s = ctx;
     assert_true(r->code != ONEID_OK);
+    assert_int_equal(op, tag % 2 ? OP_COUNT : OP_GET);
+    assert_false(s->seen >> tag & 1);
+    s->seen |= UINT64_C(1) << tag;
     s->answered++;
 }
 
 static void check_drive(double rate)
 {
     enum { REQUESTS = 40 };
-    static struct drive_report r;
+    struct measure m;
+    struct tally total;
     const char *router = "tcp://127.0.0.1:1";
     struct oneid_options options = {.routers = &router, .n_routers = 1};
     struct oneid_client *client;
     struct source s = {0};
     assert_int_equal(oneid_open(&options, &client, NULL, 0), ONEID_OK);
+    assert_true(measure_open(&m, 7, 10000));
     const struct drive_options o = {
         .in_flight = 8, .rate = rate, .requests = REQUESTS, .deadline_ms = 1};
     const struct drive_source source = {&s, source_next, source_send, source_answered};
-    assert_true(drive_run(client, &o, &source, &r));
+    assert_true(drive_run(client, &o, &source, &m));
     assert_int_equal(s.made, REQUESTS);
     assert_int_equal(s.sent, REQUESTS);
     assert_int_equal(s.answered, REQUESTS);
-    assert_int_equal(r.sent, REQUESTS);
-    assert_int_equal(r.answered, REQUESTS);
-    assert_int_equal(r.latency_us.n, REQUESTS);
-    assert_int_equal(r.codes[ONEID_OK], 0);
-    assert_int_equal(r.codes[ONEID_ERR_TIMEOUT] + r.codes[ONEID_ERR_UNAVAILABLE], REQUESTS);
+    assert_int_equal(m.sent, REQUESTS);
+    assert_int_equal(m.kinds[OP_COUNT].answered, REQUESTS / 2);
+    assert_int_equal(m.kinds[OP_GET].answered, REQUESTS / 2);
+    assert_true(measure_total(&m, &total));
+    assert_int_equal(total.latency_us.n, REQUESTS);
+    assert_int_equal(total.codes[ONEID_OK], 0);
+    assert_int_equal(total.codes[ONEID_ERR_TIMEOUT] + total.codes[ONEID_ERR_UNAVAILABLE], REQUESTS);
+    uint64_t in_series = 0, errors = 0;
+    for (size_t i = 0; i < m.series.n; i++) {
+        for (unsigned k = 0; k < OP_KINDS; k++) {
+            in_series += m.series.points[i].cells[k].answered;
+            errors += m.series.points[i].cells[k].errors;
+        }
+    }
+    assert_int_equal(in_series, REQUESTS);
+    assert_int_equal(errors, REQUESTS);
+    tally_close(&total);
+    measure_close(&m);
 }
 
 static void test_drive_answers_each_request_once_in_a_closed_loop(void **state)
