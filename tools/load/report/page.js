@@ -8,6 +8,15 @@ const QUANTILES = ['p50', 'p90', 'p95', 'p99', 'p99.9', 'p99.99', 'max'];
 const compares = results.length > 1;
 let charts = [];
 
+// File names without their folders, where that tells them apart; and of each series the intervals that were
+// measured from end to end, since the last, begun one would look like a breakdown.
+const bare = results.map((r) => r.name.split('/').pop());
+results.forEach((r, i) => {
+    r.name = bare.indexOf(bare[i]) === bare.lastIndexOf(bare[i]) ? bare[i] : r.name;
+    const ends = (r.measured_from_s + r.elapsed_s) / r.interval_s + 0.02;
+    r.series = r.series.filter((p, n) => n === 0 || n + 1 <= ends);
+});
+
 // --- elements and numbers ---
 
 function el(name, attributes, ...children) {
@@ -186,6 +195,7 @@ function latency(box, kind) {
 
 // x is 1 / (1 - share), so that each further nine takes as much room.
 function percentileLabel(x) {
+    if (x == null) return '';
     if (x <= 1) return '0 %';
     const digits = Math.max(0, Math.round(Math.log10(x)) - 2);
     return `${(100 - 100 / x).toFixed(digits)} %`;
@@ -221,7 +231,7 @@ function loadItself(box) {
     overTime(box, lines, open ? 'ms' : 'cores', (v) => (open ? inMs(v) : v.toFixed(2)));
 }
 
-const CHARTS = [['Throughput', 'Requests answered in each second', throughput],
+const CHARTS = [['Throughput', 'Requests answered, by interval', throughput],
                 ['Latency over time', compares ? 'p50 solid, p99 dashed' : 'Percentiles of each interval', latency],
                 ['Latency by percentile', 'Share of requests that took at most so long', curve],
                 ['The load itself', results.some((r) => r.rate > 0) ? 'The longest time a request was sent after it was due' : 'CPU of the load processes', loadItself]];
