@@ -1,16 +1,18 @@
 #include "memtable.h"
 
+#include <base/pages.h>
+
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
-    CHUNK_BYTES = 1 << 20,
+    CHUNK_BYTES = PAGES_UNIT,
     UNIT_BYTES = 16,
-    UNIT_BITS = 16, /* of a place: 65536 units of 16 bytes are a chunk */
-    CHUNKS_MAX = 1 << 16,
-    ALONE_BYTES = CHUNK_BYTES / 4, /* a larger record gets a chunk of its own */
+    UNIT_BITS = 17, /* of a place: 131072 units of 16 bytes are a chunk */
+    CHUNKS_MAX = 1 << 15,
+    ALONE_BYTES = CHUNK_BYTES / 8, /* a larger record gets a chunk of its own */
     SLOTS_MIN = 1 << 10
 };
 
@@ -41,7 +43,7 @@ static void *must(void *p, size_t size)
 void chunk_pool_close(struct chunk_pool *p)
 {
     for (size_t i = 0; i < p->n; i++)
-        free(p->chunks[i]);
+        pages_free(p->chunks[i], CHUNK_BYTES);
     free(p->chunks);
     *p = (struct chunk_pool){0};
 }
@@ -52,7 +54,7 @@ static void pool_give(struct chunk_pool *p, uint8_t *chunk)
         size_t cap = p->cap ? 2 * p->cap : 64;
         uint8_t **chunks = realloc(p->chunks, cap * sizeof *chunks);
         if (!chunks) {
-            free(chunk);
+            pages_free(chunk, CHUNK_BYTES);
             return;
         }
         p->chunks = chunks;
@@ -63,7 +65,17 @@ static void pool_give(struct chunk_pool *p, uint8_t *chunk)
 
 static struct memtable_slot *slots_new(uint64_t n)
 {
-    return must(calloc(n, sizeof(struct memtable_slot)), n * sizeof(struct memtable_slot));
+    size_t size = n * sizeof(struct memtable_slot);
+    return must(size < PAGES_UNIT ? calloc(1, size) : pages_alloc(size, true), size);
+}
+
+static void slots_free(struct memtable_slot *slots, uint64_t mask)
+{
+    size_t size = (mask + 1) * sizeof *slots;
+    if (size < PAGES_UNIT)
+        free(slots);
+    else
+        pages_free(slots, size);
 }
 
 static bool is_crowded(uint64_t count, uint64_t slots)
@@ -87,13 +99,16 @@ void memtable_close(struct memtable *m)
     for (uint32_t i = 1; i < m->n_chunks; i++) {
         const struct record *r = (const void *)m->chunks[i];
         bool alone = (uint64_t)RECORD_HEADER + r->key_len + r->value_cap > ALONE_BYTES;
-        if (m->pool && !alone)
+        if (alone)
+            free(m->chunks[i]);
+        else if (m->pool)
             pool_give(m->pool, m->chunks[i]);
         else
-            free(m->chunks[i]);
+            pages_free(m->chunks[i], CHUNK_BYTES);
     }
     free(m->chunks);
-    free(m->slots);
+    if (m->slots)
+        slots_free(m->slots, m->mask);
     *m = (struct memtable){0};
 }
 
@@ -138,13 +153,21 @@ static void grow(struct memtable *m)
             j = (j + 1) & mask;
         slots[j] = m->slots[i];
     }
-    free(m->slots);
+    slots_free(m->slots, m->mask);
     m->slots = slots;
     m->mask = mask;
 }
 
-/* Adds an empty chunk of at least `size` bytes and returns its number. */
-static uint32_t chunk_add(struct memtable *m, size_t size)
+static uint8_t *usual_chunk(struct memtable *m)
+{
+    if (m->pool && m->pool->n > 0)
+        return m->pool->chunks[--m->pool->n];
+    return pages_alloc(CHUNK_BYTES, m->n_chunks > 1); /* the first one may stay nearly empty */
+}
+
+/* Adds an empty chunk, a usual one or one for a single record of `size` bytes, and returns its
+ * number. */
+static uint32_t chunk_add(struct memtable *m, size_t size, bool alone)
 {
     if (m->n_chunks == CHUNKS_MAX - 1) {
         (void)fprintf(stderr, "oneid: a memtable outgrew %d chunks\n", CHUNKS_MAX);
@@ -157,10 +180,8 @@ static uint32_t chunk_add(struct memtable *m, size_t size)
         m->chunks[0] = NULL;
         m->n_chunks = m->n_chunks ? m->n_chunks : 1;
     }
-    uint8_t *chunk = NULL;
-    if (size == CHUNK_BYTES && m->pool && m->pool->n > 0)
-        chunk = m->pool->chunks[--m->pool->n];
-    m->chunks[m->n_chunks] = chunk ? chunk : must(malloc(size), size);
+    uint8_t *chunk = alone ? malloc(size) : usual_chunk(m);
+    m->chunks[m->n_chunks] = must(chunk, size);
     m->chunk_bytes += size;
     return m->n_chunks++;
 }
@@ -172,10 +193,10 @@ static uint32_t record_new(struct memtable *m, struct bytes key, size_t value_le
     size_t size = (RECORD_HEADER + key.len + cap + UNIT_BYTES - 1) / UNIT_BYTES * UNIT_BYTES;
     uint32_t place;
     if (size > ALONE_BYTES) {
-        place = chunk_add(m, size) << UNIT_BITS;
+        place = chunk_add(m, size, true) << UNIT_BITS;
     } else {
         if (size > CHUNK_BYTES - m->open_used) {
-            m->open_chunk = chunk_add(m, CHUNK_BYTES);
+            m->open_chunk = chunk_add(m, CHUNK_BYTES, false);
             m->open_used = 0;
         }
         place = m->open_chunk << UNIT_BITS | m->open_used / UNIT_BYTES;

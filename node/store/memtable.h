@@ -2,7 +2,7 @@
  * since its last checkpoint, deletions included.
  *
  * Open addressing with linear probing over 8-byte slots (32 hash bits, 32-bit place of a record);
- * records lie in chunks of 1 MiB. The hash bits suffice to grow the table without touching a
+ * records lie in chunks of 2 MiB. The hash bits suffice to grow the table without touching a
  * record. Space of replaced records is not reused before the whole table goes.
  *
  * One owner writes; any number of threads may read while nobody writes. Running out of memory
@@ -30,7 +30,7 @@ void chunk_pool_close(struct chunk_pool *p);
 
 struct memtable_slot {
     uint32_t hash;
-    uint32_t place; /* chunk number << 16 | offset in 16-byte units; 0: empty */
+    uint32_t place; /* chunk number << 17 | offset in 16-byte units; 0: empty */
 };
 
 struct memtable {
