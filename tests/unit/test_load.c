@@ -85,6 +85,59 @@ static void test_options_are_taken(void **state)
     assert_string_equal(o.config, "cluster.yml");
 }
 
+static void test_run_options_are_taken(void **state)
+{
+    (void)state;
+    struct load_options o =
+        parse(ARGS("run", "--mix", "ingest=3,get=1", "--skew", "zipf:0.9", "--processes", "2",
+                   "--interval", "250", "--digits", "3", "--from", "10", "--json", "a.json",
+                   "--csv", "a.csv", "--hgrm", "h"));
+    assert_int_equal(o.command, LOAD_RUN);
+    assert_int_equal(o.mix.weight[OP_INGEST], 3);
+    assert_int_equal(o.mix.weight[OP_GET], 1);
+    assert_int_equal(o.skew.kind, SKEW_ZIPF);
+    assert_int_equal(o.processes, 2);
+    assert_int_equal(o.interval_ms, 250);
+    assert_int_equal(o.digits, 3);
+    assert_int_equal(o.from, 10);
+    assert_string_equal(o.json_file, "a.json");
+    assert_false(o.json);
+    assert_string_equal(o.csv, "a.csv");
+    assert_string_equal(o.hgrm, "h");
+}
+
+/* A value that is missing, or looks like the next option, is standard output. */
+static void test_json_goes_to_a_file_or_to_standard_output(void **state)
+{
+    (void)state;
+    struct load_options o = parse(ARGS("get", "--json", "--requests", "5"));
+    assert_true(o.json && !o.json_file && o.requests == 5);
+    o = parse(ARGS("get", "--requests", "5", "--json"));
+    assert_true(o.json && !o.json_file);
+    o = parse(ARGS("gen", "--out", "x", "--json"));
+    assert_true(o.json && !o.json_file);
+}
+
+static void test_one_kind_is_a_mix_of_one(void **state)
+{
+    (void)state;
+    struct load_options o = parse(ARGS("count", "--requests", "5"));
+    assert_int_equal(o.mix.weight[OP_COUNT], o.mix.total);
+    o = parse(ARGS("ingest"));
+    assert_int_equal(o.mix.weight[OP_INGEST], o.mix.total);
+}
+
+static void test_report_takes_files(void **state)
+{
+    (void)state;
+    struct load_options o =
+        parse(ARGS("report", "a.json", "b.json", "--merge", "--html", "r.html"));
+    assert_int_equal(o.n_files, 2);
+    assert_string_equal(o.files[1], "b.json");
+    assert_true(o.merge);
+    assert_string_equal(o.html, "r.html");
+}
+
 static void test_options_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -96,10 +149,42 @@ static void test_options_that_make_no_sense_are_refused(void **state)
     assert_true(refuses(ARGS("get", "--requests", "12x")));
     assert_true(refuses(ARGS("get", "--requests")));
     assert_true(refuses(ARGS("get", "--requests", "1", "--in-flight", "0")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--skew", "zipf")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--from", "5")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--mix", "get=1")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "extra")));
+    assert_true(refuses(ARGS("get", "--duration", "2", "--warmup", "2")));
     assert_true(refuses(ARGS("ingest", "--part", "5/4")));
     assert_true(refuses(ARGS("ingest", "--part", "4")));
     assert_true(refuses(ARGS("ingest", "--split", "1.5")));
     assert_true(refuses(ARGS("ingest", "--unknown", "1")));
+    assert_true(refuses(ARGS("ingest", "--interval", "1")));
+    assert_true(refuses(ARGS("ingest", "--digits", "5")));
+    assert_true(refuses(ARGS("ingest", "--merge")));
+    assert_true(refuses(ARGS("ingest", "--processes", "0")));
+    assert_true(refuses(ARGS("ingest", "--processes", "4", "--in-flight", "3")));
+    assert_true(refuses(ARGS("run")));
+    assert_true(refuses(ARGS("run", "--mix", "get=1")));
+    assert_true(refuses(ARGS("run", "--mix", "gets=1", "--requests", "1")));
+    assert_true(refuses(ARGS("gen", "--out", "x", "--json", "file")));
+    assert_true(refuses(ARGS("report")));
+    assert_true(refuses(ARGS("report", "a", "b", "--csv", "x")));
+}
+
+/* Every option is in the help. */
+static void test_help_names_every_option(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "-c",         "--router", "--json",      "--persons",  "--events",   "--seed",
+        "--shuffle",  "--today",  "--split",     "--never",    "--resent",   "--late",
+        "--out",      "--sample", "--parts",     "--expected", "--all",      "--in-flight",
+        "--duration", "--warmup", "--rate",      "--requests", "--deadline", "--hist",
+        "--mix",      "--skew",   "--processes", "--from",     "--interval", "--digits",
+        "--csv",      "--html",   "--hgrm",      "--merge",    "--part",     "--expr"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strstr(load_usage, names[i]))
+            fail_msg("%s is not in the help", names[i]);
 }
 
 static void test_day_start_is_where_the_day_begins(void **state)
@@ -398,6 +483,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_are_taken),
+        cmocka_unit_test(test_run_options_are_taken),
+        cmocka_unit_test(test_json_goes_to_a_file_or_to_standard_output),
+        cmocka_unit_test(test_one_kind_is_a_mix_of_one),
+        cmocka_unit_test(test_report_takes_files),
+        cmocka_unit_test(test_help_names_every_option),
         cmocka_unit_test(test_options_that_make_no_sense_are_refused),
         cmocka_unit_test(test_day_start_is_where_the_day_begins),
         cmocka_unit_test(test_events_lie_in_the_days_before_today),

@@ -233,7 +233,7 @@ static enum error_code collect_all(struct crew *crew, struct result *out, struct
 {
     enum error_code rc = collect(&crew->children[0], 0, out, err);
     for (uint32_t i = 1; i < crew->n && !rc; i++) {
-        struct result r;
+        struct result r = {.in_flight = 0};
         rc = collect(&crew->children[i], i, &r, err);
         if (!rc)
             rc = result_add(out, &r, err);
