@@ -1,6 +1,7 @@
 #define _DEFAULT_SOURCE /* MAP_ANONYMOUS, madvise */
 #include <base/pages.h>
 
+#include <malloc.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -26,6 +27,15 @@ void *pages_alloc(size_t size, bool huge)
     if (huge)
         (void)madvise(p + before, n, MADV_HUGEPAGE);
     return p + before;
+}
+
+void pages_keep_freed(void)
+{
+    enum { KEEP_BYTES = 512 << 20, MMAP_BYTES = 32 << 20 };
+#ifdef __GLIBC__ /* elsewhere malloc does as it likes */
+    (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
+    (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+#endif
 }
 
 void pages_free(void *p, size_t size)

@@ -15,6 +15,10 @@ enum { PAGES_UNIT = 2 << 20 };
  * first touch. `huge`: ask for huge pages (the first touch of each takes and clears 2 MiB). NULL
  * when memory is out. */
 void *pages_alloc(size_t size, bool huge);
+/* Has malloc keep what is freed for the next time instead of returning it to the system, which a
+ * process that allocates and frees the same megabytes each second would pay for in page faults.
+ * Once, before the first thread starts. */
+void pages_keep_freed(void);
 /* `size` as it was asked for. NULL is fine. */
 void pages_free(void *p, size_t size);
 
