@@ -64,6 +64,14 @@ static void assert_alone(const char *page)
     assert_non_null(strstr(page, "default-src 'none'"));
 }
 
+/* The library's licence asks to go where the library goes. */
+static void assert_licensed(const char *page)
+{
+    const char *notice = strstr(page, "The MIT License");
+    assert_non_null(notice);
+    assert_true(notice < strstr(page, "uPlot="));
+}
+
 static json_t *data_of(const char *page)
 {
     const char *mark = "<script type=\"application/json\" id=\"data\">";
@@ -86,6 +94,7 @@ static void test_page_stands_alone(void **state)
     char *page = page_of(&r, &name, 1);
     assert_well_formed(page);
     assert_alone(page);
+    assert_licensed(page);
     free(page);
     result_close(&r);
 }

@@ -215,6 +215,7 @@ static void put_marked(const char *mark, size_t len, const char *data, FILE *out
     } parts[] = {{"plot.css", &asset_plot_css},
                  {"page.css", &asset_page_css},
                  {"plot.js", &asset_plot_js},
+                 {"plot.license", &asset_plot_license},
                  {"page.js", &asset_page_js}};
     for (unsigned i = 0; i < sizeof parts / sizeof parts[0]; i++)
         if (strlen(parts[i].mark) == len && memcmp(parts[i].mark, mark, len) == 0)

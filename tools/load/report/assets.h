@@ -10,6 +10,6 @@ struct asset {
 };
 
 extern const struct asset asset_page_html, asset_page_css, asset_page_js, asset_plot_css,
-    asset_plot_js;
+    asset_plot_js, asset_plot_license;
 
 #endif
