@@ -229,7 +229,7 @@ static msec_t time_of(const struct gen *g, uint64_t pos, struct rng *r)
     msec_t base = o->to_ms - g->step_ms * (msec_t)o->events;
     bool late = rng_below(r, GEN_PPM) < o->late;
     unsigned kind = (unsigned)rng_below(r, GEN_LAGS);
-    uint64_t lag = (uint64_t)(lag_hours[kind] * INT64_C(3600000) / g->step_ms) + 1;
+    uint64_t lag = late ? (uint64_t)(lag_hours[kind] * INT64_C(3600000) / g->step_ms) + 1 : 0;
     if (!late || pos < lag)
         return base + (msec_t)pos * g->step_ms;
     return base + (msec_t)(pos - lag) * g->step_ms + (kind + 1) * (g->step_ms / (GEN_LAGS + 1));
