@@ -83,6 +83,24 @@ static void test_order_of_adding_does_not_matter(void **state)
     result_close(&b2);
 }
 
+static void test_sum_tells_of_what_was_not_alike(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    snprintf(b.mix, sizeof b.mix, "get=1");
+    snprintf(b.host.cpu, sizeof b.host.cpu, "another");
+    free(b.line);
+    b.line = strdup("oneid-load get");
+    char *line = strdup(a.line);
+    assert_int_equal(result_add(&a, &b, &err), ERR_OK);
+    assert_string_equal(a.mix, "various");
+    assert_string_equal(a.host.cpu, "various machines");
+    assert_memory_equal(a.line, line, strlen(line));
+    assert_string_equal(a.line + strlen(line), "\noneid-load get");
+    assert_string_equal(a.skew, "zipf:0.99");
+    free(line);
+}
+
 static void test_results_that_do_not_go_together_are_refused(void **state)
 {
     (void)state;
@@ -406,6 +424,7 @@ int main(void)
         TEST(test_sum_has_what_both_have),
         TEST(test_sum_lies_in_the_time_of_both),
         TEST(test_order_of_adding_does_not_matter),
+        TEST(test_sum_tells_of_what_was_not_alike),
         TEST(test_results_that_do_not_go_together_are_refused),
         TEST(test_runs_one_after_the_other_are_warned_of),
         TEST(test_a_bottleneck_in_the_load_is_warned_of),

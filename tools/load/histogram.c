@@ -53,11 +53,11 @@ unsigned histogram_bucket_of(const struct histogram *h, uint64_t value)
 uint64_t histogram_greatest_of(const struct histogram *h, unsigned bucket)
 {
     uint64_t in_run = UINT64_C(1) << h->bits;
-    if (bucket < in_run)
+    unsigned run = bucket >> h->bits;
+    if (run == 0)
         return bucket;
-    unsigned shift = (bucket >> h->bits) - 1;
     uint64_t sub = (bucket & (in_run - 1)) | in_run;
-    return ((sub + 1) << shift) - 1;
+    return ((sub + 1) << (run - 1)) - 1;
 }
 
 static void widen(struct histogram *h, uint64_t min, uint64_t max)

@@ -60,6 +60,36 @@ static void note_overlap(struct result *to, const struct result *from)
                                share > 0 ? share * 100 : 0);
 }
 
+static void join_text(char *to, size_t size, const char *from, const char *otherwise)
+{
+    if (strcmp(to, from) != 0)
+        snprintf(to, size, "%s", otherwise);
+}
+
+/* Another command line stands on a line of its own. When memory is short the first one must do. */
+static void join_lines(struct result *to, const struct result *from)
+{
+    const char *a = to->line ? to->line : "", *b = from->line ? from->line : "";
+    size_t size = strlen(a) + strlen(b) + 2;
+    char *both = strstr(a, b) ? NULL : malloc(size);
+    if (!both)
+        return;
+    snprintf(both, size, "%s\n%s", a, b);
+    free(to->line);
+    to->line = both;
+}
+
+static void join_descriptions(struct result *to, const struct result *from)
+{
+    join_text(to->mix, sizeof to->mix, from->mix, "various");
+    join_text(to->skew, sizeof to->skew, from->skew, "various");
+    join_text(to->command, sizeof to->command, from->command, "run");
+    join_text(to->host.cpu, sizeof to->host.cpu, from->host.cpu, "various machines");
+    join_lines(to, from);
+    to->in_flight += from->in_flight;
+    to->rate += from->rate;
+}
+
 enum error_code result_add(struct result *to, const struct result *from, struct error *err)
 {
     enum error_code rc = check_alike(to, from, err);
@@ -72,14 +102,7 @@ enum error_code result_add(struct result *to, const struct result *from, struct 
         to->n_notes = before;
         return rc;
     }
-    if (strcmp(to->mix, from->mix) != 0)
-        snprintf(to->mix, sizeof to->mix, "various");
-    if (strcmp(to->skew, from->skew) != 0)
-        snprintf(to->skew, sizeof to->skew, "various");
-    if (strcmp(to->command, from->command) != 0)
-        snprintf(to->command, sizeof to->command, "run");
-    to->in_flight += from->in_flight;
-    to->rate += from->rate;
+    join_descriptions(to, from);
     for (unsigned i = 0; i < from->n_notes; i++)
         to->n_notes = add_text(to->notes, to->n_notes, "%s", from->notes[i]);
     return ERR_OK;
@@ -88,7 +111,7 @@ enum error_code result_add(struct result *to, const struct result *from, struct 
 /* --- warnings --- */
 
 /* Shorter delays come from the system's timers and belong to any open loop. */
-enum { BEHIND_MS = 20 };
+enum { BEHIND_US = 20000 };
 
 static unsigned warn_of_generator(const struct result *r, unsigned n,
                                   char out[RESULT_WARNINGS_MAX][RESULT_WARNING_SIZE])
@@ -100,7 +123,7 @@ static unsigned warn_of_generator(const struct result *r, unsigned n,
             "the load process was the bottleneck: a thread of it took %.0f %% of a core. The "
             "cluster may be able to do more; use more --processes",
             m->busiest * 100);
-    if (r->rate > 0 && m->behind_us > BEHIND_MS * 1000)
+    if (r->rate > 0 && m->behind_us > BEHIND_US)
         n = add_text(out, n, "requests were sent up to %.0f ms after they were due, %s",
                      (double)m->behind_us / 1000,
                      m->full
