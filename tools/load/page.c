@@ -23,6 +23,24 @@ static void put_text(struct emit *e, const char *key, const char *text)
     emit_string(e, key, text ? text : "");
 }
 
+/* 1 / (1 - share) and microseconds in turn, up to the one greatest value of n. */
+static void put_curve(struct emit *e, const struct histogram *h)
+{
+    struct histogram_step s = {0};
+    double x = 0;
+    emit_array(e, "curve");
+    while (histogram_next_step(h, &s) && s.share < 1) {
+        x = 1 / (1 - s.share);
+        emit_real(e, NULL, x);
+        emit_unsigned(e, NULL, s.value);
+    }
+    if ((double)h->n > x && x > 0) {
+        emit_unsigned(e, NULL, h->n);
+        emit_unsigned(e, NULL, h->max);
+    }
+    emit_end(e);
+}
+
 static void put_summary(struct emit *e, const struct result *r, const char *name,
                         const struct tally *t)
 {
@@ -45,16 +63,7 @@ static void put_summary(struct emit *e, const struct result *r, const char *name
     emit_unsigned(e, "duplicates", t->duplicates);
     emit_unsigned(e, "partial", t->partial);
     emit_unsigned(e, "refused", t->refused);
-    /* 1 / (1 - share) and microseconds, in turn. */
-    emit_array(e, "curve");
-    struct histogram_step s = {0};
-    while (histogram_next_step(h, &s)) {
-        if (s.share >= 1)
-            break;
-        emit_real(e, NULL, 1 / (1 - s.share));
-        emit_unsigned(e, NULL, s.value);
-    }
-    emit_end(e);
+    put_curve(e, h);
     emit_end(e);
 }
 

@@ -181,6 +181,8 @@ function throughput(box, kind) {
         if (r.series.some((p) => p[kind] && p[kind][1]))
             lines.push({r, label: compares ? `${r.name}, errors` : 'errors', stroke: color('--bad'), value: per(r, kind, 1), more: {dash: [4, 4]}});
     });
+    if (!compares && kind === 'all' && results[0].rate > 0)
+        lines.push({r: results[0], label: 'intended', stroke: color('--faint'), value: () => results[0].rate, more: {dash: [2, 4]}});
     overTime(box, lines, 'requests/s', (v) => `${whole(v)}/s`);
 }
 
