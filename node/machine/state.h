@@ -38,6 +38,7 @@ void reply_fail(struct reply *out, enum error_code code, const char *text);
 /* --- rows (rows.c) --- */
 
 /* Keys are built in m->key and borrow it until the next key. */
+struct bytes key_of_identity(struct machine *m, struct identity id);
 struct bytes view_key(struct machine *m, one_id p);
 struct bytes key_of_number(struct machine *m, char kind, uint64_t number);
 /* The key of a row that belongs to that of key_of_number, and stands right behind it, so that what

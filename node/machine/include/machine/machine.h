@@ -61,6 +61,8 @@ void machine_close(struct machine *m);
  * until the next call. A command type that does not write gives REPLY_ERROR. */
 void machine_apply(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
                    struct reply *out);
+/* Hints that the command will be run after some others (store_prefetch). Changes nothing. */
+void machine_prefetch(struct machine *m, const struct command *c, enum store_hint hint);
 /* After the last command of an entry: writes counters and clock to the store. */
 void machine_end_entry(struct machine *m);
 
