@@ -3,6 +3,7 @@ import csv
 import html.parser
 import json
 import os
+import shutil
 import signal
 import subprocess
 
@@ -17,7 +18,7 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.attributes, self.data = [], [], [], ""
+        self.open, self.tags, self.attributes, self.data, self.scripts = [], [], [], "", []
         self.feed(text)
         self.close()
 
@@ -34,6 +35,8 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, text):
         if self.open and self.open[-1][1].get("id") == "data":
             self.data += text
+        elif self.open and self.open[-1][0] == "script":
+            self.scripts.append(text)
 
 
 class LoadRunTest(ClusterTest):
@@ -119,9 +122,20 @@ class LoadRunTest(ClusterTest):
         self.assertEqual(page.open, [])
         self.assertFalse({"link", "img", "iframe"} & set(page.tags))
         self.assertFalse({"src", "href"} & set(page.attributes))
+        self.check_scripts(page.scripts)
         data = json.loads(page.data)
         self.assertEqual([r["name"] for r in data], [self.path("run.json"), self.path("again.json")])
         self.assertEqual(data[0]["kinds"][-1]["requests"], result["requests"])
+
+    def check_scripts(self, scripts):
+        self.assertEqual(len(scripts), 2)  # the library and the page's own
+        if not shutil.which("node"):
+            return
+        for text in scripts:
+            with open(self.path("script.js"), "w", encoding="utf-8") as f:
+                f.write(text)
+            check = subprocess.run(["node", "--check", self.path("script.js")], capture_output=True, text=True, timeout=WAIT_S)
+            self.assertEqual(check.returncode, 0, check.stderr)
 
     def test_load_phase_then_skewed_open_loop(self):
         self.load("ingest", "-c", self.cluster.file, *POPULATION)

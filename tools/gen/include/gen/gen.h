@@ -136,9 +136,7 @@ struct gen_event {
 
 /* The event at place `n` (below options.events) of the stream in its order. */
 void gen_event_at(const struct gen *g, uint64_t n, struct gen_event *out);
-/* Of that event only `number`, `person`, `profile`, `resent` and the identities: a third of the
- * work.
- */
+/* Of that event only `number`, `person`, `profile`, `resent` and the identities, for less. */
 void gen_who_at(const struct gen *g, uint64_t n, struct gen_event *out);
 /* The same fields for an event beyond the plan, about a person whose events have all been sent. It
  * names identities of one part, so that it links nothing that the plan does not. */
