@@ -1,7 +1,7 @@
 /* The queue in front of a node's query threads, and what each of them is at.
  *
- * First come, first served, with one exception: where there are several of both, one shard never has
- * all threads, so that its long questions do not hold up those of other shards. Any thread may
+ * First come, first served, with one exception: where there are several of both, one shard never
+ * has all threads, so that its long questions do not hold up those of other shards. Any thread may
  * call. */
 #ifndef HOST_QUERY_POOL_H
 #define HOST_QUERY_POOL_H
