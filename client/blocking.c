@@ -12,16 +12,15 @@ static struct oneid_result *refused_result(struct oneid_client *c, enum oneid_co
     return result;
 }
 
-/* A callback runs inside a turn, where no answer can come. */
-static enum oneid_code check_may_block(struct oneid_client *c)
+enum oneid_code blocking_check(struct oneid_client *c)
 {
     if (!c->dispatching)
         return ONEID_OK;
     return client_refuse(c, ONEID_ERR_USAGE, "a blocking call inside a callback");
 }
 
-static struct oneid_result *wait_for(struct oneid_client *c, enum oneid_code code,
-                                     const struct waiter *w)
+struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
+                                   const struct waiter *w)
 {
     if (code != ONEID_OK)
         return refused_result(c, code);
@@ -33,29 +32,29 @@ static struct oneid_result *wait_for(struct oneid_client *c, enum oneid_code cod
 static struct oneid_result *run(struct oneid_client *c, const struct request *r)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit(c, r, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 static struct oneid_result *run_identity(struct oneid_client *c, enum request_type type,
                                          const struct oneid_identity *id, uint64_t profile)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit_identity(c, type, id, profile, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 struct oneid_result *oneid_ingest(struct oneid_client *c, const struct oneid_event *e)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit_event(c, e, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 struct oneid_result *oneid_resolve(struct oneid_client *c, const struct oneid_identity *id)
@@ -95,10 +94,10 @@ struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
                                   uint32_t limit)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit_export(c, expr, fields, n_fields, cursor, limit, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by)
@@ -108,8 +107,8 @@ struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, c
     return run(c, &r);
 }
 
-struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr, const char *by,
-                                      const char *by2)
+struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *expr, const char *by,
+                                         const char *by2)
 {
     struct request r = {.type = REQUEST_BREAKDOWN,
                         .expr = bytes_of_str(expr),
@@ -212,7 +211,7 @@ size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *even
                           enum oneid_code *codes)
 {
     struct batch batch = {0};
-    enum oneid_code refused = check_may_block(c);
+    enum oneid_code refused = blocking_check(c);
     struct batch_item *items = refused == ONEID_OK && n ? calloc(n, sizeof *items) : NULL;
     if (refused == ONEID_OK && n && !items)
         refused = client_refuse(c, ONEID_ERR_NOMEM, "out of memory");

@@ -69,6 +69,13 @@ enum oneid_code client_submit_export(struct oneid_client *c, const char *expr,
                                      uint32_t limit, uint32_t deadline_ms, oneid_cb cb, void *ctx,
                                      struct waiter *waiter);
 
+/* --- blocking.c --- */
+/* A callback runs inside a turn, where no answer can come: ONEID_ERR_USAGE. */
+enum oneid_code blocking_check(struct oneid_client *c);
+/* Waits where the call was submitted (`code`); else the result says why not. */
+struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
+                                   const struct waiter *w);
+
 /* --- turn.c --- */
 /* Queues a call at the active router, sending when a batch is full. */
 void turn_enqueue(struct oneid_client *c, struct call *call, msec_t now);

@@ -1,6 +1,7 @@
 #include "parts.h"
 
 #include <proto/rows.h>
+#include <proto/watch.h>
 
 #include <stdlib.h>
 
@@ -356,6 +357,28 @@ static const char **findings_of(struct builder *b, const struct response *r)
     return to;
 }
 
+/* The rows say themselves how long they are: what they hold and what was promised must agree. */
+static void add_events(struct builder *b, const struct response *r, struct oneid_result *out)
+{
+    struct reader rows = reader_of(r->events);
+    struct watch_row row;
+    size_t n = 0, most = r->n_events < r->events.len ? r->n_events : r->events.len;
+    struct oneid_watch_event *to = array(b, most, sizeof *to);
+    for (; to && n < most && watch_row_next(&rows, &row); n++)
+        to[n] = (struct oneid_watch_event){.one_id = row.member,
+                                           .enter = row.enter,
+                                           .at_ms = row.time_ms,
+                                           .shard = row.shard,
+                                           .log_index = row.log_index};
+    out->events = to;
+    out->n_events = n;
+    if (b->failed || (n == r->n_events && rows.ok && reader_left(&rows) == 0))
+        return;
+    out->n_events = 0;
+    out->code = ONEID_ERR_INTERNAL;
+    out->text = "the router sent events that cannot be read";
+}
+
 bool result_build(const struct response *r, struct arena *arena, struct oneid_result *out)
 {
     struct builder b = {.arena = arena};
@@ -395,6 +418,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
     };
     add_profile(&b, r, out);
     add_rows(&b, r, out);
+    add_events(&b, r, out);
     return !b.failed;
 }
 

@@ -149,7 +149,7 @@ enum oneid_code client_submit(struct oneid_client *c, const struct request *r, u
     call->ctx = ctx;
     call->start_ms = now;
     call->deadline_ms = now + (deadline_ms ? deadline_ms : c->deadline_ms);
-    call->patience_ms = c->retry_ms;
+    call->patience_ms = (msec_t)c->retry_ms + r->wait_ms;
     struct request stamped = *r;
     stamped.deadline_ms = turn_time_left(call, now);
     request_encode(&stamped, &call->item);

@@ -34,6 +34,10 @@ const char *command_type_name(enum command_type t)
         return "SEGMENT_SYNC";
     case COMMAND_DAY:
         return "DAY";
+    case COMMAND_WATCH_START:
+        return "WATCH_START";
+    case COMMAND_WATCH_STOP:
+        return "WATCH_STOP";
     case COMMAND_LOCATE:
         return "LOCATE";
     case COMMAND_GET:
@@ -60,6 +64,8 @@ const char *command_type_name(enum command_type t)
         return "OVERLAP";
     case COMMAND_ROWS:
         return "ROWS";
+    case COMMAND_WATCH_READ:
+        return "WATCH_READ";
     case COMMAND_TYPE_END:
         break;
     }
@@ -73,7 +79,12 @@ bool command_is_read(enum command_type t)
 
 bool command_is_query(enum command_type t)
 {
-    return t >= COMMAND_COUNT && t < COMMAND_TYPE_END;
+    return t >= COMMAND_COUNT && t < COMMAND_WATCH_READ;
+}
+
+bool command_is_watch(enum command_type t)
+{
+    return t == COMMAND_WATCH_READ;
 }
 
 const char *refusal_text(enum refusal r)
@@ -260,6 +271,10 @@ static struct needs needs_of(enum command_type t)
         return (struct needs){.name = true, .expr = true, .catalogue = true};
     case COMMAND_SEGMENT_DROP:
         return (struct needs){.name = true, .catalogue = true};
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
+    case COMMAND_WATCH_READ:
+        return (struct needs){.name = true};
     case COMMAND_SEGMENT_SYNC:
         return (struct needs){.content = true};
     case COMMAND_COUNT:

@@ -2,6 +2,8 @@
 
 #include <math.h>
 
+enum { WATCH_TOKEN_MAX = 2 << 20 }; /* of as many shards as there can be */
+
 /* In the words of the language's own errors. */
 static const char TOO_LONG[] = "column 1: expected at most 65536 bytes, found more";
 _Static_assert(COMMAND_TEXT_MAX == 65536, "what TOO_LONG says");
@@ -192,6 +194,11 @@ enum error_code request_check(const struct request *r, struct error *err)
     case REQUEST_SEGMENT_DEFINE:
         (void)(check_name(&c, r->name) && check_query(&c, r));
         break;
+    case REQUEST_WATCH:
+        (void)(check_name(&c, r->name) &&
+               check_text(&c, r->cursor, WATCH_TOKEN_MAX, "token: more than 2 MiB"));
+        break;
+    case REQUEST_UNWATCH:
     case REQUEST_SEGMENT_DROP:
         (void)check_name(&c, r->name);
         break;

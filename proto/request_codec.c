@@ -39,6 +39,10 @@ const char *request_type_name(enum request_type t)
         return "OVERLAP";
     case REQUEST_EXPORT:
         return "EXPORT";
+    case REQUEST_WATCH:
+        return "WATCH";
+    case REQUEST_UNWATCH:
+        return "UNWATCH";
     case REQUEST_TYPE_END:
         break;
     }
@@ -93,6 +97,7 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.n_fields = r->n_fields;
     m.fields = wire_list_of(&s, r->fields, r->n_fields);
     m.explain = r->explain;
+    m.wait_ms = r->wait_ms;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -156,6 +161,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .name = bytes_of_binary(m->name),
         .by2 = bytes_of_binary(m->by2),
         .explain = m->explain != 0,
+        .wait_ms = m->wait_ms,
     };
     return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&

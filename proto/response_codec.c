@@ -128,6 +128,8 @@ void response_encode_generic(const struct response *r, struct buf *out)
     m.n_rows = r->n_rows;
     m.n_fields = r->n_fields;
     m.fields = wire_list_of(&s, r->fields, r->n_fields);
+    m.events = binary_of(r->events);
+    m.n_events = r->n_events;
     m.n_explain = r->n_explain;
     m.explain = explain_of(&s, r->explain, r->n_explain);
     m.nanos = r->nanos;
@@ -298,6 +300,8 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .catalogue = m->catalogue,
         .rows = bytes_of_binary(m->rows),
         .n_rows = m->n_rows,
+        .events = bytes_of_binary(m->events),
+        .n_events = m->n_events,
         .nanos = m->nanos,
     };
     return take_refused(d, m, r) && check_response(d, r) &&

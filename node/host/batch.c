@@ -52,7 +52,7 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
         return rc;
     bool read = m->envelope.type == MESSAGE_SHARD_READ;
     for (size_t i = 0; i < q->n; i++) {
-        if (command_is_read(q->commands[i].type) != read || command_is_query(q->commands[i].type))
+        if (command_is_read(q->commands[i].type) != read || q->commands[i].type >= COMMAND_COUNT)
             return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message",
                              i);
     }

@@ -68,7 +68,8 @@ static void route(struct front *f, struct message *m)
     size_t no = 0;
     enum error_code code = ERR_OK;
     const char *text = NULL;
-    if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY) {
+    if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY &&
+        type != MESSAGE_SHARD_WATCH) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";
@@ -87,7 +88,9 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    if (type != MESSAGE_SHARD_QUERY) {
+    if (type == MESSAGE_SHARD_WATCH) {
+        message_send(f->to_watch, m);
+    } else if (type != MESSAGE_SHARD_QUERY) {
         message_send(f->to_shard[no], m);
     } else if (!query_pool_put(&f->shared->queries, m)) {
         send_error(f, m, ERR_BUSY, "too many questions wait at the node");

@@ -24,9 +24,10 @@ struct host {
     struct front front;
     struct log_thread log_thread;
     struct checkpoint_thread checkpoint_thread;
+    struct watch_thread watch_thread;
     struct query_thread *query_threads;
     size_t n_query_threads;
-    struct outbox *to_front, *to_log, *to_checkpoint; /* of the main thread */
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch; /* of the main thread */
     struct outbox **to_shards;
 };
 
@@ -124,6 +125,8 @@ static enum error_code open_inboxes(struct host *h, struct error *err)
         rc = inbox_open(net, "log", &h->log_thread.inbox, err);
     if (rc == ERR_OK)
         rc = inbox_open(net, "checkpoint", &h->checkpoint_thread.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "watch", &h->watch_thread.inbox, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
         struct shard *s = &h->shards[i];
         (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
@@ -153,6 +156,12 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
         rc = outbox_open(net, "log", &h->to_log, err);
     if (rc == ERR_OK)
         rc = outbox_open(net, "checkpoint", &h->to_checkpoint, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "watch", &h->to_watch, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "watch", &h->front.to_watch, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "front", &h->watch_thread.to_front, err);
     for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++)
         rc = outbox_open(net, "front", &h->query_threads[i].to_front, err);
     if (rc == ERR_OK)
@@ -170,6 +179,8 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
             rc = outbox_open(net, "log", &s->to_log, err);
         if (rc == ERR_OK)
             rc = outbox_open(net, "checkpoint", &s->to_checkpoint, err);
+        if (rc == ERR_OK)
+            rc = outbox_open(net, "watch", &s->to_watch, err);
     }
     return rc;
 }
@@ -194,13 +205,16 @@ static enum error_code start_threads(struct host *h, struct error *err)
     struct log_thread *l = &h->log_thread;
     struct checkpoint_thread *c = &h->checkpoint_thread;
     struct front *f = &h->front;
-    l->shared = c->shared = f->shared = &h->shared;
-    l->shards = c->shards = f->shards = h->shards;
-    l->n_shards = c->n_shards = f->n_shards = h->n_shards;
+    struct watch_thread *w = &h->watch_thread;
+    l->shared = c->shared = w->shared = f->shared = &h->shared;
+    l->shards = c->shards = w->shards = f->shards = h->shards;
+    l->n_shards = c->n_shards = w->n_shards = f->n_shards = h->n_shards;
     l->wal = h->wal;
     enum error_code rc = start(&l->thread, &l->started, "log", log_thread_main, l, err);
     if (rc == ERR_OK)
         rc = start(&c->thread, &c->started, "checkpoint", checkpoint_thread_main, c, err);
+    if (rc == ERR_OK)
+        rc = start(&w->thread, &w->started, "watch", watch_thread_main, w, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++)
         rc = start(&h->shards[i].thread, &h->shards[i].started, h->shards[i].inbox_name, shard_main,
                    &h->shards[i], err);
@@ -294,6 +308,7 @@ static void stop_threads(struct host *h)
         if (h->shards[i].started)
             (void)pthread_join(h->shards[i].thread, NULL);
     }
+    stop(h->to_watch, h->watch_thread.thread, h->watch_thread.started);
     for (size_t i = 0; i < h->n_query_threads; i++) {
         if (h->query_threads[i].started)
             (void)pthread_join(h->query_threads[i].thread, NULL);
@@ -336,6 +351,9 @@ void host_close(struct host *h)
     outbox_close(h->to_front);
     outbox_close(h->to_log);
     outbox_close(h->to_checkpoint);
+    outbox_close(h->to_watch);
+    outbox_close(h->front.to_watch);
+    outbox_close(h->watch_thread.to_front);
     for (size_t i = 0; i < h->n_query_threads; i++)
         outbox_close(h->query_threads[i].to_front);
     free(h->query_threads);
@@ -343,6 +361,7 @@ void host_close(struct host *h)
     drop_inbox(h->front.inbox);
     drop_inbox(h->log_thread.inbox);
     drop_inbox(h->checkpoint_thread.inbox);
+    drop_inbox(h->watch_thread.inbox);
     server_close(h->front.server);
     net_close(h->shared.net);
     wal_close(h->wal);

@@ -11,12 +11,13 @@
 #include <stdlib.h>
 
 enum message_kind {
-    MESSAGE_REQUEST,         /* front → shard, query: peer, frame, envelope */
+    MESSAGE_REQUEST,         /* front → shard, query, watch: peer, frame, envelope */
     MESSAGE_ANSWER,          /* → front: peer, frame */
     MESSAGE_LOG_WRITE,       /* shard → log: shard_no, seq, write */
     MESSAGE_LOG_DONE,        /* log → shard: seq */
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
+    MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
     MESSAGE_STOP             /* drain and end */
 };
 

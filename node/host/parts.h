@@ -41,7 +41,7 @@ struct shard {
     char inbox_name[INBOX_NAME_MAX];
     char folder[600];
     struct inbox *inbox;
-    struct outbox *to_front, *to_log, *to_checkpoint;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch;
     struct store *store;
     struct machine *machine;
     struct index *index;
@@ -63,8 +63,11 @@ struct shard {
     uint64_t read_token;
     pthread_mutex_t catalogue_lock; /* of the pointer; the shard thread alone changes it */
     struct catalogue *catalogue;    /* the saved segments that query threads see */
-    int32_t index_today;            /* the day that the index was told */
     msec_t next_day_ms;             /* monotonic; when to look at the calendar again */
+    int32_t index_today;            /* the day that the index was told; 0: none */
+    uint64_t watch_generation;      /* of the watches that the index was told; 0: none */
+    uint64_t news_told;             /* events of watched segments that were told of */
+    _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
 };
 
 /* --- shard.c --- */
@@ -86,6 +89,12 @@ void shard_follow_machine(struct shard *s);
 struct catalogue *shard_catalogue(struct shard *s);
 /* True: the command shall go through the log. */
 bool shard_wants_day(struct shard *s, msec_t now, struct command *out);
+
+/* --- watching.c --- */
+/* The index has all changes of the entry s->applied, whose wall clock is `time_ms`. */
+void shard_end_index_entry(struct shard *s, msec_t time_ms);
+/* After index_publish. */
+void shard_tell_news(struct shard *s);
 
 /* --- batch.c: requests that travel together through one log entry, or one read --- */
 struct batch_request {
@@ -159,6 +168,18 @@ struct query_thread {
 };
 void *query_thread_main(void *query_thread);
 
+/* --- watch_thread.c --- */
+struct watch_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox *to_front;
+    struct shard *shards;
+    size_t n_shards;
+};
+void *watch_thread_main(void *watch_thread);
+
 /* --- front.c --- */
 struct front {
     struct host_shared *shared;
@@ -166,7 +187,7 @@ struct front {
     bool started, stopping;
     struct server *server;
     struct inbox *inbox;
-    struct outbox **to_shard;
+    struct outbox **to_shard, *to_watch;
     struct shard *shards;
     size_t n_shards;
 };

@@ -51,24 +51,10 @@ static void set_windows(struct shard *s)
 void shard_start_index(struct shard *s)
 {
     set_windows(s);
-    s->index_today = machine_today(s->machine);
-    if (s->index_today)
-        index_set_today(s->index, s->index_today);
-}
-
-/* The day of the log, so that every replica has moved on at the same entry. */
-static void follow_day(struct shard *s)
-{
-    int32_t today = machine_today(s->machine);
-    if (today == s->index_today)
-        return;
-    s->index_today = today;
-    index_set_today(s->index, today);
 }
 
 void shard_follow_machine(struct shard *s)
 {
-    follow_day(s);
     struct catalogue *now = machine_catalogue(s->machine), *was = s->catalogue;
     if (now == was)
         return;

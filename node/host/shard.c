@@ -118,8 +118,8 @@ static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
     }
 }
 
-/* An entry that no request here waits for: at start, or of an earlier leader. */
-static void apply_stored(struct shard *s, const struct replica_entry *e)
+/* An entry that no request here waits for: at start, or of an earlier leader. Returns its time. */
+static msec_t apply_stored(struct shard *s, const struct replica_entry *e)
 {
     struct entry_reader r;
     struct error err;
@@ -147,6 +147,7 @@ static void apply_stored(struct shard *s, const struct replica_entry *e)
         host_fatal(s->shared, "log_damaged", s->id, &err);
     }
     give_spare(s, b);
+    return r.now_ms;
 }
 
 static void drop_batch(struct shard *s, struct batch *b, enum error_code code, const char *text)
@@ -173,24 +174,26 @@ static void on_apply(struct shard *s, const struct replica_entry *e)
 {
     while (s->flying && s->flying->index < e->index)
         drop_batch(s, pop_flying(s), ERR_NOT_LEADER, "the entry was lost in an election");
+    msec_t time_ms = 0;
     if (e->type == REPLICA_COMMAND) {
         s->applied = e->index - 1; /* what shard_emit compares while the entry is applied */
         if (s->flying && s->flying->index == e->index && s->flying->term == e->term) {
             struct batch *b = pop_flying(s);
             struct entry_reader r;
             (void)entry_open(buf_bytes(&b->entry), &r);
-            apply_batch(s, b, r.now_ms);
+            time_ms = r.now_ms;
+            apply_batch(s, b, time_ms);
             give_spare(s, b);
         } else {
-            apply_stored(s, e);
+            time_ms = apply_stored(s, e);
         }
         machine_end_entry(s->machine);
         if (s->dirty_since == 0)
             s->dirty_since = clock_mono_ms();
     }
     s->applied = e->index;
-    if (s->applied >= s->index_loaded)
-        index_set_applied(s->index, s->applied);
+    if (s->applied > s->index_loaded)
+        shard_end_index_entry(s, time_ms);
 }
 
 static void answer_reads(struct shard *s, struct batch *b)
@@ -458,6 +461,7 @@ static void take_messages(struct shard *s)
         case MESSAGE_ANSWER:
         case MESSAGE_LOG_WRITE:
         case MESSAGE_CHECKPOINT:
+        case MESSAGE_NEWS:
             break; /* never sent to a shard */
         }
         message_free(m);
@@ -491,7 +495,6 @@ void *shard_main(void *shard)
     struct replica_effects effects = {0};
     (void)replica_start(s->replica, clock_mono_ms(), &effects);
     perform(s, &effects);
-    int32_t today = 0;
     bool published = true;
     struct waitable wait = {.inbox = s->inbox};
     while (!is_drained(s) || !published) { /* queries wait for what is not published */
@@ -502,11 +505,10 @@ void *shard_main(void *shard)
             perform(s, &effects);
         }
         propose_day(s, now);
-        maybe_checkpoint(s, now);
-        int32_t day = clock_day_of_ms(clock_wall_ms());
-        if (day != today)
-            index_expire(s->index, today = day);
         published = index_publish(s->index);
+        shard_tell_news(s);
+        if (published) /* the saved index is to hold all that the frozen memtable does */
+            maybe_checkpoint(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
@@ -524,6 +526,7 @@ static enum error_code open_index(struct shard *s, struct error *err)
     if (!s->index)
         return error_set(err, ERR_NOMEM, "index");
     struct error why;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
     enum error_code rc = index_load(s->index, path, id, s->id, 0, &why);
     uint64_t durable = store_durable_index(s->store);
     if (rc == ERR_OK && index_applied(s->index) >= durable) {
@@ -538,8 +541,9 @@ static enum error_code open_index(struct shard *s, struct error *err)
         log_event(s->shared->log, LOG_LEVEL_WARN, "index_rebuild", "shard=%u why=\"%s\"", s->id,
                   rc == ERR_OK ? "older than the state" : why.msg);
     s->applied = durable;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
     machine_rebuild(s->machine, shard_emit, s);
-    index_set_applied(s->index, durable);
+    shard_end_index_entry(s, 0);
     (void)index_publish(s->index);
     s->index_loaded = durable;
     return ERR_OK;
@@ -642,6 +646,7 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
                                  .dedup_min = c->dedup_min,
                                  .dedup_max = c->dedup_max,
                                  .redirect_days = c->redirect_days,
+                                 .watch_idle_days = c->watch_idle_days,
                                  .emit = shard_emit,
                                  .emit_ctx = s};
     rc = machine_open(&mo, &s->machine, err);
@@ -686,5 +691,6 @@ void shard_close(struct shard *s)
     outbox_close(s->to_front);
     outbox_close(s->to_log);
     outbox_close(s->to_checkpoint);
+    outbox_close(s->to_watch);
     inbox_close(s->inbox);
 }

@@ -76,6 +76,8 @@ static void remove_member(struct core *c, one_id member)
     uint32_t ordinal;
     if (!find_member(c, member, &ordinal))
         return;
+    if (c->watches.n > 0)
+        watches_note_removal(c, member, ordinal);
     c->recent = 0;
     if (ids_kill(&c->mem, &c->ids, ordinal) >= CORE_DEAD_MAX)
         core_clean_chunk(c, chunk_of(ordinal));
@@ -225,6 +227,8 @@ static void apply_to_member(struct core *c, const struct index_op *op, uint32_t 
 void core_apply(struct core *c, const struct index_op *op)
 {
     uint32_t ordinal;
+    if (c->watches.n > 0)
+        watches_note(c, op);
     if (op->kind == INDEX_ADD)
         add_member(c, op->member);
     else if (op->kind == INDEX_REMOVE)

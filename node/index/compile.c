@@ -1,3 +1,4 @@
+#include "estimate.h"
 #include "program.h"
 
 #include <stdlib.h>
@@ -67,7 +68,9 @@ static int compare_nodes(const void *a, const void *b)
     const struct node *x = *(struct node *const *)a, *y = *(struct node *const *)b;
     if (x->cost != y->cost)
         return x->cost < y->cost ? -1 : 1;
-    return x->estimate < y->estimate ? -1 : x->estimate > y->estimate;
+    if (x->estimate != y->estimate)
+        return x->estimate < y->estimate ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
 }
 
 /* `children` is kept. */
@@ -175,7 +178,10 @@ static enum error_code make_range(struct compiler *k, const struct column *colum
     n->hi = hi;
     n->negate = negate;
     n->absent = absent;
-    n->estimate = absent ? population(k) / 2 : column->n / 2;
+    uint64_t inside = estimate_range(column, lo, hi), absentees = population(k) - column->n;
+    n->estimate = negate ? column->n - inside : inside;
+    if (absent && column->n < population(k))
+        n->estimate += absentees;
     *out = n;
     return ERR_OK;
 }
@@ -382,6 +388,8 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     *out = n;
     n->window = windows_find(&k->core->windows, n->metric, n->sum, e->window_days, k->query->today);
     if (n->window && e->n_wheres == 0) {
+        uint64_t inside = estimate_window(n->window, e->lo, e->hi, population(k));
+        n->estimate = e->negate ? population(k) - inside : inside;
         n->kind = NODE_WINDOW;
         n->cost = COST_COLUMN;
         n->regs = 1;
@@ -426,6 +434,49 @@ static enum error_code unite_sets(struct compiler *k, struct node **children, si
     return ERR_OK;
 }
 
+static bool may_join(const struct node *a, const struct node *b)
+{
+    return a->kind == NODE_RANGE && b->kind == NODE_RANGE && a->column == b->column && !a->negate &&
+           !b->negate;
+}
+
+/* Two ranges of one column, both of which a member must be in, as one. */
+static enum error_code join_pair(struct compiler *k, struct node *a, struct node *b,
+                                 struct node **out)
+{
+    enum error_code code =
+        make_range(k, a->column, a->lo > b->lo ? a->lo : b->lo, a->hi < b->hi ? a->hi : b->hi,
+                   false, a->absent && b->absent, out);
+    struct node **both = arena_alloc(k->arena, 2 * sizeof(struct node *));
+    if (code != ERR_OK || !both)
+        return nomem(k);
+    both[0] = a;
+    both[1] = b;
+    (*out)->children = both;
+    (*out)->n_children = 2;
+    return ERR_OK;
+}
+
+/* The ranges among the children of a conjunction, one for each column. */
+static enum error_code join_ranges(struct compiler *k, struct node **children, size_t *n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        size_t at = 0;
+        while (at < kept && !may_join(children[at], children[i]))
+            at++;
+        if (at == kept) {
+            children[kept++] = children[i];
+            continue;
+        }
+        enum error_code code = join_pair(k, children[at], children[i], &children[at]);
+        if (code != ERR_OK)
+            return code;
+    }
+    *n = kept;
+    return ERR_OK;
+}
+
 static enum error_code compile_group(struct compiler *k, const struct expr *e, struct node **out)
 {
     struct node **children = arena_alloc(k->arena, (e->n_children + 1) * sizeof(struct node *));
@@ -437,7 +488,8 @@ static enum error_code compile_group(struct compiler *k, const struct expr *e, s
             return code;
     }
     size_t n = e->n_children;
-    enum error_code code = e->kind == EXPR_OR ? unite_sets(k, children, &n) : ERR_OK;
+    enum error_code code =
+        e->kind == EXPR_OR ? unite_sets(k, children, &n) : join_ranges(k, children, &n);
     if (code != ERR_OK)
         return code;
     if (n == 1) {

@@ -3,6 +3,7 @@
 void core_init(struct core *c, const struct schema *schema)
 {
     *c = (struct core){.schema = schema};
+    watches_init(&c->watches);
     struct mem *m = &c->mem;
     c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
     c->traits = mem_resize_zero(m, NULL, 0, schema->n_traits * sizeof *c->traits);
@@ -32,6 +33,7 @@ void core_close(struct core *c)
     windows_close(m, &c->windows);
     dict_close(m, &c->tags);
     dict_close(m, &c->channels);
+    watches_close(c);
     ids_close(m, &c->ids);
     (void)mem_resize(m, c->namespaces, s->n_namespaces * sizeof *c->namespaces, 0);
     (void)mem_resize(m, c->traits, s->n_traits * sizeof *c->traits, 0);
@@ -61,6 +63,21 @@ struct set *core_namespace(const struct core *c, name_id id)
         if (c->schema->namespaces[i].id == id)
             return &c->namespaces[i];
     return NULL;
+}
+
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms)
+{
+    c->applied = log_index;
+    if (c->watches.n > 0 || c->watches.n_dirty > 0)
+        watches_end_entry(c, log_index, time_ms);
+}
+
+void core_set_today(struct core *c, int32_t day)
+{
+    if (day != c->today)
+        watches_day_moved(c);
+    c->today = day;
+    windows_set_today(&c->mem, &c->windows, day);
 }
 
 void core_expire(struct core *c, int32_t today)

@@ -5,6 +5,7 @@
 #include "column.h"
 #include "dict.h"
 #include "ids.h"
+#include "watch.h"
 #include "window.h"
 
 #include <index/index.h>
@@ -36,7 +37,9 @@ struct core {
     struct event_index *events;
     struct windows windows;
     uint64_t applied; /* 0: being rebuilt */
-    one_id recent;    /* the member looked up last; 0: none */
+    int32_t today;    /* that windows and watched segments count from; 0: not set */
+    struct watches watches;
+    one_id recent; /* the member looked up last; 0: none */
     uint32_t recent_ordinal;
 };
 
@@ -44,6 +47,8 @@ struct core {
 void core_init(struct core *c, const struct schema *schema);
 void core_close(struct core *c);
 void core_apply(struct core *c, const struct index_op *op);
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms);
+void core_set_today(struct core *c, int32_t day);
 void core_expire(struct core *c, int32_t today);
 /* Registers these windows in place of those before. */
 void core_set_windows(struct core *c, const struct index_window *windows, size_t n);

@@ -5,7 +5,7 @@
 #include <time.h>
 
 enum {
-    PROBE_MAX = 256,        /* up to so many candidates a column is probed, not scanned */
+    PROBE_MAX = 512,        /* up to so many candidates a column is probed, not scanned */
     RUN_WORK_MAX = 1 << 20, /* words and rows between two looks at the clock */
 };
 
@@ -118,18 +118,47 @@ static bool in_node_range(const struct node *n, int64_t v)
     return (n->lo <= v && v <= n->hi) != n->negate;
 }
 
-static bool range_probe(const struct node *n, const struct column_chunk *c, struct reg *reg)
-{
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < reg->n; i++) {
-        uint16_t low = reg->list[i];
-        bool keep =
-            column_chunk_has(c, low) ? in_node_range(n, column_chunk_value(c, low)) : n->absent;
-        reg->list[left] = low;
-        left += keep;
+/* `lo` and `hi` in the column's frame. */
+#define PROBE(type)                                                                                \
+    for (uint32_t i = 0; i < reg->n; i++) {                                                        \
+        uint16_t low = reg->list[i];                                                               \
+        bool in = (uint64_t)(((const type *)data)[low] - lo) <= hi - lo;                           \
+        reg->list[left] = low;                                                                     \
+        left += bit_get(c->exists, low) ? in != n->negate : n->absent;                             \
     }
+
+/* All candidates are below the column's end. */
+static bool range_probe(const struct node *n, const struct column_chunk *c, uint64_t lo,
+                        uint64_t hi, struct reg *reg)
+{
+    const void *data = c->data;
+    uint32_t left = 0;
+    if (c->width == 1)
+        PROBE(uint8_t)
+    else if (c->width == 2)
+        PROBE(uint16_t)
+    else if (c->width == 4)
+        PROBE(uint32_t)
+    else
+        PROBE(uint64_t)
     reg->n = left;
     return left > 0;
+}
+
+/* Candidates are rising, so those behind the column's end are the last; they have no value. */
+static bool probe_whole(const struct node *n, const struct column_chunk *c, uint64_t lo,
+                        uint64_t hi, struct reg *reg)
+{
+    uint32_t within = reg->n, all = reg->n;
+    while (within > 0 && reg->list[within - 1] >= c->cap)
+        within--;
+    reg->n = within;
+    (void)range_probe(n, c, lo, hi, reg);
+    if (n->absent) {
+        memmove(reg->list + reg->n, reg->list + within, (all - within) * sizeof *reg->list);
+        reg->n += all - within;
+    }
+    return reg->n > 0;
 }
 
 static void scan_raw(const struct kernels *k, const void *data, uint8_t width, uint32_t n,
@@ -218,11 +247,11 @@ static bool eval_range(struct run *r, const struct node *n, uint32_t chunk, stru
             return n->absent ? keep_all(r, reg) : keep_none(reg);
         return keep_by_presence(r, c, (span == SPAN_ALL) != n->negate, n->absent, reg);
     }
+    uint64_t lo = (uint64_t)(n->lo > c->min ? n->lo : c->min) - c->base;
+    uint64_t hi = (uint64_t)(n->hi < c->max ? n->hi : c->max) - c->base;
     if (want_probes(r, n, reg))
-        return range_probe(n, c, reg);
-    int64_t lo = n->lo > c->min ? n->lo : c->min, hi = n->hi < c->max ? n->hi : c->max;
-    scan_raw(r->kernels, c->data, c->width, c->cap, (uint64_t)lo - c->base, (uint64_t)hi - c->base,
-             scratch->words);
+        return probe_whole(n, c, lo, hi, reg);
+    scan_raw(r->kernels, c->data, c->width, c->cap, lo, hi, scratch->words);
     memset(scratch->words + c->cap / 64, 0, (CHUNK_WORDS - c->cap / 64) * sizeof(uint64_t));
     return r->kernels->keep(reg->words, scratch->words, c->exists, n->negate ? UINT64_MAX : 0,
                             n->absent ? UINT64_MAX : 0) != 0;

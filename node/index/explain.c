@@ -38,7 +38,7 @@ static bool is_term(const struct node *n)
 {
     if (n->kind == NODE_NOT && !n->source)
         return n->children[0]->kind == NODE_SET;
-    return n->source || n->kind == NODE_UNION || n->n_children == 0;
+    return n->source || n->kind == NODE_UNION || n->kind == NODE_RANGE || n->n_children == 0;
 }
 
 static void put_term(struct buf *b, const struct node *n)
@@ -54,7 +54,7 @@ static void put_term(struct buf *b, const struct node *n)
     }
     for (size_t i = 0; i < n->n_children; i++) {
         if (i > 0)
-            buf_put(b, " or ", 4);
+            buf_put(b, n->kind == NODE_RANGE ? " and " : " or ", n->kind == NODE_RANGE ? 5 : 4);
         put_term(b, n->children[i]);
     }
 }

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { IDS_CHUNK_CAP_MIN = 1024, IDS_TABLE_CAP_MIN = 16, IDS_SLOT_BYTES = 5, PIPE_DEPTH = 16 };
+enum { IDS_CHUNK_CAP_STEP = 512, IDS_TABLE_CAP_MIN = 16, PIPE_DEPTH = 16 };
 
 static uint32_t home_of(const struct ids_table *t, uint64_t hash)
 {
@@ -126,9 +126,7 @@ static struct ids_chunk *reach(struct mem *m, struct ids *ids, uint32_t ordinal)
     }
     struct ids_chunk *c = &ids->chunks[chunk];
     if (low_of(ordinal) >= c->cap) {
-        uint32_t cap = c->cap ? c->cap : IDS_CHUNK_CAP_MIN;
-        while (cap <= low_of(ordinal))
-            cap *= 2;
+        uint32_t cap = mem_grow_tight(c->cap, low_of(ordinal) + 1, IDS_CHUNK_CAP_STEP);
         c->members =
             mem_resize_zero(m, c->members, c->cap * sizeof *c->members, cap * sizeof *c->members);
         c->cap = cap;

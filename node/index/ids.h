@@ -13,7 +13,7 @@
 
 #include <stdbool.h>
 
-enum { IDS_TABLES = 256 };
+enum { IDS_TABLES = 256, IDS_SLOT_BYTES = 5 };
 
 struct ids_chunk {
     one_id *members; /* meaningful where live; elsewhere the last one who was there */

@@ -10,6 +10,7 @@ enum {
     PENDING_EXPIRE = 201,
     PENDING_WINDOWS = 202,
     PENDING_TODAY = 203,
+    PENDING_WATCHES = 204,
     PENDING_KEEP_BYTES = 1 << 20,
 };
 
@@ -89,6 +90,23 @@ static void pending_apply_op(struct core *c, uint8_t kind, struct reader *r)
     core_apply(c, &op);
 }
 
+static void pending_end_entry(struct core *c, struct reader *r)
+{
+    uint64_t log_index = reader_u64(r);
+    core_end_entry(c, log_index, (msec_t)reader_u64(r));
+}
+
+static void pending_set_watches(struct core *c, struct reader *r)
+{
+    struct index_watch list[INDEX_WATCHES_MAX];
+    size_t n = reader_u8(r);
+    for (size_t i = 0; i < n; i++) {
+        list[i].name = reader_bytes(r);
+        list[i].text = reader_bytes(r);
+    }
+    watches_set(c, list, n);
+}
+
 static void pending_put_windows(struct buf *b, const struct index_window *windows, size_t n)
 {
     buf_put_u8(b, PENDING_WINDOWS);
@@ -112,7 +130,7 @@ static void pending_apply_one(struct core *c, struct reader *r)
     uint8_t kind = reader_u8(r);
     switch (kind) {
     case PENDING_APPLIED:
-        c->applied = reader_u64(r);
+        pending_end_entry(c, r);
         return;
     case PENDING_EXPIRE:
         core_expire(c, (int32_t)reader_zigzag(r));
@@ -121,7 +139,10 @@ static void pending_apply_one(struct core *c, struct reader *r)
         pending_apply_windows(c, r);
         return;
     case PENDING_TODAY:
-        windows_set_today(&c->mem, &c->windows, (int32_t)reader_zigzag(r));
+        core_set_today(c, (int32_t)reader_zigzag(r));
+        return;
+    case PENDING_WATCHES:
+        pending_set_watches(c, r);
         return;
     default:
         pending_apply_op(c, kind, r);
@@ -159,15 +180,56 @@ void index_apply(struct index *ix, const struct index_op *op)
         pending_put(&ix->pending, op);
 }
 
-void index_set_applied(struct index *ix, uint64_t log_index)
+void index_end_entry(struct index *ix, uint64_t log_index, msec_t time_ms)
 {
     ix->applied = log_index;
     if (writer_enter(ix)) {
-        ix->core.applied = log_index;
+        core_end_entry(&ix->core, log_index, time_ms);
         return;
     }
     buf_put_u8(&ix->pending, PENDING_APPLIED);
     buf_put_u64(&ix->pending, log_index);
+    buf_put_u64(&ix->pending, (uint64_t)time_ms);
+}
+
+void index_set_applied(struct index *ix, uint64_t log_index)
+{
+    index_end_entry(ix, log_index, 0);
+}
+
+void index_set_today(struct index *ix, int32_t day)
+{
+    if (writer_enter(ix)) {
+        core_set_today(&ix->core, day);
+        return;
+    }
+    buf_put_u8(&ix->pending, PENDING_TODAY);
+    buf_put_zigzag(&ix->pending, day);
+}
+
+void index_set_watches(struct index *ix, const struct index_watch *watches, size_t n)
+{
+    n = n < INDEX_WATCHES_MAX ? n : INDEX_WATCHES_MAX;
+    if (writer_enter(ix)) {
+        watches_set(&ix->core, watches, n);
+        return;
+    }
+    buf_put_u8(&ix->pending, PENDING_WATCHES);
+    buf_put_u8(&ix->pending, (uint8_t)n);
+    for (size_t i = 0; i < n; i++) {
+        buf_put_bytes(&ix->pending, watches[i].name);
+        buf_put_bytes(&ix->pending, watches[i].text);
+    }
+}
+
+uint64_t index_watch_pushed(const struct index *ix)
+{
+    return ix->core.watches.pushed;
+}
+
+void index_set_watch_events(struct index *ix, uint64_t n)
+{
+    watches_set_events_max(&ix->core, n);
 }
 
 uint64_t index_applied(const struct index *ix)
@@ -217,16 +279,6 @@ enum error_code index_set_windows(struct index *ix, const struct index_window *w
     else
         pending_put_windows(&ix->pending, windows, n);
     return ERR_OK;
-}
-
-void index_set_today(struct index *ix, int32_t today)
-{
-    if (writer_enter(ix)) {
-        windows_set_today(&ix->core.mem, &ix->core.windows, today);
-        return;
-    }
-    buf_put_u8(&ix->pending, PENDING_TODAY);
-    buf_put_zigzag(&ix->pending, today);
 }
 
 bool index_publish(struct index *ix)

@@ -1,4 +1,5 @@
 #include "file.h"
+#include "watch_file.h"
 
 #include <base/hash.h>
 
@@ -76,6 +77,7 @@ static bool load_meta(struct loader *l, struct reader *r)
 {
     l->core->applied = reader_u64(r);
     l->n_chunks = reader_u32(r);
+    l->core->today = (int32_t)reader_u32(r);
     return l->place == 0;
 }
 
@@ -396,6 +398,12 @@ static bool load_part(struct loader *l, uint32_t kind, struct bytes payload)
     case PART_METRIC:
         ok = load_metric(l, &r);
         break;
+    case PART_WATCH:
+        ok = watch_file_get(l->core, &r);
+        break;
+    case PART_JOURNAL:
+        ok = watch_file_get_events(l->core, &r);
+        break;
     case PART_END:
         ok = load_end(l, &r);
         break;
@@ -508,8 +516,10 @@ static void move_windows(const struct core *from, struct core *to)
         wanted[i] = w->items[i];
         wanted[i].metric = &core_event(to, w->items[i].metric->event->id)->metric;
     }
-    if (w->has_today)
-        windows_set_today(&to->mem, &to->windows, w->today);
+    if (to->today == 0)
+        to->today = from->today;
+    if (w->has_today || to->today != 0)
+        windows_set_today(&to->mem, &to->windows, to->today);
     windows_set(&to->mem, &to->windows, wanted, w->n);
 }
 
@@ -527,9 +537,11 @@ enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_
         core_close(&fresh);
         return code;
     }
+    uint64_t events_max = ix->core.watches.events_max;
     move_windows(&ix->core, &fresh);
     core_close(&ix->core);
     ix->core = fresh;
+    watches_set_events_max(&ix->core, events_max);
     ix->applied = fresh.applied;
     gate_write_end(&ix->gate);
     return ERR_OK;

@@ -40,8 +40,8 @@ struct node {
     int64_t day_from, day_to;
     const bool *combos; /* which combinations count; NULL: all */
     const struct window *window;
-    const struct expr *source; /* the term that it was made of; NULL: an operator, or a union of
-                                  terms, which are then its children */
+    const struct expr *source; /* the term that it was made of; NULL: an operator, or what several
+                                  terms became, which are then its children */
     uint32_t id;               /* below the program's number of nodes */
 };
 

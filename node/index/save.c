@@ -1,4 +1,5 @@
 #include "file.h"
+#include "watch_file.h"
 
 #include <base/hash.h>
 
@@ -95,6 +96,7 @@ static void save_meta(struct saver *s)
 {
     buf_put_u64(&s->part, s->core->applied);
     buf_put_u32(&s->part, s->core->ids.n_chunks);
+    buf_put_u32(&s->part, (uint32_t)s->core->today);
     end_part(s, PART_META);
 }
 
@@ -307,6 +309,30 @@ static void save_metrics(struct saver *s)
     }
 }
 
+static void save_journal(struct saver *s, uint32_t slot, const struct watch *w)
+{
+    const uint32_t most = FILE_PART_TARGET_BYTES / sizeof(struct journal_event);
+    for (uint32_t from = 0; from < w->journal.n; from += most) {
+        uint32_t left = w->journal.n - from;
+        watch_file_put_events(&s->part, slot, w, from, left < most ? left : most);
+        end_part(s, PART_JOURNAL);
+    }
+}
+
+static void save_watches(struct saver *s)
+{
+    struct watch *const *slots = s->core->watches.slots;
+    for (uint32_t i = 0; i < INDEX_WATCHES_MAX; i++) {
+        if (!slots[i])
+            continue;
+        watch_file_put(&s->part, i, slots[i]);
+        end_part(s, PART_WATCH);
+    }
+    for (uint32_t i = 0; i < INDEX_WATCHES_MAX; i++)
+        if (slots[i])
+            save_journal(s, i, slots[i]);
+}
+
 static void save_parts(struct saver *s)
 {
     save_meta(s);
@@ -315,6 +341,7 @@ static void save_parts(struct saver *s)
     save_namespaces(s);
     save_columns(s);
     save_metrics(s);
+    save_watches(s);
     buf_put_u32(&s->part, s->place);
     end_part(s, PART_END);
 }

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { CONTAINER_CAP_STEP = 8 };
+
 static uint32_t find_u16(const uint16_t *a, uint32_t n, uint32_t v)
 {
     uint32_t lo = 0;
@@ -54,7 +56,7 @@ static void container_promote(struct mem *m, struct container *c)
 
 static void container_demote(struct mem *m, struct container *c)
 {
-    uint32_t cap = mem_grow_cap(0, c->n);
+    uint32_t cap = mem_grow_tight(0, c->n, CONTAINER_CAP_STEP);
     uint16_t *array = mem_resize(m, NULL, 0, cap * sizeof *array);
     uint32_t n = 0;
     for (uint32_t w = 0; w < CHUNK_WORDS; w++)
@@ -92,7 +94,7 @@ static bool container_add(struct mem *m, struct container *c, uint32_t low)
         return container_add(m, c, low);
     }
     if (c->n == c->cap) {
-        uint32_t cap = mem_grow_cap(c->cap, c->n + 1);
+        uint32_t cap = mem_grow_tight(c->cap, c->n + 1, CONTAINER_CAP_STEP);
         c->u.array = mem_resize(m, c->kind == CONTAINER_EMPTY ? NULL : c->u.array,
                                 c->cap * sizeof(uint16_t), cap * sizeof(uint16_t));
         c->cap = (uint16_t)cap;
@@ -388,7 +390,7 @@ void set_load_array(struct mem *m, struct set *s, uint32_t chunk, const uint16_t
 {
     if (s->kind == SET_CHUNKED && n <= CONTAINER_ARRAY_MAX && n > 0) {
         struct container *c = &s->u.chunks[chunk];
-        uint32_t cap = mem_grow_cap(0, n);
+        uint32_t cap = mem_grow_tight(0, n, CONTAINER_CAP_STEP);
         *c = (struct container){.n = n, .cap = (uint16_t)cap, .kind = CONTAINER_ARRAY};
         c->u.array = mem_resize(m, NULL, 0, cap * sizeof *array);
         memcpy(c->u.array, array, n * sizeof *array);

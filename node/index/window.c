@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WINDOW_CAP_STEP = 512 };
+
 static int64_t stored_at(const struct window_chunk *c, uint32_t low)
 {
     const void *data = c->data;
@@ -84,14 +86,13 @@ static void chunk_reach(struct mem *m, struct window_chunk *c, uint32_t low)
 {
     if (low < c->cap)
         return;
-    uint32_t cap = (mem_grow_cap(c->cap, low + 1) + 63) & ~UINT32_C(63);
-    cap = cap < CHUNK_SIZE ? cap : CHUNK_SIZE;
+    uint32_t cap = mem_grow_tight(c->cap, low + 1, WINDOW_CAP_STEP);
     c->width = c->width ? c->width : 1;
     c->data = mem_resize_zero(m, c->data, (size_t)c->cap * c->width, (size_t)cap * c->width);
     c->cap = cap;
 }
 
-static void chunk_add(struct mem *m, const struct window *w, struct window_chunk *c, uint32_t low,
+static void chunk_add(struct mem *m, struct window *w, struct window_chunk *c, uint32_t low,
                       int64_t delta)
 {
     chunk_reach(m, c, low);
@@ -100,6 +101,7 @@ static void chunk_add(struct mem *m, const struct window *w, struct window_chunk
     uint8_t width = width_for(w, value, c->width);
     if (width != c->width)
         chunk_widen(m, w, c, width);
+    w->n_others += (uint64_t)(value != 0) - (uint64_t)(old != 0);
     value /= window_unit(w, c);
     store(c, low, value);
     c->min = value < c->min ? value : c->min;
@@ -143,6 +145,7 @@ static void window_clear(struct mem *m, struct window *w)
 {
     for (uint32_t i = 0; i < w->n_chunks; i++)
         chunk_close(m, &w->chunks[i]);
+    w->n_others = 0;
     w->from = 0;
     w->to = -1;
 }
@@ -249,9 +252,12 @@ void windows_clean_chunk(struct windows *w, uint32_t chunk, const uint64_t *gone
         if (!window_chunk_at(one, chunk))
             continue;
         struct window_chunk *c = &one->chunks[chunk];
-        for (uint32_t low = 0; low < c->cap; low++)
-            if (bit_get(gone, low))
-                store(c, low, 0);
+        for (uint32_t low = 0; low < c->cap; low++) {
+            if (!bit_get(gone, low))
+                continue;
+            one->n_others -= stored_at(c, low) != 0;
+            store(c, low, 0);
+        }
     }
 }
 

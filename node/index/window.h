@@ -25,6 +25,7 @@ struct window {
     int32_t from, to; /* the days that are in; none where from > to */
     struct window_chunk *chunks;
     uint32_t n_chunks;
+    uint64_t n_others; /* positions that are not 0; those of members that are gone may count */
 };
 
 struct windows {

@@ -81,6 +81,7 @@ static enum error_code load(struct machine *m, struct error *err)
     enum error_code rc = segments_load(m, err);
     if (rc != ERR_OK)
         return rc;
+    watch_rows_load(m);
     if (store_error(m->o.store, err) != ERR_OK)
         return store_error(m->o.store, err);
     return machine_error(m, err);
@@ -171,6 +172,12 @@ void reply_fail(struct reply *out, enum error_code code, const char *text)
     *out = (struct reply){.status = REPLY_ERROR, .error = code, .text = bytes_of_str(text)};
 }
 
+void reply_fail_copy(struct reply *out, enum error_code code, const char *text, struct arena *arena)
+{
+    *out = (struct reply){
+        .status = REPLY_ERROR, .error = code, .text = arena_copy(arena, bytes_of_str(text))};
+}
+
 /* --- commands --- */
 
 /* The slot at which a command acts, -1 for one that acts on the shard. */
@@ -194,6 +201,8 @@ static int slot_of_command(const struct command *c)
     case COMMAND_SEGMENT_DROP:
     case COMMAND_SEGMENT_SYNC:
     case COMMAND_DAY:
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:
@@ -205,6 +214,7 @@ static int slot_of_command(const struct command *c)
     case COMMAND_REFRESH:
     case COMMAND_OVERLAP:
     case COMMAND_ROWS:
+    case COMMAND_WATCH_READ:
     case COMMAND_TYPE_END:
     default:
         return -1;
@@ -229,7 +239,8 @@ static bool is_complete(const struct command *c)
         ids = 2;
     else if ((c->type == COMMAND_LOCATE || c->type == COMMAND_GET) && c->profile == 0)
         ids = 1;
-    if (c->type == COMMAND_SEGMENT_DEFINE || c->type == COMMAND_SEGMENT_DROP)
+    if (c->type == COMMAND_SEGMENT_DEFINE || c->type == COMMAND_SEGMENT_DROP ||
+        c->type == COMMAND_WATCH_START || c->type == COMMAND_WATCH_STOP)
         return c->name.len > 0 && c->name.len <= NAME_MAX_LEN;
     profile = c->type >= COMMAND_CLAIM && c->type <= COMMAND_DROP;
     return c->n_ids >= ids && (!profile || c->profile != 0) &&
@@ -310,6 +321,12 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
     case COMMAND_DAY:
         day_set(m, c, out);
         break;
+    case COMMAND_WATCH_START:
+        watch_start(m, c, arena, out);
+        break;
+    case COMMAND_WATCH_STOP:
+        watch_stop(m, c, out);
+        break;
     case COMMAND_LOCATE:
     case COMMAND_GET:
     case COMMAND_SWEEP:
@@ -323,6 +340,7 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
     case COMMAND_REFRESH:
     case COMMAND_OVERLAP:
     case COMMAND_ROWS:
+    case COMMAND_WATCH_READ:
     case COMMAND_TYPE_END:
     default:
         reply_fail(out, ERR_INVALID, "the command does not write");

@@ -44,6 +44,7 @@ static void adopt(struct machine *m, struct catalogue *next)
     m->catalogue = next;
     put_version(m);
     catalogue_drop(was);
+    watch_rows_segments_changed(m);
 }
 
 /* --- opening --- */
@@ -213,6 +214,7 @@ void day_set(struct machine *m, const struct command *c, struct reply *out)
         buf_reset(&m->row);
         buf_put_zigzag(&m->row, m->today);
         store_put(m->o.store, bytes_of_str("d"), buf_bytes(&m->row));
+        watch_rows_day_moved(m);
     }
     *out = (struct reply){.status = REPLY_OK};
 }

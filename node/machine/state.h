@@ -9,6 +9,18 @@
 #include <proto/facts.h>
 #include <segment/catalogue.h>
 
+/* A watched segment. */
+struct machine_watch {
+    uint8_t name[NAME_MAX_LEN];
+    uint8_t len;
+    int32_t asked; /* the day of the log on which somebody last asked for it; 0: before all days */
+};
+struct machine_watches {
+    struct machine_watch list[INDEX_WATCHES_MAX];
+    size_t n;
+    uint64_t generation; /* rises with every change to what is watched; not stored */
+};
+
 struct machine {
     struct machine_options o;
     struct arena scratch; /* of one command; reset before the next */
@@ -22,8 +34,9 @@ struct machine {
     struct flight flight;
     struct catalogue *catalogue; /* the saved segments of the cluster, as this shard has them */
     int32_t today;               /* never goes back; 0: none yet */
-    msec_t tombstone_due;        /* no tombstone may go before this */
-    struct error error;          /* sticky: a row that does not decode */
+    struct machine_watches watches;
+    msec_t tombstone_due; /* no tombstone may go before this */
+    struct error error;   /* sticky: a row that does not decode */
 };
 
 /* REFUSED rows kept: the newest of them. */
@@ -37,6 +50,12 @@ bool machine_owns(const struct machine *m, slot_id slot);
 one_id machine_new_one_id(struct machine *m, slot_id slot, one_id above);
 uint64_t machine_new_handle(struct machine *m);
 void reply_fail(struct reply *out, enum error_code code, const char *text);
+/* The same with a text that does not outlive the call. */
+void reply_fail_copy(struct reply *out, enum error_code code, const char *text,
+                     struct arena *arena);
+
+/* The shard that numbers the saved segments. */
+enum { SEGMENTS_AUTHORITY = 0 };
 
 /* --- rows (rows.c) --- */
 
@@ -255,6 +274,13 @@ void segments_drop(struct machine *m, const struct command *c, struct arena *are
 void segments_sync(struct machine *m, const struct command *c, struct reply *out);
 void segments_read(struct machine *m, const struct command *c, struct arena *arena,
                    struct reply *out);
+/* watches.c: which segments are watched ('w' rows). */
+void watch_rows_load(struct machine *m);
+void watch_start(struct machine *m, const struct command *c, struct arena *arena,
+                 struct reply *out);
+void watch_stop(struct machine *m, const struct command *c, struct reply *out);
+void watch_rows_segments_changed(struct machine *m);
+void watch_rows_day_moved(struct machine *m);
 void day_set(struct machine *m, const struct command *c, struct reply *out);
 
 void read_locate(struct machine *m, const struct command *c, struct arena *arena,

@@ -6,6 +6,7 @@
 #include <route/router.h>
 
 #include <cluster/map.h>
+#include <follow/follow.h>
 #include <gather/gather.h>
 #include <prepare/prepare.h>
 #include <proto/endpoint.h>
@@ -34,9 +35,9 @@ enum {
                                  the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
+    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
     CARRY_DEADLINE_MS = 5000,
     BEHIND_ROUNDS = 2,
-    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
 };
 
 /* A message of a client, until all its requests are answered. */
@@ -50,16 +51,17 @@ struct client_message {
     bool dirty;
 };
 
-/* One request in flight: a saga or a gather. */
+/* One request in flight: a saga, a gather or a follow. */
 struct task {
     uint32_t number, generation; /* of the slot in the table; which use of it */
     bool used;
     struct saga *saga; /* kept over uses */
     struct gather *gather;
+    struct follow *follow;
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
-    usec_t began_us; /* gathers */
+    usec_t began_us;               /* gathers */
 };
 
 /* A saga that is ready but for what the identity cache says of its identities: that look-up waits
@@ -77,7 +79,7 @@ struct ref {
     uint32_t call; /* the saga's, or the gather's of this shard */
 };
 
-enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
+enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANE_WATCH, LANES };
 
 /* The batch of a shard and lane that is being filled. */
 struct outgoing {
@@ -136,6 +138,7 @@ struct router {
     struct arena scratch; /* of one event that is prepared */
     struct saga_effects saga_effects;
     struct gather_effects gather_effects;
+    struct follow_effects follow_effects;
     uint64_t seed, refused_frames;
     msec_t now, wall_ms; /* monotonic and wall clock, of this turn */
     _Atomic bool stop;
@@ -159,6 +162,15 @@ void tasks_sweep(struct router *r);
 /* Sends the answers of this turn. */
 void tasks_flush(struct router *r);
 void tasks_close(struct router *r);
+
+/* Answers the task's client, and ends it. */
+void tasks_end(struct router *r, struct task *t, const struct response *answered);
+
+/* --- follows.c: batches of events of watched segments --- */
+void follows_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms);
+void follows_reply(struct router *r, struct task *t, shard_id shard, uint32_t call,
+                   const struct reply *reply);
+void follows_tick(struct router *r, struct task *t);
 
 /* --- shards.c: batches to and from shards, and the map --- */
 enum error_code shards_open(struct router *r, struct error *err);

@@ -16,10 +16,10 @@ static const char *listen_of(const struct cluster_config *c, uint16_t id)
 static enum error_code open_tasks(struct router *r, struct error *err)
 {
     r->tasks = calloc(TASKS_MAX, sizeof *r->tasks);
-    r->versions = calloc(r->config->n_shards, sizeof *r->versions);
-    r->behind = calloc(r->config->n_shards, sizeof *r->behind);
     r->wake_ms = malloc(TASKS_MAX * sizeof *r->wake_ms);
     r->free_tasks = malloc(TASKS_MAX * sizeof *r->free_tasks);
+    r->versions = calloc(r->config->n_shards, sizeof *r->versions);
+    r->behind = calloc(r->config->n_shards, sizeof *r->behind);
     if (!r->tasks || !r->wake_ms || !r->free_tasks || !r->versions || !r->behind)
         return error_set(err, ERR_NOMEM, "router");
     for (uint32_t i = 0; i < TASKS_MAX; i++) {

@@ -138,7 +138,7 @@ static bool is_full(const struct outgoing *o, enum lane lane)
  * by side: a long one must not hold up others. */
 static bool is_held_back(const struct router *r, enum lane lane, struct outgoing *o)
 {
-    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX};
+    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX, UINT_MAX};
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
@@ -147,7 +147,7 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
-                                                   MESSAGE_SHARD_QUERY};
+                                                   MESSAGE_SHARD_QUERY, MESSAGE_SHARD_WATCH};
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (o->n == 0 || is_held_back(r, lane, o))
         return;

@@ -115,6 +115,8 @@ static void end_task(struct router *r, struct task *t)
     if (t->gather)
         gather_free(t->gather);
     t->gather = NULL;
+    follow_free(t->follow);
+    t->follow = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
@@ -147,6 +149,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .n_refused = n,
                             .view = a->content};
     answer(r, t->client, &resp, t->item);
+    t->client = NULL; /* the saga may go on, and its client's message end before it */
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -193,6 +196,14 @@ static void learn_catalogue(struct router *r, struct catalogue *c)
     (void)catalogue_keep(c);
     catalogue_drop(r->catalogue);
     r->catalogue = c;
+}
+
+void tasks_end(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
 }
 
 static void end_gather(struct router *r, struct task *t, const struct response *answered)
@@ -396,6 +407,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     t->type = q->type;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
+    else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
+        follows_start(r, t, q, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -469,6 +482,10 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
     struct task *t = &r->tasks[ref->task];
     if (!t->used || t->generation != ref->generation)
         return;
+    if (t->follow) {
+        follows_reply(r, t, shard, ref->call, reply);
+        return;
+    }
     if (t->gather) {
         r->gather_effects.n = 0;
         gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
@@ -507,7 +524,9 @@ void tasks_tick(struct router *r)
         struct task *t = &r->tasks[i];
         if (r->wake_ms[i] > r->now)
             continue;
-        if (t->gather) {
+        if (t->follow) {
+            follows_tick(r, t);
+        } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
             perform_gather(r, t);
@@ -557,15 +576,17 @@ void tasks_close(struct router *r)
             answer(r, t->client, &resp, t->item);
         }
         gather_free(t->gather);
+        follow_free(t->follow);
         saga_free(t->saga);
     }
     tasks_flush(r);
     free(r->tasks);
+    free(r->wake_ms);
+    free(r->free_tasks);
     free(r->versions);
     free(r->behind);
     catalogue_drop(r->catalogue);
-    free(r->wake_ms);
-    free(r->free_tasks);
     saga_effects_free(&r->saga_effects);
     gather_effects_free(&r->gather_effects);
+    follow_effects_free(&r->follow_effects);
 }

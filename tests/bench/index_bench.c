@@ -109,9 +109,10 @@ static void put_tag(struct bench *b, one_id m, uint64_t tag)
     apply(b, (struct index_op){.kind = INDEX_TAG, .member = m, .text = bytes_of_str(b->tags[tag])});
 }
 
-static void put_order(struct bench *b, one_id m)
+/* On one of the last `days`. */
+static void put_order(struct bench *b, one_id m, uint64_t days)
 {
-    struct index_event e = {.day = TODAY - (int32_t)rng_below(&b->rng, 365), .count = 1};
+    struct index_event e = {.day = TODAY - (int32_t)rng_below(&b->rng, days), .count = 1};
     e.fields[0].present = true;
     e.fields[0].sum = (int64_t)rng_below(&b->rng, 50000) * 10000;
     e.fields[2].present = true;
@@ -120,8 +121,8 @@ static void put_order(struct bench *b, one_id m)
     apply(b, (struct index_op){.kind = INDEX_LAST, .member = m, .name = b->order, .number = e.day});
 }
 
-/* Six tags (three of them from the dense ones), a city, points, birth, two namespaces, and every
- * second one an order. */
+/* Six tags (three of them from the dense ones), a city, points, birth, two namespaces; every second
+ * one has an order, and one in twenty has five. */
 static void put_member(struct bench *b, one_id m)
 {
     apply(b, (struct index_op){.kind = INDEX_ADD, .member = m});
@@ -145,8 +146,9 @@ static void put_member(struct bench *b, one_id m)
         apply(b, (struct index_op){.kind = INDEX_HAS,
                                    .member = m,
                                    .name = b->config->schema.namespaces[i * 3].id});
-    if (rng_below(&b->rng, 2))
-        put_order(b, m);
+    uint64_t orders = rng_below(&b->rng, 20);
+    for (uint64_t i = 0; i < (orders == 0 ? 5 : orders % 2); i++)
+        put_order(b, m, orders == 0 ? 60 : 365);
 }
 
 static one_id member_of(uint64_t i)
@@ -157,6 +159,17 @@ static one_id member_of(uint64_t i)
 static one_id random_member(struct bench *b)
 {
     return member_of(rng_below(&b->rng, b->n));
+}
+
+static void put_memory(struct bench *b)
+{
+    struct index_memory m;
+    index_get_memory(b->ix, &m);
+    put(b, "memory_ids", "B/member", (double)m.ids / (double)b->n, 0);
+    put(b, "memory_sets", "B/member", (double)m.sets / (double)b->n, 0);
+    put(b, "memory_dictionaries", "B/member", (double)m.dictionaries / (double)b->n, 0);
+    put(b, "memory_columns", "B/member", (double)m.columns / (double)b->n, 0);
+    put(b, "memory_events", "B/member", (double)m.events / (double)b->n, 0);
 }
 
 static void fill(struct bench *b)
@@ -173,6 +186,7 @@ static void fill(struct bench *b)
     put(b, "change_fill", "us", (cpu_s() - begin) * 1e6 / (double)b->changes, 0.5);
     index_get_stats(b->ix, &stats);
     put(b, "memory", "B/member", (double)stats.bytes / (double)stats.members, 45);
+    put_memory(b);
 }
 
 /* --- changes --- */
@@ -190,7 +204,7 @@ static void change(struct bench *b, enum change_kind kind)
                                    .name = b->points,
                                    .number = (int64_t)rng_below(&b->rng, 20000)});
     else
-        put_order(b, m);
+        put_order(b, m, 365);
 }
 
 /* Changes to random members, their making included. An order is two changes. */

@@ -3,6 +3,7 @@
 
 #include <oneid/oneid.h>
 #include <proto/rows.h>
+#include <proto/watch.h>
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -98,6 +99,24 @@ static struct response export_page(const struct request *q)
                              .cursor = bytes_of_str("next")};
 }
 
+/* Two events; cut short when the token says so, one promised too many on another. */
+static struct response watch_batch(const struct request *q)
+{
+    static uint8_t room[100];
+    struct buf rows = {0};
+    watch_row_put(&rows, &(struct watch_row){3, 900, 42, 1700000000123, true});
+    watch_row_put(&rows, &(struct watch_row){3, 901, 43, 0, false});
+    size_t len = bytes_equal(q->cursor, bytes_of_str("cut")) ? rows.len - 1 : rows.len;
+    assert_true(len <= sizeof room);
+    memcpy(room, rows.data, len);
+    buf_free(&rows);
+    return (struct response){.events = bytes_of(room, len),
+                             .n_events = bytes_equal(q->cursor, bytes_of_str("many")) ? 3 : 2,
+                             .cursor =
+                                 q->wait_ms == 5000 ? bytes_of_str("next") : bytes_of_str("other"),
+                             .partial = true};
+}
+
 /* What this router says to each type of question. */
 static struct response answer_to(const struct request *q, struct bytes profile)
 {
@@ -138,6 +157,10 @@ static struct response answer_to(const struct request *q, struct bytes profile)
         return (struct response){.combos = MEMBERS, .n_combos = 2};
     case REQUEST_EXPORT:
         return export_page(q);
+    case REQUEST_WATCH:
+        return watch_batch(q);
+    case REQUEST_UNWATCH:
+        return (struct response){.code = ERR_NOT_FOUND};
     case REQUEST_STATUS:
     case REQUEST_TYPE_END:
         break;
@@ -222,6 +245,46 @@ static void test_ingest_and_resolve_give_the_person(void **state)
     r = oneid_resolve(w->client, &nobody);
     assert_int_equal(r->code, ONEID_ERR_NOT_FOUND);
     oneid_result_free(r);
+}
+
+static void test_watch_gives_events_and_a_token(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_watch(w->client, "vips", "start", NULL);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->n_events, 2);
+    assert_int_equal(r->events[0].one_id, 42);
+    assert_true(r->events[0].enter);
+    assert_int_equal(r->events[0].at_ms, 1700000000123);
+    assert_int_equal(r->events[0].shard, 3);
+    assert_int_equal(r->events[0].log_index, 900);
+    assert_false(r->events[1].enter);
+    assert_int_equal(r->events[1].at_ms, 0);
+    assert_string_equal(r->cursor, "next");
+    assert_true(r->partial);
+    oneid_result_free(r);
+    struct oneid_watch_options now = {.no_wait = true};
+    r = oneid_watch(w->client, "vips", NULL, &now);
+    assert_string_equal(r->cursor, "other");
+    oneid_result_free(r);
+    r = oneid_unwatch(w->client, "vips");
+    assert_int_equal(r->code, ONEID_ERR_NOT_FOUND);
+    oneid_result_free(r);
+    r = oneid_watch(w->client, "", NULL, NULL);
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+}
+
+static void test_watch_of_damaged_events_is_an_error(void **state)
+{
+    struct world *w = *state;
+    static const char *const tokens[] = {"cut", "many"};
+    for (int i = 0; i < 2; i++) {
+        struct oneid_result *r = oneid_watch(w->client, "vips", tokens[i], NULL);
+        assert_int_equal(r->code, ONEID_ERR_INTERNAL);
+        assert_int_equal(r->n_events, 0);
+        oneid_result_free(r);
+    }
 }
 
 static void test_profile_outlives_the_client(void **state)
@@ -391,6 +454,8 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_ingest_and_resolve_give_the_person),
+        T(test_watch_gives_events_and_a_token),
+        T(test_watch_of_damaged_events_is_an_error),
         T(test_profile_outlives_the_client),
         T(test_segment_questions_are_answered),
         T(test_saved_segments_are_answered),

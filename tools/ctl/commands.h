@@ -13,6 +13,7 @@ int run_list(const struct options *o);
 int run_breakdown(const struct options *o);
 int run_export(const struct options *o);
 int run_segment(const struct options *o);
+int run_watch(const struct options *o);
 int run_refused(const struct options *o);
 int run_check(const struct options *o);
 int run_config(const struct options *o);

@@ -24,6 +24,14 @@ static const char SEGMENT_HELP[] =
     "  segment refresh            the numbers of members of all, in one pass\n"
     "  segment overlap A B ...    2 to 8 names or expressions: who is in which of them\n\n";
 
+static const char WATCH_HELP[] =
+    "  --from WHERE       now (default): what comes; start: everybody in it, then what comes;\n"
+    "                     or a token that an earlier watch gave\n"
+    "  --token-file FILE  the token is written there after each batch that was printed; a watch\n"
+    "                     without --from goes on from it\n"
+    "  --once             ends when nothing more is there\n"
+    "  --stop             the cluster watches the segment no more\n";
+
 static const struct command COMMANDS[] = {
     {"status", "", 0, TAKES_ROUTER, "Routers, nodes and shards: who answers", NULL, run_status},
     {"stats", "", 0, TAKES_ROUTER, "Counts of the cluster and of each shard", NULL, run_stats},
@@ -46,6 +54,8 @@ static const struct command COMMANDS[] = {
      run_export},
     {"segment", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_COUNTS,
      "Saved segments: define, show, list, drop, refresh, overlap", SEGMENT_HELP, run_segment},
+    {"watch", "NAME", 1, TAKES_ROUTER | TAKES_WATCH,
+     "Who comes into a saved segment and who leaves it, as it happens", WATCH_HELP, run_watch},
     {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,
      "Identities and tags that were not taken, and why", PAGE_HELP, run_refused},
     {"check", "", 0, TAKES_ROUTER, "Do the shards' books balance? Says what does not", NULL,

@@ -29,7 +29,11 @@ enum option_id {
     OPTION_FIELDS,
     OPTION_IDS,
     OPTION_FORMAT,
-    OPTION_OUT
+    OPTION_OUT,
+    OPTION_FROM,
+    OPTION_TOKEN_FILE,
+    OPTION_ONCE,
+    OPTION_STOP
 };
 
 struct option {
@@ -57,6 +61,10 @@ static const struct option OPTIONS[] = {
     {"ids", NULL, OPTION_IDS, true, TAKES_EXPORT},
     {"format", NULL, OPTION_FORMAT, true, TAKES_EXPORT},
     {"out", NULL, OPTION_OUT, true, TAKES_EXPORT},
+    {"from", NULL, OPTION_FROM, true, TAKES_WATCH},
+    {"token-file", NULL, OPTION_TOKEN_FILE, true, TAKES_WATCH},
+    {"once", NULL, OPTION_ONCE, false, TAKES_WATCH},
+    {"stop", NULL, OPTION_STOP, false, TAKES_WATCH},
 };
 
 struct parser {
@@ -162,6 +170,18 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_OUT:
         out->out = value;
+        return true;
+    case OPTION_FROM:
+        out->from = value;
+        return true;
+    case OPTION_TOKEN_FILE:
+        out->token_file = value;
+        return true;
+    case OPTION_ONCE:
+        out->once = true;
+        return true;
+    case OPTION_STOP:
+        out->stop = true;
         return true;
     }
     return false;

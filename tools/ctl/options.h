@@ -23,7 +23,8 @@ enum {
     TAKES_MORE = 1 << 6,   /* more words than n_args */
     TAKES_EXPLAIN = 1 << 7,
     TAKES_COUNTS = 1 << 8,
-    TAKES_EXPORT = 1 << 9 /* --fields, --ids, --format, --out */
+    TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format, --out */
+    TAKES_WATCH = 1 << 10  /* --from, --token-file, --once, --stop */
 };
 
 struct options;
@@ -50,7 +51,8 @@ struct options {
     size_t n_args;
     const char *cursor, *by, *rejects; /* NULL: not given */
     const char *fields, *ids, *format, *out;
-    bool explain, counts;
+    const char *from, *token_file;
+    bool explain, counts, once, stop;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };

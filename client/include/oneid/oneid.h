@@ -45,7 +45,8 @@ enum oneid_code {
     ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
     ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
-    ONEID_ERR_INTERNAL
+    ONEID_ERR_INTERNAL,
+    ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
 };
 
 struct oneid_client;
@@ -174,6 +175,15 @@ struct oneid_row {
     uint64_t one_id;
     const struct oneid_value *values; /* one for each field that was asked for, in that order */
 };
+/* A member that entered a watched segment or left it. (shard, log_index, one_id) says it apart: an
+ * event that is delivered again has the same. */
+struct oneid_watch_event {
+    uint64_t one_id;
+    bool enter;
+    int64_t at_ms; /* 0: the member was there when the watch began */
+    uint16_t shard;
+    uint64_t log_index;
+};
 struct oneid_refused_line {
     uint64_t number, one_id;
     uint16_t shard;
@@ -215,6 +225,8 @@ struct oneid_result {
     uint64_t map_epoch;
     const char *const *findings;
     size_t n_findings;
+    const struct oneid_watch_event *events; /* watch: in order for each member */
+    size_t n_events;
     const struct oneid_segment *segments; /* by name */
     size_t n_segments;
     uint64_t catalogue;       /* version of the saved segments that was meant; 0: none was named */
@@ -304,8 +316,8 @@ ONEID_API struct oneid_result *oneid_export(struct oneid_client *c, const char *
 ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
                                                const char *by);
 /* By one trait, or by two (by2 not NULL). */
-ONEID_API struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr,
-                                                const char *by, const char *by2);
+ONEID_API struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *expr,
+                                                   const char *by, const char *by2);
 /* A count that says how it came about. */
 ONEID_API struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr);
 /* All combinations of 1 to 8 expressions. */
@@ -322,6 +334,36 @@ ONEID_API struct oneid_result *oneid_segment_drop(struct oneid_client *c, const 
 ONEID_API struct oneid_result *oneid_segments(struct oneid_client *c, const char *name);
 /* The counts of all saved segments, in `groups`, in one pass over each shard. */
 ONEID_API struct oneid_result *oneid_refresh(struct oneid_client *c);
+
+/* --- watching a saved segment --- */
+
+struct oneid_watch_options {
+    uint32_t limit;       /* events of a batch, about; 0: 1,000, at most 10,000 */
+    uint32_t wait_ms;     /* how long to wait where there is nothing; 0: 5,000, at most 30,000 */
+    bool no_wait;         /* take what is there */
+    uint32_t deadline_ms; /* 0: the client's; at least 2 s more than the wait */
+};
+
+/* The next batch of who came into the segment and who left it: `events`, perhaps none, and the
+ * token to go on from in `cursor`, which is never empty. `from`: the token of the last batch that
+ * was worked off; NULL or "now": what comes from now on; "start": everybody who is in it, then what
+ * comes. Keep the token only when its batch has been worked off, and nothing is lost: at most it is
+ * delivered again. The members of a batch of "start" come as events that enter, exactly as of one
+ * point. `partial`: a shard did not answer; its events come later.
+ *
+ * A segment that is asked for is watched from then on, until oneid_unwatch, or nobody has asked
+ * for it for watch_idle_days of the cluster file. ONEID_ERR_TOO_OLD: the events after the token are
+ * not kept any more, or the watch has ended meanwhile: begin again with "start".
+ * ONEID_ERR_NOT_FOUND: there is no such segment (any more). */
+ONEID_API struct oneid_result *oneid_watch(struct oneid_client *c, const char *segment,
+                                           const char *from,
+                                           const struct oneid_watch_options *options);
+ONEID_API enum oneid_code oneid_submit_watch(struct oneid_client *c, const char *segment,
+                                             const char *from,
+                                             const struct oneid_watch_options *options, oneid_cb cb,
+                                             void *ctx);
+/* The shards keep no more events of it. */
+ONEID_API struct oneid_result *oneid_unwatch(struct oneid_client *c, const char *segment);
 
 ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,

@@ -26,6 +26,8 @@ enum command_type {
     COMMAND_SEGMENT_DROP,
     COMMAND_SEGMENT_SYNC,
     COMMAND_DAY,
+    COMMAND_WATCH_START = 24,
+    COMMAND_WATCH_STOP,
     /* Reads at the leader. */
     COMMAND_LOCATE = 32,
     COMMAND_GET,
@@ -41,6 +43,8 @@ enum command_type {
     COMMAND_REFRESH,
     COMMAND_OVERLAP,
     COMMAND_ROWS,
+    /* Answered by the watch thread, when there is something or the wait is over. */
+    COMMAND_WATCH_READ = 96,
     COMMAND_TYPE_END
 };
 const char *command_type_name(enum command_type t);
@@ -108,6 +112,9 @@ struct skip {
  * SEGMENT_DROP    name, catalogue. At shard 0. → as DEFINE
  * SEGMENT_SYNC    content: a whole catalogue (segment/catalogue.h). At any shard but 0.
  *         → OK (catalogue: the version here now, which may be a newer one)
+ * WATCH_START  name. The segment is watched from here on, and was asked for on this day. → OK,
+ *         ERROR (NOT_FOUND: no such segment; BUSY: this shard has not heard of it; why it cannot be)
+ * WATCH_STOP   name. → OK
  * DAY     today: the day that the cluster's time zone has. Proposed by the shard itself. → OK
  * LOCATE  profile, ids[0] (optional: is it here?), want_content.
  *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:
@@ -127,6 +134,11 @@ struct skip {
  * REFRESH catalogue → OK, counts: one row for each saved segment, in the order of their names
  * OVERLAP exprs → OK, combos[1 << n]: members in exactly the segments whose bits are set
  * ROWS    expr, fields, cursor, limit → OK, rows (proto/rows.h), cursor
+ * WATCH_READ name, limit, and the place to read on from: version = enum index_watch_from, cursor =
+ *         log index, profile = One-ID; age_ms = how long to wait where there is nothing, other = the
+ *         asker's number: a read that waits under the same number is answered at once.
+ *         → OK (rows, n_rows: proto/watch.h; the place to go on from in version, cursor, profile),
+ *           ERROR (NOT_FOUND: not watched, TOO_OLD: the place is not kept any more)
  *         All queries: catalogue, where saved segments are named: the version they are meant by.
  *         → STALE (catalogue: the version here) where that is another one
  */
@@ -284,6 +296,7 @@ struct reply {
 
 bool command_is_read(enum command_type t);
 bool command_is_query(enum command_type t);
+bool command_is_watch(enum command_type t);
 
 /* A batch to the body of MESSAGE_SHARD_WRITE/READ/QUERY, and back. Decoding checks sizes, required
  * fields, identity values' lengths, canonical facts, and gives ERR_MALFORMED with what was wrong.

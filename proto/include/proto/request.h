@@ -27,6 +27,8 @@ enum request_type {
     REQUEST_REFRESH,  /* counts of all saved segments */
     REQUEST_OVERLAP,
     REQUEST_EXPORT,
+    REQUEST_WATCH, /* events of a watched segment */
+    REQUEST_UNWATCH,
     REQUEST_TYPE_END
 };
 
@@ -70,15 +72,18 @@ struct request {
     one_id profile;                    /* PROFILE by One-ID */
     struct bytes expr;
     struct bytes by;
-    struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start */
+    struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start.
+                            WATCH: likewise; empty or `now`: what comes from now on, `start`: who is
+                            in it, then what comes */
     uint32_t limit;
-    struct bytes name;   /* SEGMENT_DEFINE, SEGMENT_DROP, SEGMENTS */
+    struct bytes name;   /* SEGMENT_DEFINE, SEGMENT_DROP, SEGMENTS, WATCH, UNWATCH */
     struct bytes *exprs; /* OVERLAP */
     size_t n_exprs;
     struct bytes by2;     /* BREAKDOWN: the second trait; empty: none */
     struct bytes *fields; /* EXPORT: names of traits, and level, tags, channels */
     size_t n_fields;
-    bool explain; /* COUNT */
+    bool explain;     /* COUNT */
+    uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -177,6 +182,8 @@ struct response {
     uint32_t n_rows;
     struct bytes *fields; /* EXPORT: what each row has */
     size_t n_fields;
+    struct bytes events; /* WATCH: proto/watch.h */
+    uint32_t n_events;
     struct explain_shard *explain;
     size_t n_explain;
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */

@@ -101,7 +101,8 @@ enum { INDEX_WINDOWS_MAX = 256 };
  * field), ERR_INVALID (no days): nothing has changed. */
 enum error_code index_set_windows(struct index *ix, const struct index_window *windows, size_t n,
                                   struct error *err);
-/* The day that windows end with. Queries of another day read the events. Not saved. */
+/* The day that windows end with, and that watched segments (watch.h) count from. Queries of another
+ * day read the events. Saved: a loaded index has the day of its log position. */
 void index_set_today(struct index *ix, int32_t today);
 /* Adds the windows of an expression that may be registered and are not yet among the `n` of `out`;
  * returns how many there are then, at most `room`. Saved segments that it names are left out. */
@@ -254,6 +255,15 @@ struct index_stats {
 };
 /* Writer's thread. */
 void index_get_stats(const struct index *ix, struct index_stats *out);
+/* Where the bytes are. Writer's thread; walks over all values and chunks. */
+struct index_memory {
+    uint64_t ids;          /* One-IDs, the way from them to ordinals, who lives */
+    uint64_t sets;         /* who has a tag, channel, namespace, value */
+    uint64_t dictionaries; /* the values' texts */
+    uint64_t columns, events, windows;
+    uint64_t pending; /* changes that wait for queries to end */
+};
+void index_get_memory(const struct index *ix, struct index_memory *out);
 /* A digest of everything visible that does not depend on ordinals (tests: rebuilt == live). */
 uint64_t index_digest(struct index *ix);
 

@@ -12,14 +12,13 @@
  *   'P' be64 one_id, 'V'             unified view, kept only where a profile has several identities
  *                                    (derived)
  *   'I' u32 ns, value                index entry of an identity: (one_id, version)
- *   'F' be64 handle                  fragment of an identity: its recent message ids, the list of its
- *                                    row buckets, its facts (proto/facts.h)
- *   'F' be64 handle, 'D' be32 n      message ids in receipt order, when there are many, in blocks;
- *                                    n = 0xFFFFFFFF: the newest
- *   'F' be64 handle, 'R' be16 b      behaviour, days of bucket b = day / 64
- *   'X' be64 number                  refused links
+ *   'F' be64 handle                  fragment of an identity: its recent message ids, the list of
+ * its row buckets, its facts (proto/facts.h) 'F' be64 handle, 'D' be32 n      message ids in
+ * receipt order, when there are many, in blocks; n = 0xFFFFFFFF: the newest 'F' be64 handle, 'R'
+ * be16 b      behaviour, days of bucket b = day / 64 'X' be64 number                  refused links
  *   'G' name, 'g'                    saved segments, and the version of all of them
  *   'd'                              the day of the shard's log
+ *   'w' name                         a watched segment, and when it was last asked for
  *   'm' / 't' be64 one_id            merges in flight / tombstones, with the time they began
  *   'S'                              counters, allocators, machine clock
  *
@@ -33,7 +32,7 @@
 #include <base/clock.h>
 #include <cluster/config.h>
 #include <cluster/map.h>
-#include <index/index.h>
+#include <index/watch.h>
 #include <proto/command.h>
 #include <store/store.h>
 
@@ -50,6 +49,7 @@ struct machine_options {
     shard_id shard;
     uint32_t dedup_hours, dedup_min, dedup_max; /* cluster/config.h */
     uint32_t redirect_days;
+    uint32_t watch_idle_days;
     uint32_t content_max; /* bytes of a profile that may move to another shard; 0: 32 MiB */
     machine_emit_cb emit; /* NULL: none */
     void *emit_ctx;
@@ -83,6 +83,12 @@ enum error_code machine_error(const struct machine *m, struct error *err);
 struct catalogue *machine_catalogue(const struct machine *m);
 /* The day that the log has come to: 0 before the first DAY. */
 int32_t machine_today(const struct machine *m);
+
+/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches;
+ * the names live until the next machine_apply, the texts also in `arena`. They have to be told
+ * again when the generation is another one. */
+uint64_t machine_watch_generation(const struct machine *m);
+size_t machine_watched(struct machine *m, struct arena *arena, struct index_watch *out);
 
 /* Merges in flight: MERGING profiles of this shard. */
 uint64_t machine_in_flight(const struct machine *m);
