@@ -76,9 +76,9 @@ struct catalogue *machine_catalogue(const struct machine *m);
 /* The day that the log has come to: 0 before the first DAY. */
 int32_t machine_today(const struct machine *m);
 
-/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches; the
- * names live until the next machine_apply, the texts also in `arena`. They have to be told again
- * when the generation is another one. */
+/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches;
+ * the names live until the next machine_apply, the texts also in `arena`. They have to be told
+ * again when the generation is another one. */
 uint64_t machine_watch_generation(const struct machine *m);
 size_t machine_watched(struct machine *m, struct arena *arena, struct index_watch *out);
 
