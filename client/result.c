@@ -29,10 +29,14 @@ static void *array(struct builder *b, size_t n, size_t size)
 /* With a NUL behind it, for those who take it as a C string. */
 static const char *text_of(struct builder *b, struct bytes s)
 {
-    char *p = s.len ? array(b, s.len + 1, 1) : NULL;
+    if (s.len == 0 || b->failed)
+        return "";
+    char *p = arena_alloc(b->arena, s.len + 1);
+    b->failed = !p;
     if (!p)
         return "";
     memcpy(p, s.data, s.len);
+    p[s.len] = '\0';
     return p;
 }
 

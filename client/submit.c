@@ -131,7 +131,7 @@ static struct event_message turn_event(struct turning *t, const struct oneid_eve
 enum oneid_code client_submit(struct oneid_client *c, const struct request *r, uint32_t deadline_ms,
                               oneid_cb cb, void *ctx, struct waiter *waiter)
 {
-    struct error err = {0};
+    struct error err;
     enum error_code rc = request_check(r, &err);
     if (rc != ERR_OK)
         return usage(c, err.msg);

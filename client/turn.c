@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_BYTES = 256 * 1024, /* a batch goes out before the turn ends when it gets this big */
+    /* A batch goes out before the turn ends when it gets this big: its calls are still in the
+     * processor's cache then. */
+    BATCH_BYTES = 64 * 1024,
     BATCH_ITEMS = 1024,
     TURN_CALLBACKS = 8192,
     MARGIN_MS = 50,     /* at most: for the way of a router's last answer */
@@ -17,6 +19,8 @@ enum {
     REST_MS = 20,       /* after the first retryable answer; then longer */
     REST_DOUBLINGS = 5,
     PATIENCE_DOUBLINGS_MS = 60000,
+    NEAR = 4,        /* answers between the announcement of a callback's context and its use */
+    FAR = 8,         /* the same, of a call */
     LOOK_MS = 250,   /* at the least so often is looked for an interrupt */
     STALE_MS = 10000 /* a connection silent for so long is made anew */
 };
@@ -367,7 +371,13 @@ static void take_reply(struct oneid_client *c, const struct envelope *e, msec_t 
     size_t n;
     if (response_decode(e->body, e->items, &c->message, &responses, &n, NULL) != ERR_OK)
         return; /* as if it had been lost */
+    for (size_t i = 0; i < n && i < FAR; i++)
+        flight_expect(&c->flight, e->request_id, responses[i].item);
     for (size_t i = 0; i < n; i++) {
+        if (n - i > FAR)
+            flight_expect(&c->flight, e->request_id, responses[i + FAR].item);
+        if (n - i > NEAR)
+            flight_expect_callback(&c->flight, e->request_id, responses[i + NEAR].item);
         struct call *call = flight_find(&c->flight, e->request_id, responses[i].item);
         if (call)
             take_answer(c, call, &responses[i], now);

@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "wire.h"
 
 #include <proto/command.h>
@@ -137,7 +139,7 @@ Wire__Skip **wire_skips_of(struct scratch *s, const struct skip *skips, size_t n
     return to;
 }
 
-void command_encode(const struct command *c, struct buf *out)
+void command_encode_generic(const struct command *c, struct buf *out)
 {
     assert(command_type_name(c->type));
     struct scratch s;
@@ -178,6 +180,12 @@ void command_encode(const struct command *c, struct buf *out)
     scratch_close(&s);
 }
 
+void command_encode(const struct command *c, struct buf *out)
+{
+    if (!direct_write_command(c, out))
+        command_encode_generic(c, out);
+}
+
 /* --- decoding --- */
 
 bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip **out,
@@ -189,13 +197,19 @@ bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip
     struct skip *to = *out = decoder_array(d, n, sizeof *to);
     if (!to)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (from[i]->value.len > IDENTITY_VALUE_MAX)
-            return decoder_fail(d, "a refused identity's value is too long");
-        if (!refusal_is_known(from[i]->reason))
-            return decoder_fail(d, "unknown reason of a refusal");
+    for (size_t i = 0; i < n; i++)
         to[i] = (struct skip){{from[i]->ns, bytes_of_binary(from[i]->value)},
                               (enum refusal)from[i]->reason};
+    return true;
+}
+
+bool wire_check_skips(struct decoder *d, const struct skip *skips, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (skips[i].id.value.len > IDENTITY_VALUE_MAX)
+            return decoder_fail(d, "a refused identity's value is too long");
+        if (!refusal_is_known((uint32_t)skips[i].reason))
+            return decoder_fail(d, "unknown reason of a refusal");
     }
     return true;
 }
@@ -328,11 +342,26 @@ static bool check_payload(struct decoder *d, const struct command *c)
     return true;
 }
 
+static bool check_command(struct decoder *d, const struct command *c)
+{
+    if (c->type >= COMMAND_TYPE_END || !command_type_name(c->type))
+        return decoder_fail(d, "unknown type");
+    return wire_check_identities(d, c->ids, c->n_ids) &&
+           wire_check_skips(d, c->skips, c->n_skips) && check_sizes(d, c) && check_needs(d, c) &&
+           check_payload(d, c);
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_command(item, d->arena, out) && check_command(d, out);
+}
+
 static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *out)
 {
     const Wire__Command *m = (const Wire__Command *)base;
     struct command *c = out;
     *c = (struct command){
+        .type = (enum command_type)m->type,
         .profile = m->profile,
         .other = m->other,
         .epoch = m->epoch,
@@ -356,20 +385,18 @@ static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *
         .by2 = bytes_of_binary(m->by2),
         .explain = m->explain != 0,
     };
-    if (m->type >= COMMAND_TYPE_END || !command_type_name((enum command_type)m->type))
-        return decoder_fail(d, "unknown type");
-    c->type = (enum command_type)m->type;
     return wire_take_identities(d, m->ids, m->n_ids, &c->ids, &c->n_ids) &&
            wire_take_skips(d, m->skips, m->n_skips, &c->skips, &c->n_skips) &&
            wire_take_list(d, m->exprs, m->n_exprs, &c->exprs, &c->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &c->fields, &c->n_fields) &&
-           check_sizes(d, c) && check_needs(d, c) && check_payload(d, c);
+           check_command(d, c);
 }
 
-enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
-                               struct command **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct command **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "command"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "command"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -380,4 +407,16 @@ enum error_code command_decode(struct bytes body, uint32_t items, struct arena *
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct command **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code command_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                       struct command **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "named_codec.h"
 
 #include <assert.h>
@@ -72,7 +74,7 @@ static Wire__Event *event_of(struct scratch *s, const struct event_message *e)
     return m;
 }
 
-void request_encode(const struct request *r, struct buf *out)
+void request_encode_generic(const struct request *r, struct buf *out)
 {
     assert(r->type > 0 && r->type < REQUEST_TYPE_END);
     struct scratch s;
@@ -100,7 +102,27 @@ void request_encode(const struct request *r, struct buf *out)
     scratch_close(&s);
 }
 
+void request_encode(const struct request *r, struct buf *out)
+{
+    if (!direct_write_request(r, out))
+        request_encode_generic(r, out);
+}
+
 /* --- decoding --- */
+
+static bool check_request(struct decoder *d, const struct request *r)
+{
+    if (r->type == 0 || r->type >= REQUEST_TYPE_END)
+        return decoder_fail(d, "unknown type");
+    if (r->type == REQUEST_INGEST && !r->event)
+        return decoder_fail(d, "missing event");
+    return true;
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_request(item, d->arena, out) && check_request(d, out);
+}
 
 static bool take_event(struct decoder *d, const Wire__Event *m, struct request *r)
 {
@@ -128,6 +150,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
     const Wire__Request *m = (const Wire__Request *)base;
     struct request *r = out;
     *r = (struct request){
+        .type = (enum request_type)m->type,
         .deadline_ms = m->deadline_ms,
         .id = {bytes_of_binary(m->ns), bytes_of_binary(m->value)},
         .profile = m->profile,
@@ -140,20 +163,16 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .explain = m->explain != 0,
         .wait_ms = m->wait_ms,
     };
-    if (m->type == 0 || m->type >= REQUEST_TYPE_END)
-        return decoder_fail(d, "unknown type");
-    r->type = (enum request_type)m->type;
-    if (r->type == REQUEST_INGEST && !m->event)
-        return decoder_fail(d, "missing event");
     return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
-           (!m->event || take_event(d, m->event, r));
+           (!m->event || take_event(d, m->event, r)) && check_request(d, r);
 }
 
-enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
-                               struct request **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct request **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "request"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "request"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -164,4 +183,16 @@ enum error_code request_decode(struct bytes body, uint32_t items, struct arena *
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct request **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code request_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                       struct request **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "wire.h"
 
 #include <proto/envelope.h>
@@ -88,7 +90,7 @@ static Wire__ExplainShard **explain_of(struct scratch *s, const struct explain_s
     return to;
 }
 
-void response_encode(const struct response *r, struct buf *out)
+void response_encode_generic(const struct response *r, struct buf *out)
 {
     struct scratch s;
     scratch_init(&s);
@@ -137,7 +139,29 @@ void response_encode(const struct response *r, struct buf *out)
     scratch_close(&s);
 }
 
+void response_encode(const struct response *r, struct buf *out)
+{
+    if (!direct_write_response(r, out))
+        response_encode_generic(r, out);
+}
+
 /* --- decoding --- */
+
+static bool check_response(struct decoder *d, const struct response *r)
+{
+    if (r->item >= BATCH_ITEMS_MAX)
+        return decoder_fail(d, "item out of range");
+    for (size_t i = 0; i < r->n_refused; i++) {
+        if (!refusal_is_known((uint32_t)r->refused[i].reason))
+            return decoder_fail(d, "unknown reason of a refusal");
+    }
+    return true;
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_response(item, d->arena, out) && check_response(d, out);
+}
 
 static bool take_refused(struct decoder *d, const Wire__Response *m, struct response *r)
 {
@@ -145,12 +169,9 @@ static bool take_refused(struct decoder *d, const Wire__Response *m, struct resp
     if (m->n_refused == 0)
         return true;
     r->refused = decoder_array(d, m->n_refused, sizeof *r->refused);
-    for (size_t i = 0; r->refused && i < m->n_refused; i++) {
-        if (!refusal_is_known(m->refused[i]->reason))
-            return decoder_fail(d, "unknown reason of a refusal");
+    for (size_t i = 0; r->refused && i < m->n_refused; i++)
         r->refused[i] = (struct named_refusal){bytes_of_binary(m->refused[i]->ns),
                                                (enum refusal)m->refused[i]->reason};
-    }
     return r->refused != NULL;
 }
 
@@ -283,9 +304,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .n_events = m->n_events,
         .nanos = m->nanos,
     };
-    if (m->item >= BATCH_ITEMS_MAX)
-        return decoder_fail(d, "item out of range");
-    return take_refused(d, m, r) &&
+    return take_refused(d, m, r) && check_response(d, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&
            take_lines(d, m, r) && take_shards(d, m, r) &&
@@ -295,10 +314,11 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
            wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos);
 }
 
-enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena,
-                                struct response **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct response **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "response"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "response"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -309,4 +329,16 @@ enum error_code response_decode(struct bytes body, uint32_t items, struct arena 
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena,
+                                struct response **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code response_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                        struct response **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -201,6 +201,19 @@ static enum error_code batch_fail(struct decoder *d, const char *complaint)
     return error_set(d->err, ERR_MALFORMED, "%s batch: %s", d->what, complaint);
 }
 
+static bool decode_item(struct decoder *d, struct bytes item,
+                        const ProtobufCMessageDescriptor *type, wire_item_cb take, void *out)
+{
+    struct arena_mark before = arena_mark(d->arena);
+    if (d->direct && d->direct(d, item, out))
+        return true;
+    if (d->code != ERR_OK)
+        return false;
+    arena_rewind(d->arena, before);
+    const ProtobufCMessage *m = wire_unpack(d, item, type);
+    return m && take(d, m, out) && d->code == ERR_OK;
+}
+
 enum error_code wire_batch_decode(struct decoder *d, struct bytes body, uint32_t items,
                                   const ProtobufCMessageDescriptor *type, size_t size,
                                   wire_item_cb take, void **out)
@@ -220,8 +233,7 @@ enum error_code wire_batch_decode(struct decoder *d, struct bytes body, uint32_t
             return batch_fail(d, "more items than announced");
         if (!batch_next(&r, &item))
             return batch_fail(d, "not a batch");
-        const ProtobufCMessage *m = wire_unpack(d, item, type);
-        if (!m || !take(d, m, rows + d->index * size) || d->code != ERR_OK)
+        if (!decode_item(d, item, type, take, rows + d->index * size))
             return d->code;
     }
     if (d->index != items)
@@ -242,14 +254,23 @@ bool wire_take_list(struct decoder *d, const ProtobufCBinaryData *from, size_t n
     return to != NULL;
 }
 
-bool wire_take_identity(struct decoder *d, name_id ns, ProtobufCBinaryData value,
-                        struct identity *out)
+bool wire_check_identity(struct decoder *d, struct identity id)
 {
-    if (ns == 0)
+    if (id.ns == 0)
         return decoder_fail(d, "an identity without namespace");
-    if (value.len == 0 || value.len > IDENTITY_VALUE_MAX)
+    if (id.value.len == 0 || id.value.len > IDENTITY_VALUE_MAX)
         return decoder_fail(d, "an identity's value is empty or too long");
-    *out = (struct identity){ns, bytes_of_binary(value)};
+    return true;
+}
+
+bool wire_check_identities(struct decoder *d, const struct identity *ids, size_t n)
+{
+    if (n > EVENT_IDENTITIES_MAX)
+        return decoder_fail(d, "too many identities");
+    for (size_t i = 0; i < n; i++) {
+        if (!wire_check_identity(d, ids[i]))
+            return false;
+    }
     return true;
 }
 
@@ -259,13 +280,9 @@ bool wire_take_identities(struct decoder *d, Wire__Identity **from, size_t n, st
     *n_out = n;
     if (n == 0)
         return true;
-    if (n > EVENT_IDENTITIES_MAX)
-        return decoder_fail(d, "too many identities");
     struct identity *to = *out = decoder_array(d, n, sizeof *to);
-    for (size_t i = 0; to && i < n; i++) {
-        if (!wire_take_identity(d, from[i]->ns, from[i]->value, &to[i]))
-            return false;
-    }
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct identity){from[i]->ns, bytes_of_binary(from[i]->value)};
     return to != NULL;
 }
 

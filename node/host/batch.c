@@ -42,8 +42,12 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
     struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
     if (!q)
         return error_set(err, ERR_NOMEM, "request");
+    /* What is decoded borrows from the body, and the message goes before the batch is applied. */
+    struct bytes body = arena_copy(&b->arena, m->envelope.body);
+    if (m->envelope.body.len && !body.data)
+        return error_set(err, ERR_NOMEM, "request");
     enum error_code rc =
-        command_decode(m->envelope.body, m->envelope.items, &b->arena, &q->commands, &q->n, err);
+        command_decode(body, m->envelope.items, &b->arena, &q->commands, &q->n, err);
     if (rc != ERR_OK)
         return rc;
     bool read = m->envelope.type == MESSAGE_SHARD_READ;

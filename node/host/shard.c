@@ -10,6 +10,8 @@ enum {
     FLYING_MAX = 4,          /* entries under way; more are gathered into a bigger one */
     MEMTABLE_OVERFLOW = 4, /* times the limit at which writes are refused while a checkpoint runs */
     RETRY_MS = 1000,
+    HINT_FAR = 8, /* commands ahead of the one that is applied whose rows are asked for */
+    HINT_NEAR = 4,
     ANSWER_MAX = 48 << 20, /* bytes of one answer; links end at MESSAGE_SIZE_MAX */
 };
 
@@ -91,6 +93,10 @@ static void apply_commands(struct shard *s, msec_t now_ms, const struct command 
 {
     for (size_t i = 0; i < n; i++) {
         struct reply reply = {0};
+        if (i + HINT_FAR < n)
+            machine_prefetch(s->machine, &commands[i + HINT_FAR], STORE_HINT_FIRST);
+        if (i + HINT_NEAR < n)
+            machine_prefetch(s->machine, &commands[i + HINT_NEAR], STORE_HINT_SECOND);
         machine_apply(s->machine, now_ms, &commands[i], arena, &reply);
         if (out)
             put_reply(out, &reply, n_out);

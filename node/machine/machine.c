@@ -363,6 +363,14 @@ void machine_apply(struct machine *m, msec_t now_ms, const struct command *c, st
         reply_fail(out, m->error.code, "the shard's state is damaged");
 }
 
+void machine_prefetch(struct machine *m, const struct command *c, enum store_hint hint)
+{
+    if (c->profile)
+        store_prefetch(m->o.store, key_of_number(m, 'P', c->profile), hint);
+    else if (c->n_ids > 0)
+        store_prefetch(m->o.store, key_of_identity(m, c->ids[0]), hint);
+}
+
 void machine_end_entry(struct machine *m)
 {
     if (m->dirty)

@@ -45,6 +45,7 @@ static enum error_code open_disk(struct store *s, const struct store_options *o,
                              .map_bytes = o->map_bytes,
                              .magic = "oneidsto",
                              .version = STORE_FORMAT_VERSION,
+                             .oldest = STORE_FORMAT_OLDEST,
                              .cluster_id = o->cluster_id,
                              .owner = o->shard,
                              .owner_word = "shard",
@@ -136,6 +137,15 @@ bool store_get(struct store *s, struct bytes key, struct bytes *value)
     if (a != MEMTABLE_UNKNOWN)
         return a == MEMTABLE_PRESENT;
     return get_written(s, hash, key, value);
+}
+
+void store_prefetch(const struct store *s, struct bytes key, enum store_hint hint)
+{
+    uint64_t hash = hash64(key);
+    if (hint == STORE_HINT_FIRST)
+        memtable_prefetch_slot(&s->active, hash);
+    else
+        memtable_prefetch_record(&s->active, hash);
 }
 
 void store_put(struct store *s, struct bytes key, struct bytes value)

@@ -20,7 +20,7 @@ static void perform(struct router *r, struct task *t)
             return;
         }
     }
-    t->wake_ms = follow_wake_ms(t->follow);
+    r->wake_ms[t->number] = follow_wake_ms(t->follow);
 }
 
 void follows_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms)

@@ -26,6 +26,7 @@ enum {
     STALL_MS = 3000, /* without any answer from the lane: what was sent is taken for lost */
     WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,    /* how fine the cores' timers are */
+    IDLE_MS = 100,   /* the longest wait of a router that has nothing to do */
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
@@ -34,6 +35,7 @@ enum {
                                  the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
+    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
     CARRY_DEADLINE_MS = 5000,
     BEHIND_ROUNDS = 2,
 };
@@ -59,9 +61,16 @@ struct task {
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
-    msec_t wake_ms;
     usec_t began_us; /* gathers */
-    struct task *next_free;
+};
+
+/* A saga that is ready but for what the identity cache says of its identities: that look-up waits
+ * for memory, and meanwhile the next events are prepared. */
+struct starting {
+    struct task *task;
+    struct saga_start start;
+    one_id *hints; /* n of them, each the cache's key of its identity until it is looked up */
+    size_t n;
 };
 
 /* Who waits for an item of a batch. */
@@ -81,6 +90,7 @@ struct outgoing {
     uint64_t sent_bytes, answered_bytes;
     msec_t heard_ms; /* the last answer, or since when one is waited for */
     struct buf buf;
+    size_t usual_bytes; /* of the last batch: the next buffer begins with as much */
     struct ref *refs;
     size_t n, cap;
 };
@@ -114,18 +124,23 @@ struct router {
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;
-    struct task *free_tasks;
-    size_t n_tasks;            /* in use */
-    struct outgoing *outgoing; /* [shard][lane] */
+    uint32_t *free_tasks; /* their numbers; the last one, which is warmest, is taken first */
+    msec_t *wake_ms;      /* by the task's number; INT64_MAX: it is not used */
+    size_t n_tasks;       /* in use */
+    size_t touched;       /* tasks[0 .. touched) have been used at least once */
+    struct starting starting[STARTS_AHEAD];
+    uint64_t n_starting, n_started; /* ever; starting[n % STARTS_AHEAD] */
+    struct outgoing *outgoing;      /* [shard][lane] */
     struct sent *sent;
     uint64_t next_request;
     struct client_message *dirty;
-    struct arena arena; /* of one message */
+    struct arena arena;   /* of one message */
+    struct arena scratch; /* of one event that is prepared */
     struct saga_effects saga_effects;
     struct gather_effects gather_effects;
     struct follow_effects follow_effects;
     uint64_t seed, refused_frames;
-    msec_t now; /* monotonic, of this turn */
+    msec_t now, wall_ms; /* monotonic and wall clock, of this turn */
     _Atomic bool stop;
 };
 
@@ -138,6 +153,10 @@ void tasks_cancel(struct router *r, const struct peer *peer, const struct envelo
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                  const struct reply *reply);
+/* Announces to the processor's cache what the replies for refs[at] and a little later will touch:
+ * to be called once before the first, and for each. */
+void tasks_expect_first(const struct router *r, const struct ref *refs, size_t n);
+void tasks_expect(const struct router *r, const struct ref *refs, size_t n, size_t at);
 void tasks_tick(struct router *r);
 void tasks_sweep(struct router *r);
 /* Sends the answers of this turn. */

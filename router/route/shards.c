@@ -165,7 +165,7 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
-    size_t len = o->buf.len;
+    size_t len = o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_shard(r, shard);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
@@ -192,8 +192,10 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (is_clogged(r, o))
         return;
-    if (o->n == 0)
+    if (o->n == 0) {
+        (void)buf_reserve(&o->buf, o->usual_bytes);
         (void)envelope_begin(&o->buf);
+    }
     if (o->n == o->cap) {
         o->cap = o->cap ? o->cap * 2 : 64;
         o->refs = realloc(o->refs, o->cap * sizeof *o->refs);
@@ -302,8 +304,11 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
         return;
     }
     struct sent batch = settle(r, s);
-    for (size_t i = 0; i < n; i++)
+    tasks_expect_first(r, batch.refs, n);
+    for (size_t i = 0; i < n; i++) {
+        tasks_expect(r, batch.refs, n, i);
         tasks_reply(r, &batch.refs[i], batch.shard, &replies[i]);
+    }
     free(batch.refs);
 }
 

@@ -2,8 +2,11 @@
 
 #include <base/hash.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ANSWERS_BYTES = 4096 }; /* the first buffer for a client's answers */
 
 /* --- answers to clients --- */
 
@@ -29,8 +32,10 @@ static void answer(struct router *r, struct client_message *c, struct response *
         c->next_dirty = r->dirty;
         r->dirty = c;
     }
-    if (c->n_out == 0)
+    if (c->n_out == 0) {
+        (void)buf_reserve(&c->out, ANSWERS_BYTES);
         (void)envelope_begin(&c->out);
+    }
     resp->item = item;
     response_encode(resp, &c->out);
     c->n_out++;
@@ -73,13 +78,32 @@ void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id
 
 /* --- tasks --- */
 
+/* Announces to the processor's cache what is at these distances in a list of tasks that are about
+ * to be used: the task, its saga, and what that keeps of its input. */
+enum { NEAR = 4, FAR = 8, FARTHEST = 16 };
+
+static void expect(const struct router *r, const uint32_t *near, const uint32_t *far,
+                   const uint32_t *farthest)
+{
+    if (farthest)
+        __builtin_prefetch(&r->tasks[*farthest]);
+    if (far && r->tasks[*far].saga)
+        saga_prefetch(r->tasks[*far].saga);
+    if (near && r->tasks[*near].saga)
+        saga_prefetch_input(r->tasks[*near].saga);
+}
+
 static struct task *take_task(struct router *r)
 {
-    struct task *t = r->free_tasks;
-    if (!t)
+    if (r->n_tasks == TASKS_MAX)
         return NULL;
-    r->free_tasks = t->next_free;
-    r->n_tasks++;
+    size_t left = TASKS_MAX - ++r->n_tasks;
+    const uint32_t *number = &r->free_tasks[left];
+    expect(r, left >= NEAR ? number - NEAR : NULL, left >= FAR ? number - FAR : NULL,
+           left >= FARTHEST ? number - FARTHEST : NULL);
+    struct task *t = &r->tasks[*number];
+    if (*number >= r->touched)
+        r->touched = *number + 1;
     t->used = true;
     t->generation++;
     t->client = NULL;
@@ -88,16 +112,14 @@ static struct task *take_task(struct router *r)
 
 static void end_task(struct router *r, struct task *t)
 {
-    gather_free(t->gather);
+    if (t->gather)
+        gather_free(t->gather);
     t->gather = NULL;
     follow_free(t->follow);
     t->follow = NULL;
-    if (t->saga)
-        saga_reset(t->saga);
     t->used = false;
-    t->next_free = r->free_tasks;
-    r->free_tasks = t;
-    r->n_tasks--;
+    r->wake_ms[t->number] = INT64_MAX;
+    r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
 }
 
 static const char *answer_text(enum error_code code)
@@ -166,7 +188,7 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
     if (perform_saga(r, t))
         end_task(r, t);
     else
-        t->wake_ms = saga_wake_ms(t->saga);
+        r->wake_ms[t->number] = saga_wake_ms(t->saga);
 }
 
 static void learn_catalogue(struct router *r, struct catalogue *c)
@@ -215,7 +237,7 @@ static void perform_gather(struct router *r, struct task *t)
             return;
         }
     }
-    t->wake_ms = gather_wake_ms(t->gather);
+    r->wake_ms[t->number] = gather_wake_ms(t->gather);
 }
 
 /* --- requests in --- */
@@ -229,60 +251,46 @@ static bool ready_saga(struct task *t)
     return t->saga != NULL;
 }
 
-static struct bytes keep(struct arena *a, struct bytes b)
-{
-    return arena_copy(a, b);
-}
-
 /* What the decoder lent lives as long as the message's arena: the saga keeps its own copy. */
-static enum error_code start_ingest(struct router *r, struct task *t, const struct request *q,
-                                    struct saga_start *start, struct error *err)
+static enum error_code prepare_ingest(struct router *r, struct starting *w, const struct request *q,
+                                      struct error *err)
 {
-    struct arena *arena = saga_arena(t->saga);
-    struct saga_ingest *in = &start->in.ingest;
-    start->kind = SAGA_INGEST;
+    struct saga_ingest *in = &w->start.in.ingest;
+    w->start.kind = SAGA_INGEST;
     enum error_code rc =
-        prepare_event(q->event, &r->config->schema, clock_wall_ms(), arena, in, err);
+        prepare_event(q->event, &r->config->schema, r->wall_ms, &r->scratch, in, err);
     if (rc != ERR_OK)
         return rc;
-    in->message_id = keep(arena, in->message_id);
-    in->source = keep(arena, in->source);
-    struct identity *ids = arena_alloc(arena, in->n_ids * sizeof *ids);
-    one_id *hints = arena_alloc(arena, in->n_ids * sizeof *hints);
-    struct skip *skips = arena_alloc(arena, (in->n_skips + 1) * sizeof *skips);
-    if (!ids || !hints || !skips)
+    w->hints = prepare_keep(in, saga_arena(w->task->saga));
+    if (!w->hints)
         return error_set(err, ERR_NOMEM, "event");
-    for (size_t i = 0; i < in->n_ids; i++) {
-        ids[i] = (struct identity){in->ids[i].ns, keep(arena, in->ids[i].value)};
-        hints[i] = idcache_get(r->cache, ids[i]);
-    }
-    for (size_t i = 0; i < in->n_skips; i++) {
-        skips[i] = in->skips[i];
-        skips[i].id.value = keep(arena, skips[i].id.value);
-    }
-    in->ids = ids;
-    in->hints = hints;
-    in->skips = skips;
+    w->n = in->n_ids;
+    for (size_t i = 0; i < w->n; i++)
+        w->hints[i] = idcache_announce(r->cache, in->ids[i]);
     return ERR_OK;
 }
 
-static enum error_code start_read(struct router *r, struct task *t, const struct request *q,
-                                  struct saga_start *start, struct error *err)
+static enum error_code prepare_read(struct router *r, struct starting *w, const struct request *q,
+                                    struct error *err)
 {
-    struct saga_read *in = &start->in.read;
-    start->kind = SAGA_READ;
-    in->want_profile = q->type == REQUEST_PROFILE;
+    struct saga_read *in = &w->start.in.read;
+    w->start.kind = SAGA_READ;
+    w->n = 0;
+    *in = (struct saga_read){.want_profile = q->type == REQUEST_PROFILE};
     if (q->type == REQUEST_PROFILE && q->id.ns.len == 0) {
         in->profile = q->profile;
         return q->profile ? ERR_OK
                           : error_set(err, ERR_INVALID, "an identity or a One-ID is expected");
     }
-    struct arena *arena = saga_arena(t->saga);
-    enum error_code rc = prepare_identity(&q->id, &r->config->schema, arena, &in->id, err);
+    enum error_code rc = prepare_identity(&q->id, &r->config->schema, &r->scratch, &in->id, err);
     if (rc != ERR_OK)
         return rc;
-    in->id.value = keep(arena, in->id.value);
-    in->profile = idcache_get(r->cache, in->id);
+    in->id.value = arena_copy(saga_arena(w->task->saga), in->id.value);
+    if (!in->id.value.data)
+        return error_set(err, ERR_NOMEM, "identity");
+    in->profile = idcache_announce(r->cache, in->id);
+    w->hints = &in->profile;
+    w->n = 1;
     return ERR_OK;
 }
 
@@ -291,22 +299,50 @@ static msec_t deadline_of(const struct router *r, const struct request *q)
     return r->now + (q->deadline_ms ? q->deadline_ms : r->config->deadline_ms);
 }
 
+/* Starts the saga that has waited longest. */
+static void start_oldest(struct router *r)
+{
+    assert(r->n_started < r->n_starting);
+    struct starting *w = &r->starting[r->n_started++ % STARTS_AHEAD];
+    for (size_t i = 0; i < w->n; i++)
+        w->hints[i] = idcache_get_announced(r->cache, w->hints[i]);
+    struct saga_event e = {.kind = SAGA_START, .start = &w->start};
+    step_saga(r, w->task, &e);
+}
+
+static void start_all(struct router *r)
+{
+    while (r->n_started < r->n_starting)
+        start_oldest(r);
+}
+
+static void refuse_request(struct router *r, struct task *t, enum error_code code, const char *text)
+{
+    struct response resp = {.code = code, .text = bytes_of_str(text)};
+    answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
 static void start_saga(struct router *r, struct task *t, const struct request *q)
 {
-    struct saga_start start = {.deadline_ms = deadline_of(r, q), .seed = hash_u64(++r->seed)};
-    struct error err = {.code = ERR_NOMEM};
-    enum error_code rc = ERR_NOMEM;
-    if (ready_saga(t))
-        rc = q->type == REQUEST_INGEST ? start_ingest(r, t, q, &start, &err)
-                                       : start_read(r, t, q, &start, &err);
-    if (rc != ERR_OK) {
-        struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
+    if (r->n_starting - r->n_started == STARTS_AHEAD)
+        start_oldest(r);
+    if (!ready_saga(t)) {
+        refuse_request(r, t, ERR_NOMEM, error_text(ERR_NOMEM));
         return;
     }
-    struct saga_event e = {.kind = SAGA_START, .start = &start};
-    step_saga(r, t, &e);
+    struct starting *w = &r->starting[r->n_starting % STARTS_AHEAD];
+    w->task = t;
+    w->start.deadline_ms = deadline_of(r, q);
+    w->start.seed = hash_u64(++r->seed);
+    arena_reset(&r->scratch);
+    struct error err;
+    enum error_code rc =
+        q->type == REQUEST_INGEST ? prepare_ingest(r, w, q, &err) : prepare_read(r, w, q, &err);
+    if (rc == ERR_OK)
+        r->n_starting++;
+    else
+        refuse_request(r, t, rc, err.msg);
 }
 
 static void start_gather(struct router *r, struct task *t, const struct request *q,
@@ -319,7 +355,7 @@ static void start_gather(struct router *r, struct task *t, const struct request 
                                  .versions = versions,
                                  .map_epoch = r->map.epoch,
                                  .n_shards = r->map.n_shards,
-                                 .today = clock_day_of_ms(clock_wall_ms()),
+                                 .today = clock_day_of_ms(r->wall_ms),
                                  .deadline_ms = q ? deadline_of(r, q) : r->now + CARRY_DEADLINE_MS};
     r->gather_effects.n = 0;
     t->began_us = clock_mono_us();
@@ -434,6 +470,7 @@ void tasks_take_message(struct router *r, const struct peer *peer, const struct 
     c->open = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
         start_request(r, c, (uint32_t)i, &requests[i]);
+    start_all(r);
 }
 
 /* --- events of tasks --- */
@@ -459,14 +496,31 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
     step_saga(r, t, &e);
 }
 
+void tasks_expect_first(const struct router *r, const struct ref *refs, size_t n)
+{
+    for (size_t i = 0; i < FARTHEST && i < n; i++)
+        __builtin_prefetch(&r->tasks[refs[i].task]);
+    for (size_t i = 0; i < FAR && i < n; i++)
+        expect(r, NULL, &refs[i].task, NULL);
+    for (size_t i = 0; i < NEAR && i < n; i++)
+        expect(r, &refs[i].task, NULL, NULL);
+}
+
+void tasks_expect(const struct router *r, const struct ref *refs, size_t n, size_t at)
+{
+    const struct ref *ref = &refs[at];
+    expect(r, at + NEAR < n ? &ref[NEAR].task : NULL, at + FAR < n ? &ref[FAR].task : NULL,
+           at + FARTHEST < n ? &ref[FARTHEST].task : NULL);
+}
+
 void tasks_tick(struct router *r)
 {
     if (r->n_tasks == 0 || r->now - r->ticked_ms < TICK_MS)
         return;
     r->ticked_ms = r->now;
-    for (size_t i = 0; i < TASKS_MAX; i++) {
+    for (size_t i = 0; i < r->touched; i++) {
         struct task *t = &r->tasks[i];
-        if (!t->used || t->wake_ms > r->now)
+        if (r->wake_ms[i] > r->now)
             continue;
         if (t->follow) {
             follows_tick(r, t);
@@ -525,6 +579,8 @@ void tasks_close(struct router *r)
     }
     tasks_flush(r);
     free(r->tasks);
+    free(r->wake_ms);
+    free(r->free_tasks);
     free(r->versions);
     free(r->behind);
     catalogue_drop(r->catalogue);

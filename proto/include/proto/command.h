@@ -1,8 +1,8 @@
 /* What routers ask of shards, and the answers: docs/protocol.md in plain structs.
  *
  * A command acts at one slot and is one atomic step of the log; a batch is applied in order, and
- * when it fits in one log entry, at once. All pointers borrow: from the frame, or from the arena
- * that was given to the decoder.
+ * when it fits in one log entry, at once. All pointers borrow: what was decoded points into the
+ * message's bytes and into the arena that was given to the decoder, and lives as long as both.
  */
 #ifndef PROTO_COMMAND_H
 #define PROTO_COMMAND_H
