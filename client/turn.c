@@ -19,9 +19,9 @@ enum {
     REST_MS = 20,       /* after the first retryable answer; then longer */
     REST_DOUBLINGS = 5,
     PATIENCE_DOUBLINGS_MS = 60000,
+    LOOK_MS = 250,   /* at the least so often is looked for an interrupt */
     NEAR = 4,        /* answers between the announcement of a callback's context and its use */
     FAR = 8,         /* the same, of a call */
-    LOOK_MS = 250,   /* at the least so often is looked for an interrupt */
     STALE_MS = 10000 /* a connection silent for so long is made anew */
 };
 

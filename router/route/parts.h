@@ -35,9 +35,9 @@ enum {
                                  the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
-    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
     CARRY_DEADLINE_MS = 5000,
     BEHIND_ROUNDS = 2,
+    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
 };
 
 /* A message of a client, until all its requests are answered. */

@@ -176,7 +176,8 @@ void wire_random_message(struct wire_random *w, const ProtobufCMessageDescriptor
         put_wild(w, type, out);
         return;
     }
-    for (unsigned i = 0; i < type->n_fields; i++) {
+    unsigned n = w->first && w->first < type->n_fields ? w->first : type->n_fields;
+    for (unsigned i = 0; i < n; i++) {
         const ProtobufCFieldDescriptor *f = &type->fields[i];
         bool repeated = f->label == PROTOBUF_C_LABEL_REPEATED;
         for (size_t k = repeated ? rng_below(&w->rng, 4) : 1; k > 0; k--) {
