@@ -15,7 +15,7 @@ static bool has_others(const struct command *c)
            c->deadline_ms || c->name.len || c->catalogue || c->n_exprs || c->by2.len ||
            c->n_fields || c->explain;
 }
-DIRECT_KNOWS_ALL_UP_TO(struct command, deadline_ms);
+DIRECT_KNOWS_ALL_UP_TO(struct command, explain);
 
 static uint8_t *put_fields(uint8_t *p, const struct command *c)
 {
