@@ -2,6 +2,7 @@
 #include <host/host.h>
 
 #include <base/clock.h>
+#include <base/pages.h>
 
 #include <signal.h>
 #include <stdio.h>
@@ -92,6 +93,7 @@ int main(int argc, char **argv)
         (void)fputs(USAGE, stderr);
         return 2;
     }
+    pages_keep_freed();
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);

@@ -14,7 +14,7 @@
  * ahead. The whole key is 6 bytes or more and a join drops one of two equal keys, so a join is
  * never longer than its two inputs together.
  */
-#include <proto/facts.h>
+#include "facts_item.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -188,7 +188,7 @@ bool facts_next(struct facts_iter *it, struct fact *out)
     return r->ok;
 }
 
-static int key_compare(const struct fact *a, const struct fact *b)
+int fact_key_compare(const struct fact *a, const struct fact *b)
 {
     if (a->kind != b->kind)
         return a->kind < b->kind ? -1 : 1;
@@ -202,233 +202,40 @@ bool facts_check(struct bytes facts)
     struct facts_iter it = facts_iter_of(facts);
     struct fact previous = {0}, f;
     while (facts_next(&it, &f)) {
-        if (key_compare(&previous, &f) >= 0)
+        if (fact_key_compare(&previous, &f) >= 0)
             return false;
         previous = f;
     }
     return it.r.ok;
 }
 
-bool facts_find(struct bytes facts, enum fact_kind kind, name_id name, struct bytes sub,
-                struct fact *out)
+bool facts_has_kind(struct bytes facts, enum fact_kind kind)
 {
-    const struct fact wanted = {.kind = kind, .name = name, .sub = sub};
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
-    while (facts_next(&it, &f)) {
-        int c = key_compare(&f, &wanted);
-        if (c == 0)
-            *out = f;
-        if (c >= 0)
-            return c == 0;
+    const uint8_t *end = facts.len ? facts.data + facts.len : facts.data;
+    for (const uint8_t *p = facts.data; p < end && *p <= kind;) {
+        if (*p == kind)
+            return true;
+        p = item_at(p, end).next;
     }
     return false;
 }
 
-/* --- joining --- */
-
-static int value_compare(const struct fact *a, const struct fact *b)
+bool facts_find(struct bytes facts, enum fact_kind kind, name_id name, struct bytes sub,
+                struct fact *out)
 {
-    if (a->type != b->type)
-        return a->type < b->type ? -1 : 1;
-    if (a->type == FACT_TEXT)
-        return bytes_compare(a->text, b->text);
-    if (a->type == FACT_NUMBER && a->number != b->number)
-        return a->number < b->number ? -1 : 1;
-    return 0;
-}
-
-/* By time, then by value. */
-static int moment_compare(const struct fact *a, const struct fact *b)
-{
-    if (a->ts != b->ts)
-        return a->ts < b->ts ? -1 : 1;
-    return value_compare(a, b);
-}
-
-/* Two facts of one key into one. */
-static struct fact join_pair(const struct fact *a, const struct fact *b)
-{
-    struct fact f = *a;
-    switch (a->kind) {
-    case FACT_LATEST:
-    case FACT_SOURCE:
-    case FACT_TAG:
-    case FACT_LAST:
-        return moment_compare(a, b) >= 0 ? *a : *b;
-    case FACT_FIRST:
-        return moment_compare(a, b) <= 0 ? *a : *b;
-    case FACT_MIN:
-        return value_compare(a, b) <= 0 ? *a : *b;
-    case FACT_MAX:
-        return value_compare(a, b) >= 0 ? *a : *b;
-    case FACT_SUM:
-    case FACT_HAS:
-    case FACT_TOTAL:
-        f.number = (int64_t)((uint64_t)a->number + (uint64_t)b->number);
-        return f;
-    case FACT_UNION:
-        return a->ts <= b->ts ? *a : *b;
-    case FACT_CHANNEL:
-        f.ts = a->ts < b->ts ? a->ts : b->ts;
-        f.number = a->number > b->number ? a->number : b->number;
-        return f;
-    case FACT_KIND_END:
-        break;
-    }
-    assert(false && "a fact of no kind");
-    return f;
-}
-
-/* Writing goes straight to memory that put_fact has reserved: FIXED_MAX bytes hold all of an item
- * but its sub and text (kind, name, two lengths, ts, type, number). */
-enum { FIXED_MAX = 1 + 4 + 10 + 10 + 1 + 10 + 10 };
-
-static inline uint8_t *write_varint(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
-static inline uint8_t *write_zigzag(uint8_t *p, int64_t v)
-{
-    return write_varint(p, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
-}
-
-static inline uint8_t *write_bytes(uint8_t *p, struct bytes b)
-{
-    p = write_varint(p, b.len);
-    if (b.len)
-        memcpy(p, b.data, b.len);
-    return p + b.len;
-}
-
-static uint8_t *write_value(uint8_t *p, const struct fact *f)
-{
-    *p++ = (uint8_t)f->type;
-    if (f->type == FACT_NUMBER)
-        return write_zigzag(p, f->number);
-    return f->type == FACT_TEXT ? write_bytes(p, f->text) : p;
-}
-
-static uint8_t *write_by_kind(uint8_t *p, const struct fact *f)
-{
-    switch (f->kind) {
-    case FACT_LATEST:
-    case FACT_FIRST:
-    case FACT_SOURCE:
-        return write_value(write_zigzag(p, f->ts), f);
-    case FACT_MIN:
-    case FACT_MAX:
-        return write_value(p, f);
-    case FACT_SUM:
-    case FACT_HAS:
-    case FACT_TOTAL:
-        return write_zigzag(p, f->number);
-    case FACT_UNION:
-        return write_zigzag(p, f->ts);
-    case FACT_TAG:
-        p = write_zigzag(p, f->ts);
-        *p++ = (uint8_t)f->number;
-        return p;
-    case FACT_CHANNEL:
-    case FACT_LAST:
-        return write_zigzag(write_zigzag(p, f->ts), f->number);
-    case FACT_KIND_END:
-        break;
-    }
-    assert(false && "a fact of no kind");
-    return p;
-}
-
-static void put_fact(struct buf *out, const struct fact *f)
-{
-    uint8_t *p = buf_reserve(out, FIXED_MAX + f->sub.len + f->text.len);
-    *p++ = (uint8_t)f->kind;
-    for (unsigned shift = 0; shift < 32; shift += 8)
-        *p++ = (uint8_t)(f->name >> shift);
-    p = write_bytes(p, f->sub);
-    p = write_by_kind(p, f);
-    out->len = (size_t)(p - out->data);
-}
-
-/* One side of a merge: the fact it stands at, and the bytes of that fact. */
-struct side {
-    struct facts_iter it;
-    struct fact f;
-    const uint8_t *from;
-    bool has;
-};
-
-static void side_step(struct side *s)
-{
-    s->from = s->it.r.p;
-    s->has = facts_next(&s->it, &s->f);
-    assert(s->it.r.ok); /* callers hand in canonical facts only */
-}
-
-static struct side side_of(struct bytes facts)
-{
-    struct side s = {.it = facts_iter_of(facts)};
-    side_step(&s);
-    return s;
-}
-
-static struct bytes side_raw(const struct side *s)
-{
-    return bytes_of(s->from, (size_t)(s->it.r.p - s->from));
-}
-
-/* Which side stands at the lesser key: <0 a, >0 b, 0 both at the same. One of them has a fact. */
-static int side_order(const struct side *a, const struct side *b)
-{
-    if (!a->has || !b->has)
-        return a->has ? -1 : 1;
-    return key_compare(&a->f, &b->f);
-}
-
-static void put_rest(struct side *s, struct buf *out)
-{
-    if (s->has)
-        buf_put(out, s->from, (size_t)(s->it.r.end - s->from));
-}
-
-void facts_join(struct bytes a, struct bytes b, struct buf *out)
-{
-    (void)buf_reserve(out, a.len + b.len + FIXED_MAX);
-    struct side x = side_of(a), y = side_of(b);
-    while (x.has && y.has) {
-        int c = side_order(&x, &y);
-        if (c == 0) {
-            struct fact f = join_pair(&x.f, &y.f);
-            put_fact(out, &f);
-        } else {
-            struct bytes raw = side_raw(c < 0 ? &x : &y);
-            buf_put(out, raw.data, raw.len);
-        }
-        if (c <= 0)
-            side_step(&x);
+    const uint8_t *end = facts.len ? facts.data + facts.len : facts.data;
+    for (const uint8_t *p = facts.data; p < end;) {
+        struct item i = item_at(p, end);
+        int c = item_kind(&i) != kind   ? (item_kind(&i) < kind ? -1 : 1)
+                : item_name(&i) != name ? (item_name(&i) < name ? -1 : 1)
+                                        : bytes_compare(item_sub(&i), sub);
+        if (c == 0)
+            *out = item_decode(&i);
         if (c >= 0)
-            side_step(&y);
+            return c == 0;
+        p = i.next;
     }
-    put_rest(&x, out);
-    put_rest(&y, out);
-}
-
-void facts_diff(struct bytes before, struct bytes after, facts_diff_cb cb, void *ctx)
-{
-    struct side x = side_of(before), y = side_of(after);
-    while (x.has || y.has) {
-        int c = side_order(&x, &y);
-        if (c != 0 || !bytes_equal(side_raw(&x), side_raw(&y)))
-            cb(ctx, c <= 0 ? &x.f : NULL, c >= 0 ? &y.f : NULL);
-        if (c <= 0)
-            side_step(&x);
-        if (c >= 0)
-            side_step(&y);
-    }
+    return false;
 }
 
 /* --- making --- */
@@ -465,7 +272,7 @@ void facts_builder_add(struct facts_builder *b, const struct fact *f)
 
 static int fact_order(const void *a, const void *b)
 {
-    return key_compare(a, b);
+    return fact_key_compare(a, b);
 }
 
 /* Most events have a handful of facts, often in order already. */
@@ -479,7 +286,7 @@ static void sort_facts(struct fact *items, size_t n)
     for (size_t i = 1; i < n; i++) {
         struct fact f = items[i];
         size_t at = i;
-        for (; at > 0 && key_compare(&items[at - 1], &f) > 0; at--)
+        for (; at > 0 && fact_key_compare(&items[at - 1], &f) > 0; at--)
             items[at] = items[at - 1];
         items[at] = f;
     }
@@ -492,9 +299,9 @@ bool facts_builder_finish(struct facts_builder *b, struct buf *out)
     sort_facts(b->items, b->n);
     for (size_t i = 0; i < b->n;) {
         struct fact f = b->items[i++];
-        for (; i < b->n && key_compare(&f, &b->items[i]) == 0; i++)
-            f = join_pair(&f, &b->items[i]);
-        put_fact(out, &f);
+        for (; i < b->n && fact_key_compare(&f, &b->items[i]) == 0; i++)
+            f = fact_join(&f, &b->items[i]);
+        fact_put(out, &f);
     }
     return true;
 }

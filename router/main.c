@@ -2,6 +2,7 @@
 #include <route/router.h>
 
 #include <base/clock.h>
+#include <base/pages.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -104,6 +105,7 @@ int main(int argc, char **argv)
         (void)fputs(USAGE, stderr);
         return 2;
     }
+    pages_keep_freed();
     struct watcher w = {0};
     (void)sigemptyset(&w.set);
     (void)sigaddset(&w.set, SIGTERM);

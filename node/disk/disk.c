@@ -150,6 +150,11 @@ static enum error_code stamp_check(const struct disk *d, struct bytes record, st
     if (s->version > o->version)
         return error_set(err, ERR_MISMATCH, "%s: format %u is newer than this program's %u",
                          d->file, s->version, o->version);
+    if (s->version < o->oldest)
+        return error_set(err, ERR_MISMATCH,
+                         "%s: format %u is older than what this program reads (%u): use the "
+                         "program that wrote it, or load the data anew",
+                         d->file, s->version, o->oldest);
     s->cluster_id = reader_u64(&r);
     s->owner = reader_u16(&r);
     s->txn = reader_u64(&r);

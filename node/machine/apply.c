@@ -20,6 +20,7 @@ struct applying {
     struct bytes facts; /* of the event, with what the machine adds */
     struct behaviour behaviour;
     bool has_behaviour;
+    struct fragment fragment; /* of ids[0] */
     struct dedup message_ids; /* of ids[0] */
     struct refused *refused;  /* here, not by the router */
     size_t n_refused, cap_refused;
@@ -51,18 +52,6 @@ static void add_totals(struct facts_builder *b, const struct behaviour *e, uint8
     }
 }
 
-/* Membership is the machine's to say, not an event's. */
-static bool has_membership(struct bytes facts)
-{
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
-    while (facts_next(&it, &f)) {
-        if (f.kind == FACT_HAS)
-            return true;
-    }
-    return false;
-}
-
 static bool make_facts(struct applying *a)
 {
     const struct command *c = a->c;
@@ -70,7 +59,8 @@ static bool make_facts(struct applying *a)
     struct facts_builder b;
     if (c->behaviour.len && !behaviour_decode(c->behaviour, &a->behaviour))
         return false;
-    if (has_membership(c->facts))
+    /* Membership is the machine's to say, not an event's. */
+    if (facts_has_kind(c->facts, FACT_HAS))
         return false;
     a->has_behaviour = c->behaviour.len > 0;
     facts_builder_init(&b, &a->m->scratch);
@@ -341,17 +331,6 @@ static bool tag_before(struct bytes view, const struct fact *f, bool *after)
     return old.number != 0;
 }
 
-static bool adds_tags(struct bytes facts)
-{
-    struct facts_iter it = facts_iter_of(facts);
-    struct fact f;
-    while (facts_next(&it, &f)) {
-        if (f.kind == FACT_TAG && f.number)
-            return true;
-    }
-    return false;
-}
-
 static size_t count_removed_tags(const struct applying *a)
 {
     struct facts_iter it = facts_iter_of(a->facts);
@@ -378,7 +357,10 @@ static void limit_tags(struct applying *a)
     struct facts_iter it = facts_iter_of(a->facts);
     struct fact f;
     bool after, refused = false;
-    if (!adds_tags(a->facts))
+    /* Most profiles are far from the limit: what is known of them is too short for so many tags. */
+    enum { TAG_SIZE_MIN = 1 + 4 + 1 + 1 + 1 + 1 };
+    size_t most = (a->p.view.len + a->facts.len) / TAG_SIZE_MIN;
+    if (most <= a->m->o.schema->tags_max || !facts_has_kind(a->facts, FACT_TAG))
         return;
     size_t n = count_tags(a->p.view) - count_removed_tags(a);
     facts_builder_init(&kept, &a->m->scratch);
@@ -404,21 +386,18 @@ static void count_event(struct applying *a, uint64_t message)
     struct machine *m = a->m;
     struct profile *p = &a->p;
     uint64_t handle = p->rec.ids[record_find(&p->rec, a->c->ids[0])].handle;
-    struct fragment f;
+    struct fragment *f = &a->fragment;
     limit_tags(a);
-    if (!fragment_get(m, handle, &f))
-        return;
     bool alone = p->rec.n_ids == 1;
-    f.facts = facts_joined(m, f.facts, a->facts);
-    profile_set_view(p, alone ? f.facts : facts_joined(m, p->view, a->facts));
-    emit_view(m, p);
+    emit_join(m, p, a->facts);
+    f->facts = alone ? p->view : facts_joined(m, f->facts, a->facts);
     if (a->has_behaviour) {
-        behaviour_add(m, handle, &f, &a->behaviour);
+        behaviour_add(m, handle, f, &a->behaviour);
         emit_behaviour(m, p->id, &a->behaviour);
     }
-    fragment_put(m, handle, &f);
-    /* Links move the handle, at most; the message ids stay as they were loaded. */
-    dedup_add(m, &a->message_ids, message);
+    /* Links move the handle, at most; fragment and message ids stay as they were loaded. */
+    dedup_add(m, &a->message_ids, f, message);
+    fragment_put(m, handle, f);
     m->counters.events++;
     m->dirty = true;
 }
@@ -512,11 +491,9 @@ static bool is_answered(struct applying *a, uint64_t message)
 {
     const struct record *r = &a->p.rec;
     uint64_t handle = r->ids[record_find(r, a->c->ids[0])].handle;
-    if (a->fresh) {
-        a->message_ids = (struct dedup){.handle = handle};
-        return false;
-    }
-    dedup_load(a->m, handle, &a->message_ids);
+    if (!fragment_get(a->m, handle, &a->fragment))
+        return true;
+    dedup_load(a->m, handle, &a->fragment, &a->message_ids);
     if (dedup_has(a->m, &a->message_ids, message)) {
         reply_duplicate(a);
         return true;
@@ -543,7 +520,9 @@ void apply_event(struct machine *m, const struct command *c, struct arena *arena
     uint64_t message = hash64(c->message_id);
     if (!find_profile(&a) || is_answered(&a, message))
         return;
-    if (!a.fresh)
+    if (!a.fresh && a.p.rec.n_ids == 1)
+        profile_view_is(m, &a.p, a.fragment.facts);
+    else if (!a.fresh)
         profile_load_view(m, &a.p);
     settle_links(&a);
     if (a.n_missing) {

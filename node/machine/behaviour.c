@@ -24,7 +24,7 @@ static int16_t bucket_of_day(int32_t day)
 
 static struct bytes row_key(struct machine *m, uint64_t handle, int16_t bucket)
 {
-    return key_of_part(m, 'R', handle, (uint16_t)bucket, 2);
+    return key_of_part(m, 'F', handle, 'R', (uint16_t)bucket, 2);
 }
 
 bool behaviour_row_get(struct machine *m, uint64_t handle, int16_t bucket, struct bytes *row)

@@ -100,7 +100,7 @@ static bool facts_are_sound(struct checking *c, const struct profile *p)
     }
     if (p->rec.n_ids < 2)
         return true;
-    if (!store_get(c->m->o.store, key_of_number(c->m, 'V', p->id), &view) || !facts_check(view)) {
+    if (!store_get(c->m->o.store, view_key(c->m, p->id), &view) || !facts_check(view)) {
         found(c, p->id, "its view is missing or damaged");
         return false;
     }
@@ -134,6 +134,8 @@ static bool check_profile(void *ctx, struct bytes key, struct bytes value)
     struct reader k = reader_of(key);
     struct profile p;
     (void)value;
+    if (row_kind(key) != 'P')
+        return true;
     arena_reset(&c->m->scratch);
     reader_u8(&k);
     if (!profile_load(c->m, reader_be64(&k), &p)) {
@@ -170,9 +172,8 @@ static bool check_index(void *ctx, struct bytes key, struct bytes value)
 static bool count_fragment(void *ctx, struct bytes key, struct bytes value)
 {
     struct checking *c = ctx;
-    (void)key;
     (void)value;
-    c->fragments++;
+    c->fragments += row_kind(key) == 'F';
     return true;
 }
 

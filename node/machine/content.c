@@ -19,7 +19,7 @@ static void put_id(struct machine *m, const struct record_id *id, struct buf *ou
     never_links_put(out, id->tags, id->n_tags);
     fragment_get(m, id->handle, &f);
     buf_put_bytes(out, f.facts);
-    dedup_export(m, id->handle, out);
+    dedup_export(m, id->handle, &f, out);
     buf_put_varint(out, f.n_buckets);
     for (size_t i = 0; i < f.n_buckets; i++) {
         struct bytes row = {0};

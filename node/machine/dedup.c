@@ -1,11 +1,11 @@
-/* Message ids of an identity, in receipt order: hashes and receipt times in blocks.
+/* Message ids of an identity, in receipt order: hashes and receipt times.
  *
- * The newest block is rewritten by each message; when it is full it is sealed under the next
- * number. Values:
- *   newest  u8 version, u8 skip, u16 n, u32 first, u32 next, u32 oldest_s, n hashes, n times
- *   sealed  DEDUP_BLOCK hashes, DEDUP_BLOCK times
- * A hash is 64 bits: among the 65,536 ids that an identity may remember, a new one is taken for an
- * old one once in 2^48 times.
+ * The first RECENT_MAX stand in the fragment, which each event rewrites anyway. With one more all
+ * go into blocks (and stay there): the newest block is rewritten by each message; when it is full
+ * it is sealed under the next number. Values: newest  u8 version, u8 skip, u16 n, u32 first, u32
+ * next, u32 oldest_s, n hashes, n times sealed  DEDUP_BLOCK hashes, DEDUP_BLOCK times A hash is 64
+ * bits: among the 65,536 ids that an identity may remember, a new one is taken for an old one once
+ * in 2^48 times.
  */
 #include "state.h"
 
@@ -26,7 +26,7 @@ static uint64_t load_u64(const uint8_t *p)
 
 static struct bytes block_key(struct machine *m, uint64_t handle, uint32_t number)
 {
-    return key_of_part(m, 'D', handle, number, 4);
+    return key_of_part(m, 'F', handle, 'D', number, 4);
 }
 
 /* A sealed block, or NULL where it is missing or damaged. */
@@ -40,12 +40,22 @@ static const uint8_t *sealed_get(struct machine *m, uint64_t handle, uint32_t nu
     return NULL;
 }
 
-void dedup_load(struct machine *m, uint64_t handle, struct dedup *out)
+void dedup_load(struct machine *m, uint64_t handle, const struct fragment *f, struct dedup *out)
 {
     struct bytes value;
     *out = (struct dedup){.handle = handle};
-    if (!store_get(m->o.store, block_key(m, handle, NEWEST), &value))
+    if (!f->has_blocks) {
+        out->in_fragment = true;
+        out->n = f->n_recent;
+        out->hashes = f->hashes;
+        out->seconds = f->seconds;
+        out->oldest_s = out->n ? load_u32(out->seconds) : 0;
         return;
+    }
+    if (!store_get(m->o.store, block_key(m, handle, NEWEST), &value)) {
+        machine_damaged(m, "message ids");
+        return;
+    }
     struct reader r = reader_of(value);
     uint8_t version = reader_u8(&r);
     out->skip = reader_u8(&r);
@@ -205,12 +215,48 @@ static void append_only(struct machine *m, const struct dedup *d, uint64_t hash,
     store_put(m->o.store, block_key(m, d->handle, NEWEST), buf_bytes(&m->row));
 }
 
-void dedup_add(struct machine *m, const struct dedup *d, uint64_t hash)
+static void store_u32(uint8_t *p, uint32_t v)
+{
+    for (size_t i = 0; i < 4; i++)
+        p[i] = (uint8_t)(v >> 8 * i);
+}
+
+/* One more among the recent ones of the fragment, which has room. */
+static void add_recent(struct machine *m, struct fragment *f, uint64_t hash, uint32_t now_s)
+{
+    size_t n = f->n_recent;
+    uint8_t *hashes = arena_must(&m->scratch, (n + 1) * DEDUP_ENTRY_SIZE);
+    uint8_t *seconds = hashes + (n + 1) * 8;
+    if (n) {
+        memcpy(hashes, f->hashes, n * 8);
+        memcpy(seconds, f->seconds, n * 4);
+    }
+    store_u32(hashes + n * 8, (uint32_t)hash);
+    store_u32(hashes + n * 8 + 4, (uint32_t)(hash >> 32));
+    store_u32(seconds + n * 4, now_s);
+    f->hashes = hashes;
+    f->seconds = seconds;
+    f->n_recent++;
+}
+
+static void move_to_blocks(struct fragment *f)
+{
+    f->has_blocks = true;
+    f->n_recent = 0;
+}
+
+void dedup_add(struct machine *m, const struct dedup *d, struct fragment *f, uint64_t hash)
 {
     struct newest w;
     uint32_t now_s = (uint32_t)(m->clock / 1000);
     uint64_t total = total_of(d);
-    if (d->n < DEDUP_BLOCK && total < m->o.dedup_min && total < m->o.dedup_max) {
+    bool plain = total < m->o.dedup_min && total < m->o.dedup_max;
+    if (d->in_fragment && plain && total < RECENT_MAX) {
+        add_recent(m, f, hash, now_s);
+        return;
+    }
+    move_to_blocks(f);
+    if (plain && d->n < DEDUP_BLOCK) {
         append_only(m, d, hash, now_s);
         return;
     }
@@ -220,10 +266,12 @@ void dedup_add(struct machine *m, const struct dedup *d, uint64_t hash)
     newest_write(m, &w);
 }
 
-void dedup_drop(struct machine *m, uint64_t handle)
+void dedup_drop(struct machine *m, uint64_t handle, const struct fragment *f)
 {
     struct dedup d;
-    dedup_load(m, handle, &d);
+    if (!f->has_blocks)
+        return;
+    dedup_load(m, handle, f, &d);
     for (uint32_t b = d.first; b < d.next && sealed_get(m, handle, b); b++)
         store_del(m->o.store, block_key(m, handle, b));
     if (d.hashes)
@@ -241,10 +289,10 @@ static void export_entries(struct buf *out, const uint8_t *hashes, const uint8_t
     }
 }
 
-void dedup_export(struct machine *m, uint64_t handle, struct buf *out)
+void dedup_export(struct machine *m, uint64_t handle, const struct fragment *f, struct buf *out)
 {
     struct dedup d;
-    dedup_load(m, handle, &d);
+    dedup_load(m, handle, f, &d);
     buf_put_varint(out, total_of(&d));
     for (uint32_t b = d.first; b < d.next; b++) {
         const uint8_t *block = sealed_get(m, handle, b);
@@ -256,11 +304,17 @@ void dedup_export(struct machine *m, uint64_t handle, struct buf *out)
     export_entries(out, d.hashes, d.seconds, 0, d.n);
 }
 
-void dedup_import(struct machine *m, uint64_t handle, struct bytes entries)
+void dedup_import(struct machine *m, uint64_t handle, struct fragment *f, struct bytes entries)
 {
     struct newest w = {.d = {.handle = handle}};
     if (entries.len < DEDUP_ENTRY_SIZE)
         return;
+    if (entries.len <= (size_t)RECENT_MAX * DEDUP_ENTRY_SIZE) {
+        for (size_t i = 0; i + DEDUP_ENTRY_SIZE <= entries.len; i += DEDUP_ENTRY_SIZE)
+            add_recent(m, f, load_u64(entries.data + i), load_u32(entries.data + i + 8));
+        return;
+    }
+    move_to_blocks(f);
     for (size_t i = 0; i + DEDUP_ENTRY_SIZE <= entries.len; i += DEDUP_ENTRY_SIZE)
         newest_append(m, &w, load_u64(entries.data + i), load_u32(entries.data + i + 8));
     newest_write(m, &w);

@@ -24,7 +24,9 @@ void emit_remove(struct machine *m, one_id member)
 struct differing {
     struct machine *m;
     const struct profile *p;
-    name_id ranked; /* the trait by source that was handled last: it has a fact for each rank */
+    name_id ranked;   /* the trait by source that was handled last: it has a fact for each rank */
+    bool joining;     /* p->view is not the new one yet: traits by source have to wait ... */
+    bool has_waiting; /* ... and there are some */
 };
 
 static bool is_number(const struct schema_trait *t)
@@ -87,7 +89,9 @@ static void differs_trait(struct differing *d, const struct fact *before, const 
         emit_trait(d, t, before, after);
         return;
     }
-    if (d->ranked == t->id)
+    if (d->joining)
+        d->has_waiting = true;
+    if (d->joining || d->ranked == t->id)
         return;
     d->ranked = t->id;
     struct fact was = facts_trait(d->p->shown, t), is = facts_trait(d->p->view, t);
@@ -145,6 +149,25 @@ void emit_view(struct machine *m, struct profile *p)
     struct differing d = {.m = m, .p = p};
     if (m->o.emit && p->shown.data != p->view.data)
         facts_diff(p->shown, p->view, differs, &d);
+    p->shown = p->view;
+}
+
+static void differs_by_source(void *ctx, const struct fact *before, const struct fact *after)
+{
+    if ((before ? before : after)->kind == FACT_SOURCE)
+        differs_trait(ctx, before, after);
+}
+
+void emit_join(struct machine *m, struct profile *p, struct bytes facts)
+{
+    struct differing d = {.m = m, .p = p, .joining = true};
+    emit_view(m, p);
+    buf_reset(&m->join);
+    facts_join_diff(p->view, facts, &m->join, m->o.emit ? differs : NULL, &d);
+    profile_set_view(p, arena_must_copy(&m->scratch, buf_bytes(&m->join)));
+    d.joining = false;
+    if (d.has_waiting)
+        facts_diff(p->shown, p->view, differs_by_source, &d);
     p->shown = p->view;
 }
 

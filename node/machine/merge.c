@@ -215,8 +215,8 @@ static struct record install(struct machine *m, const struct content *content)
             f.buckets[k] = from->rows[k].bucket;
             behaviour_row_put(m, id.handle, from->rows[k].bucket, from->rows[k].row);
         }
+        dedup_import(m, id.handle, &f, from->message_ids);
         fragment_put(m, id.handle, &f);
-        dedup_import(m, id.handle, from->message_ids);
         record_add_id(&l, &m->scratch, &id);
     }
     return l;

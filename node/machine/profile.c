@@ -93,6 +93,11 @@ void profile_move(struct machine *m, struct profile *p, uint8_t to)
 
 /* --- rows --- */
 
+struct bytes view_key(struct machine *m, one_id p)
+{
+    return key_of_part(m, 'P', p, 'V', 0, 0);
+}
+
 bool profile_load(struct machine *m, one_id id, struct profile *out)
 {
     struct bytes value;
@@ -114,9 +119,14 @@ void profile_load_view(struct machine *m, struct profile *p)
         struct fragment f;
         if (fragment_get(m, p->rec.ids[0].handle, &f))
             view = f.facts;
-    } else if (!store_get(m->o.store, key_of_number(m, 'V', p->id), &view)) {
+    } else if (!store_get(m->o.store, view_key(m, p->id), &view)) {
         machine_damaged(m, "view");
     }
+    profile_view_is(m, p, view);
+}
+
+void profile_view_is(struct machine *m, struct profile *p, struct bytes view)
+{
     p->view = arena_must_copy(&m->scratch, view);
     p->shown = p->view;
 }
@@ -140,7 +150,7 @@ void profile_save(struct machine *m, struct profile *p)
         p->changed = false;
     }
     if (p->view_changed && has_content(p->rec.state) && p->rec.n_ids > 1)
-        store_put(m->o.store, key_of_number(m, 'V', p->id), p->view);
+        store_put(m->o.store, view_key(m, p->id), p->view);
     p->view_changed = false;
 }
 
@@ -164,15 +174,16 @@ void profile_drop_content(struct machine *m, struct profile *p)
         struct fragment f;
         if (id->handle == 0)
             continue;
-        if (fragment_get(m, id->handle, &f))
+        if (fragment_get(m, id->handle, &f)) {
             behaviour_drop(m, id->handle, &f);
-        dedup_drop(m, id->handle);
+            dedup_drop(m, id->handle, &f);
+        }
         store_del(m->o.store, key_of_number(m, 'F', id->handle));
         id->handle = 0;
         m->counters.identities--;
     }
     if (p->rec.n_ids > 1)
-        store_del(m->o.store, key_of_number(m, 'V', p->id));
+        store_del(m->o.store, view_key(m, p->id));
     p->rec.n_edges = 0;
 }
 

@@ -11,9 +11,11 @@ struct bytes key_of_number(struct machine *m, char kind, uint64_t number)
     return buf_bytes(&m->key);
 }
 
-struct bytes key_of_part(struct machine *m, char kind, uint64_t number, uint32_t part, size_t width)
+struct bytes key_of_part(struct machine *m, char kind, uint64_t number, char part_kind,
+                         uint32_t part, size_t width)
 {
     key_of_number(m, kind, number);
+    buf_put_u8(&m->key, (uint8_t)part_kind);
     for (size_t i = width; i-- > 0;)
         buf_put_u8(&m->key, (uint8_t)(part >> 8 * i));
     return buf_bytes(&m->key);
@@ -68,6 +70,21 @@ void entry_repair(struct machine *m, struct identity id, struct entry e)
 
 /* --- fragments --- */
 
+/* Instead of the number of recent message ids: they are in blocks of their own. */
+enum { RECENT_IN_BLOCKS = 0xFF };
+
+static bool take_recent(struct reader *r, struct fragment *out)
+{
+    uint8_t n = reader_u8(r);
+    out->has_blocks = n == RECENT_IN_BLOCKS;
+    if (out->has_blocks)
+        return r->ok;
+    out->n_recent = n;
+    out->hashes = reader_take(r, (size_t)n * 8).data;
+    out->seconds = reader_take(r, (size_t)n * 4).data;
+    return r->ok && n <= RECENT_MAX;
+}
+
 bool fragment_get(struct machine *m, uint64_t handle, struct fragment *out)
 {
     struct bytes value;
@@ -77,6 +94,10 @@ bool fragment_get(struct machine *m, uint64_t handle, struct fragment *out)
         return false;
     }
     struct reader r = reader_of(value);
+    if (!take_recent(&r, out)) {
+        machine_damaged(m, "fragment");
+        return false;
+    }
     uint64_t n = reader_varint(&r);
     if (!r.ok || n > reader_left(&r) / 2) {
         machine_damaged(m, "fragment");
@@ -94,6 +115,11 @@ bool fragment_get(struct machine *m, uint64_t handle, struct fragment *out)
 void fragment_put(struct machine *m, uint64_t handle, const struct fragment *f)
 {
     buf_reset(&m->row);
+    buf_put_u8(&m->row, f->has_blocks ? RECENT_IN_BLOCKS : f->n_recent);
+    if (!f->has_blocks && f->n_recent) {
+        buf_put(&m->row, f->hashes, (size_t)f->n_recent * 8);
+        buf_put(&m->row, f->seconds, (size_t)f->n_recent * 4);
+    }
     buf_put_varint(&m->row, f->n_buckets);
     for (size_t i = 0; i < f->n_buckets; i++)
         buf_put_u16(&m->row, (uint16_t)f->buckets[i]);

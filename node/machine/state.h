@@ -38,9 +38,18 @@ void reply_fail(struct reply *out, enum error_code code, const char *text);
 /* --- rows (rows.c) --- */
 
 /* Keys are built in m->key and borrow it until the next key. */
+struct bytes view_key(struct machine *m, one_id p);
 struct bytes key_of_number(struct machine *m, char kind, uint64_t number);
-struct bytes key_of_part(struct machine *m, char kind, uint64_t number, uint32_t part,
-                         size_t width);
+/* The key of a row that belongs to that of key_of_number, and stands right behind it, so that what
+ * one event changes lies in few pages. */
+struct bytes key_of_part(struct machine *m, char kind, uint64_t number, char part_kind,
+                         uint32_t part, size_t width);
+/* What kind of row a key is of: the letter of its part where it has one. */
+static inline char row_kind(struct bytes key)
+{
+    bool has_parts = key.data[0] == 'P' || key.data[0] == 'F';
+    return (char)key.data[has_parts && key.len > 9 ? 9 : 0];
+}
 
 struct entry {
     one_id profile;
@@ -52,8 +61,14 @@ void entry_put(struct machine *m, struct identity id, struct entry e);
 /* REPAIR: moves an existing entry forward; never makes one. */
 void entry_repair(struct machine *m, struct identity id, struct entry e);
 
-/* The fragment of one identity. `facts` borrows from the store until the fragment is put. */
+/* The fragment of one identity. `facts` and message ids borrow from the store until the fragment is
+ * put. An identity's first message ids are kept in it; when they get more, all move to blocks of
+ * their own, so that those of a busy identity do not make each write heavier (dedup.c). */
+enum { RECENT_MAX = 8 };
 struct fragment {
+    bool has_blocks;                 /* message ids are there, and none here */
+    uint8_t n_recent;                /* at most RECENT_MAX */
+    const uint8_t *hashes, *seconds; /* of n_recent message ids, oldest first: u64, u32 each */
     struct bytes facts;
     int16_t *buckets; /* of behaviour rows, in the order they were made; in the scratch arena */
     size_t n_buckets;
@@ -93,6 +108,8 @@ struct profile {
 bool profile_load(struct machine *m, one_id id, struct profile *out);
 /* Loads view and shown of a profile that has its content. */
 void profile_load_view(struct machine *m, struct profile *p);
+/* The same where the caller has the view already; copies. */
+void profile_view_is(struct machine *m, struct profile *p, struct bytes view);
 void profile_set_view(struct profile *p, struct bytes view);
 /* Writes what changed. */
 void profile_save(struct machine *m, struct profile *p);
@@ -110,24 +127,28 @@ struct bytes profile_fold(struct machine *m, const struct record *r);
 
 /* --- message ids (dedup.c) --- */
 
-/* The newest block of an identity's message ids; borrows from the store until dedup_add. */
+/* The newest of an identity's message ids: those in the fragment, or the newest block; borrows from
+ * the store until dedup_add. */
 struct dedup {
     uint64_t handle;
+    bool in_fragment;
     uint8_t skip;         /* of the oldest sealed block, so many are let go */
     uint16_t n;           /* entries in the newest block */
     uint32_t first, next; /* sealed blocks: first ... next - 1 */
     uint32_t oldest_s;    /* receipt time of the oldest entry */
     const uint8_t *hashes, *seconds;
 };
-void dedup_load(struct machine *m, uint64_t handle, struct dedup *out);
+void dedup_load(struct machine *m, uint64_t handle, const struct fragment *f, struct dedup *out);
 bool dedup_has(struct machine *m, const struct dedup *d, uint64_t hash);
-void dedup_add(struct machine *m, const struct dedup *d, uint64_t hash);
-void dedup_drop(struct machine *m, uint64_t handle);
+/* `f` is the fragment that `d` was loaded with; the caller puts it afterwards. */
+void dedup_add(struct machine *m, const struct dedup *d, struct fragment *f, uint64_t hash);
+/* Of a fragment that is being deleted. */
+void dedup_drop(struct machine *m, uint64_t handle, const struct fragment *f);
 /* Portable: varint count, then count times (u64 hash, u32 seconds), oldest first. */
-void dedup_export(struct machine *m, uint64_t handle, struct buf *out);
+void dedup_export(struct machine *m, uint64_t handle, const struct fragment *f, struct buf *out);
 enum { DEDUP_ENTRY_SIZE = 12 };
-/* `entries` holds whole entries. The identity has none yet. */
-void dedup_import(struct machine *m, uint64_t handle, struct bytes entries);
+/* `entries` holds whole entries. The identity has none yet. The caller puts the fragment. */
+void dedup_import(struct machine *m, uint64_t handle, struct fragment *f, struct bytes entries);
 
 /* --- behaviour (behaviour.c) --- */
 
@@ -190,6 +211,9 @@ void emit_add(struct machine *m, one_id member);
 void emit_remove(struct machine *m, one_id member);
 /* What differs between p->shown and p->view; then it is shown. */
 void emit_view(struct machine *m, struct profile *p);
+/* Joins the facts of an event into p->view and shows the result: as profile_set_view and emit_view,
+ * without a walk over two whole views. */
+void emit_join(struct machine *m, struct profile *p, struct bytes facts);
 void emit_behaviour(struct machine *m, one_id member, const struct behaviour *b);
 /* All cells of a fragment. */
 void emit_fragment(struct machine *m, one_id member, uint64_t handle);

@@ -11,6 +11,8 @@ static bool rebuild_one(void *ctx, struct bytes key, struct bytes value)
     struct reader k = reader_of(key);
     struct profile p = {0};
     (void)value;
+    if (row_kind(key) != 'P')
+        return true;
     arena_reset(&m->scratch);
     reader_u8(&k);
     if (!profile_load(m, reader_be64(&k), &p) || p.rec.state != PROFILE_LIVE)
@@ -46,6 +48,8 @@ static bool walk_one(void *ctx, struct bytes key, struct bytes value)
     struct reader k = reader_of(key);
     struct profile p;
     (void)value;
+    if (row_kind(key) != 'P')
+        return true;
     reader_u8(&k);
     if (!profile_load(w->m, reader_be64(&k), &p))
         return true;
@@ -102,6 +106,9 @@ bool machine_has_message(struct machine *m, one_id p, struct identity i, struct 
     ptrdiff_t at = record_find(&found.rec, i);
     if (at < 0 || found.rec.ids[at].handle == 0)
         return false;
-    dedup_load(m, found.rec.ids[at].handle, &d);
+    struct fragment f;
+    if (!fragment_get(m, found.rec.ids[at].handle, &f))
+        return false;
+    dedup_load(m, found.rec.ids[at].handle, &f, &d);
     return dedup_has(m, &d, hash64(message_id));
 }

@@ -2,7 +2,7 @@
  * since its last checkpoint, deletions included.
  *
  * Open addressing with linear probing over 8-byte slots (32 hash bits, 32-bit place of a record);
- * records lie in chunks of 1 MiB. The hash bits suffice to grow the table without touching a
+ * records lie in chunks of 2 MiB. The hash bits suffice to grow the table without touching a
  * record. Space of replaced records is not reused before the whole table goes.
  *
  * One owner writes; any number of threads may read while nobody writes. Running out of memory
@@ -30,16 +30,20 @@ void chunk_pool_close(struct chunk_pool *p);
 
 struct memtable_slot {
     uint32_t hash;
-    uint32_t place; /* chunk number << 16 | offset in 16-byte units; 0: empty */
+    uint32_t place; /* chunk number << 17 | offset in 16-byte units; 0: empty */
 };
 
 struct memtable {
     struct memtable_slot *slots;
-    uint64_t mask;    /* slots - 1; slots is a power of 2 */
-    uint64_t count;   /* keys, deleted ones included */
-    uint8_t **chunks; /* from number 1 on */
+    uint64_t mask;  /* slots - 1; slots is a power of 2 */
+    uint64_t count; /* keys, deleted ones included */
+    struct memtable_chunk {
+        uint8_t *data;
+        uint32_t used;  /* bytes that hold records */
+        uint32_t alone; /* bytes of a chunk that was made for one record; 0: a usual one */
+    } * chunks;         /* from number 1 on */
     uint32_t n_chunks, cap_chunks;
-    uint32_t open_chunk, open_used; /* where the next record goes, in bytes */
+    uint32_t open_chunk; /* where the next record goes; 0: none yet */
     uint64_t chunk_bytes;
     struct chunk_pool *pool; /* borrowed; may be NULL */
 };
@@ -65,15 +69,15 @@ void memtable_put(struct memtable *m, uint64_t hash, struct bytes key, struct by
 /* Remembers that the key is deleted, whether or not it was known. */
 void memtable_del(struct memtable *m, uint64_t hash, struct bytes key);
 
-/* Walks all records in no order: start with *at = 0, false at the end. */
+/* Walks all records in about the order in which they were written: start with *at = 0, false at the
+ * end. */
 bool memtable_next(const struct memtable *m, uint64_t *at, struct memtable_record *out);
 /* Where each record is, by key (as bytes_compare orders): `count` elements, to be freed; NULL when
  * memory is out. */
 struct memtable_order {
     uint64_t
         head[2]; /* the key's first 16 bytes as numbers, so that sorting seldom reads records */
-    uint32_t place;
-    const struct memtable *table;
+    const void *record;
 };
 struct memtable_order *memtable_sorted(const struct memtable *m);
 struct memtable_record memtable_at(const struct memtable_order *o);

@@ -345,6 +345,26 @@ static void test_facts_diff_names_exactly_the_changes(void **state)
 
 /* --- malformed input --- */
 
+static void test_facts_join_diff_is_join_and_diff(void **state)
+{
+    (void)state;
+    struct rng r = rng_of_seed(4);
+    struct fact items[60];
+    size_t changes = 0;
+    for (int round = 0; round < 2000; round++) {
+        struct buf a = facts_of(items, random_facts(&r, items, 40));
+        struct buf b = facts_of(items, random_facts(&r, items, round % 4 ? 10 : 60));
+        struct buf j = join_of(&a, &b), out = {0};
+        struct seen s = {buf_bytes(&a), buf_bytes(&j), 0};
+        facts_join_diff(buf_bytes(&a), buf_bytes(&b), &out, on_change, &s);
+        assert_same(&out, &j);
+        assert_int_equal(s.n, count_changes(s.before, s.after));
+        changes += s.n;
+        free_all((struct buf[]){a, b, j, out}, 4);
+    }
+    assert_true(changes > 10000);
+}
+
 static void test_facts_check_truncated_and_mutated(void **state)
 {
     (void)state;
@@ -586,6 +606,7 @@ int main(void)
         cmocka_unit_test(test_facts_join_with_nothing_is_the_same),
         cmocka_unit_test(test_facts_join_appends),
         cmocka_unit_test(test_facts_diff_names_exactly_the_changes),
+        cmocka_unit_test(test_facts_join_diff_is_join_and_diff),
         cmocka_unit_test(test_facts_check_truncated_and_mutated),
         cmocka_unit_test(test_facts_check_refuses),
         cmocka_unit_test(test_facts_builder_refuses_what_check_refuses),

@@ -38,16 +38,15 @@ static void feed(struct world *w, struct identity id, unsigned from, unsigned n)
 
 static bool count_row(void *ctx, struct bytes key, struct bytes value)
 {
-    (void)key;
     (void)value;
-    ++*(size_t *)ctx;
+    *(size_t *)ctx += key.len > 9 && key.data[9] == 'D';
     return true;
 }
 
 static size_t blocks_of(struct world *w, unsigned shard)
 {
     size_t n = 0;
-    store_scan(w->stores[shard], bytes_of_str("D"), count_row, &n);
+    store_scan(w->stores[shard], bytes_of_str("F"), count_row, &n);
     return n;
 }
 
@@ -76,6 +75,24 @@ static void test_dedup_remembers_over_many_blocks(void **state)
     assert_false(knows(w, id, 700));
     assert_int_equal(blocks_of(w, 0), 6); /* 5 × 128 sealed, and the newest */
     assert_int_equal(world_stats(w, 0)->dedup_cut, 0);
+}
+
+static void test_dedup_keeps_the_first_in_the_fragment(void **state)
+{
+    struct world *w = *state;
+    struct identity id = world_id(w, "phone", 0, 1);
+    for (unsigned n = 0; n < 8; n++) {
+        feed(w, id, n, 1);
+        assert_int_equal(blocks_of(w, 0), 0);
+        for (unsigned i = 0; i < 12; i++)
+            assert_int_equal(knows(w, id, i), i <= n);
+        assert_int_equal(world_apply(w, 0, n, &id, 1, 1).status, REPLY_DUP);
+    }
+    feed(w, id, 8, 1);
+    assert_int_equal(blocks_of(w, 0), 1);
+    for (unsigned i = 0; i < 12; i++)
+        assert_int_equal(knows(w, id, i), i <= 8);
+    world_check(w);
 }
 
 static void test_dedup_keeps_the_window_and_the_last_ones(void **state)
@@ -174,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_dedup_counts_a_message_once),
         TEST(test_dedup_remembers_over_many_blocks),
+        TEST(test_dedup_keeps_the_first_in_the_fragment),
         TEST(test_dedup_keeps_the_window_and_the_last_ones),
         TEST(test_dedup_bound_cuts_the_window_and_counts_it),
         TEST(test_dedup_small_bounds_work_inside_one_block),

@@ -169,6 +169,30 @@ static void test_memtable_holds_large_values_and_reuses_chunks(void **state)
     free(large);
 }
 
+/* Records of about the sizes at which another kind of chunk begins, one just as large as a chunk.
+ */
+static void test_memtable_chunks_of_any_size_go(void **state)
+{
+    (void)state;
+    struct chunk_pool pool = {0};
+    const size_t around[] = {1 << 17, 1 << 18, 1 << 20, 2 << 20, 4 << 20};
+    uint8_t *data = calloc(1, 5 << 20);
+    for (size_t i = 0; i < sizeof around / sizeof *around; i++) {
+        for (size_t size = around[i] - 64; size <= around[i] + 64; size += 4) {
+            struct memtable m;
+            struct bytes v;
+            memtable_init(&m, 0, size % 8 ? &pool : NULL);
+            put(&m, b("k"), bytes_of(data, size / 5 * 4 - 32));
+            put(&m, b("small"), b("s"));
+            assert_int_equal(get(&m, b("k"), &v), MEMTABLE_PRESENT);
+            assert_int_equal(v.len, size / 5 * 4 - 32);
+            memtable_close(&m);
+        }
+    }
+    chunk_pool_close(&pool);
+    free(data);
+}
+
 static void test_memtable_sorts_as_bytes_compare(void **state)
 {
     (void)state;
@@ -211,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_memtable_growing_value_seldom_takes_new_room),
         cmocka_unit_test(test_memtable_takes_a_value_that_lies_in_itself),
         cmocka_unit_test(test_memtable_holds_large_values_and_reuses_chunks),
+        cmocka_unit_test(test_memtable_chunks_of_any_size_go),
         cmocka_unit_test(test_memtable_sorts_as_bytes_compare),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -65,6 +65,8 @@ static inline struct facts_iter facts_iter_of(struct bytes facts)
 bool facts_next(struct facts_iter *it, struct fact *out);
 /* Is it canonical: well-formed, sorted, no duplicates, kinds and value types in range? */
 bool facts_check(struct bytes facts);
+/* Is there any fact of this kind? `facts` has passed facts_check once, as for facts_find. */
+bool facts_has_kind(struct bytes facts, enum fact_kind kind);
 /* The one fact with this key; false if absent. */
 bool facts_find(struct bytes facts, enum fact_kind kind, name_id name, struct bytes sub,
                 struct fact *out);
@@ -88,8 +90,12 @@ bool facts_builder_finish(struct facts_builder *b, struct buf *out);
  * passed facts_check once: other bytes are a bug and assert. The same holds for facts_diff. */
 void facts_join(struct bytes a, struct bytes b, struct buf *out);
 
-/* Walks both and calls for every key whose fact differs; NULL where the side has none. */
+/* Called for a key whose fact differs; NULL where the side has none. The facts borrow. */
 typedef void (*facts_diff_cb)(void *ctx, const struct fact *before, const struct fact *after);
+/* Joins, and calls for every key whose fact in the join differs from that in `a`: the cost is that
+ * of `b` and of stepping over `a`. */
+void facts_join_diff(struct bytes a, struct bytes b, struct buf *out, facts_diff_cb cb, void *ctx);
+/* Walks both and calls for every key whose fact differs. */
 void facts_diff(struct bytes before, struct bytes after, facts_diff_cb cb, void *ctx);
 
 /* --- the effective value of a trait --- */

@@ -24,6 +24,7 @@ struct disk_options {
     uint64_t map_bytes;     /* largest size of the file */
     const char *magic;      /* exactly 8 characters: what kind of file this is */
     uint32_t version;       /* newest format that this program knows */
+    uint32_t oldest;        /* the oldest that it can still read; 0: any */
     uint64_t cluster_id;    /* the stamp must agree ... */
     uint16_t owner;         /* ... with both */
     const char *owner_word; /* what the owner number is, for messages: "shard" or "node" */

@@ -4,17 +4,25 @@
  * the same state and replies. It runs on a store (which may be in RAM only) and tells the segment
  * index what changed. One thread: the shard's.
  *
- * Store layout (keys; docs/file-formats.md has the values):
- *   'P' be64 one_id            profile record: state, epoch, identities {ns, value, version,
- * handle, never-link tags}, edges with evidence, moved, outbox, absorbed, fences 'I' u32 ns, value
- * index entry of an identity: (one_id, version) 'F' be64 handle            fragment of an identity:
- * its facts (proto/facts.h) and the list of its row buckets 'D' be64 handle, be32 n    message ids
- * of an identity in receipt order, in blocks; n = 0xFFFFFFFF: the newest 'R' be64 handle, be16 b
- * behaviour of an identity, days of bucket b = day / 64 'V' be64 one_id            unified view,
- * kept only where a profile has several identities (derived) 'X' be64 number            refused
- * links 'm' / 't' be64 one_id      merges in flight / tombstones, with the time they began 'S'
- * counters, allocators, machine clock A handle is a number of this shard, given to a fragment when
- * it arrives and never reused: a merge inside the shard moves the handle and copies nothing.
+ * Store layout (keys; docs/file-formats.md has the values). A row's parts stand right behind it:
+ *
+ *   'P' be64 one_id                  profile record: state, epoch, identities {ns, value, version,
+ *                                    handle, never-link tags}, edges with evidence, moved, outbox,
+ *                                    absorbed, fences
+ *   'P' be64 one_id, 'V'             unified view, kept only where a profile has several identities
+ *                                    (derived)
+ *   'I' u32 ns, value                index entry of an identity: (one_id, version)
+ *   'F' be64 handle                  fragment of an identity: its recent message ids, the list of its
+ *                                    row buckets, its facts (proto/facts.h)
+ *   'F' be64 handle, 'D' be32 n      message ids in receipt order, when there are many, in blocks;
+ *                                    n = 0xFFFFFFFF: the newest
+ *   'F' be64 handle, 'R' be16 b      behaviour, days of bucket b = day / 64
+ *   'X' be64 number                  refused links
+ *   'm' / 't' be64 one_id            merges in flight / tombstones, with the time they began
+ *   'S'                              counters, allocators, machine clock
+ *
+ * A handle is a number of this shard, given to a fragment when it arrives and never reused: a merge
+ * inside the shard moves the handle and copies nothing.
  */
 #ifndef MACHINE_MACHINE_H
 #define MACHINE_MACHINE_H

@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { STORE_KEY_MAX = 480, STORE_FORMAT_VERSION = 1 };
+enum { STORE_KEY_MAX = 480, STORE_FORMAT_VERSION = 2, STORE_FORMAT_OLDEST = 2 };
 
 struct store;
 
