@@ -26,21 +26,30 @@ def _stat(pid):
     return int(fields[1]), [int(x) for x in fields[11:15]]
 
 
-def cpu_of(pids):
-    """Seconds that these processes and their children have used, also those that ended."""
-    total, roots = 0, set(pids)
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
+def _family(pids):
+    """(pid, whether it is one of these and not a child of one, its ticks) of each process and child."""
+    roots = set(pids)
+    for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            parent, (user, system, ended_user, ended_system) = _stat(name)
+            parent, ticks = _stat(name)
         except (OSError, IndexError):
             continue  # it ended meanwhile
-        if int(name) in roots:
-            total += user + system + ended_user + ended_system
-        elif parent in roots:
-            total += user + system
-    return total / TICKS
+        if int(name) in roots or parent in roots:
+            yield int(name), int(name) in roots, ticks
+
+
+def cpu_of(pids):
+    """Seconds that these processes and their children have used, also those that ended."""
+    return sum(sum(ticks if is_root else ticks[:2]) for _, is_root, ticks in _family(pids)) / TICKS
+
+
+def memory_of(pids):
+    """Bytes of these processes and their children that no file backs, shared ones counted once."""
+    total = 0
+    for pid, _, _ in _family(pids):
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
+            total += sum(int(line.split()[1]) for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    return total * 1024
 
 
 def status_bytes(pid, key):

@@ -91,9 +91,6 @@ class Oneid(System):
     def router(self):
         return f"tcp://127.0.0.1:{self.cluster.router_ports[0]}"
 
-    def data_bytes(self):
-        return machine.disk_bytes(f"{self.folder}/data")
-
     def settle(self, seconds=120):
         """Until the checkpoints that an ingest set off have ended."""
         end = time.monotonic() + seconds
@@ -140,6 +137,25 @@ class Oneid(System):
     def ask(self, questions, repeats):
         lines = [f"breakdown\t{q.name}\t{q.by}\t{q.expr}\n" if q.by else f"count\t{q.name}\t{q.expr}\n" for q in questions]
         return parse_answers(machine.run([self.client, "ask", self.router, str(repeats)], text="".join(lines)).text)
+
+    # --- saved segments ---
+
+    def has_saved_segments(self):
+        """Wrong usage is what a oneidctl says that has no such command."""
+        return self.cluster.ctl("segment", "list", check=False).returncode != 2
+
+    def define(self, name, expr):
+        self.cluster.ctl("segment", "define", name, expr)
+
+    def drop(self, name):
+        self.cluster.ctl("segment", "drop", name)
+
+    def refresh(self):
+        """All saved segments in one pass: {name: count}, and the seconds that oneidctl took."""
+        begin = time.perf_counter()
+        answer = self.cluster.json("segment", "refresh")
+        took = time.perf_counter() - begin
+        return {s["name"]: s["count"] for s in answer["segments"]}, took
 
     def stats(self):
         return self.cluster.stats()

@@ -108,6 +108,18 @@ QUESTIONS = [
 ]
 BY_NAME = {q.name: q for q in QUESTIONS}
 
+# Asked once more as saved segments, whose windows are kept up to date as events come in: name and target.
+SAVED = {"orders_30_days": 0.8, "spent_90_days": 3, "ten_terms": 5}
+
+
+def six_terms(i):
+    """One of many saved segments that are counted in one pass; each is another."""
+    a, b, c, points, year = i % 10, 10 + i % 7, 20 + i % 13, 50 + i % 11 * 20, 1960 + i % 30
+    return Question(
+        f"six_{i:03}", f"tag(t{a}) and not tag(t{b}) and not tag(t{c}) and points >= {points} and gender = F and birth_year >= {year}",
+        count(lambda f: f.tag(a) & ~f.tag(b) & ~f.tag(c) & (f.truth.points >= points) & (f.truth.gender == FEMALE)
+              & (f.truth.birth_year >= year)))
+
 
 def times(answer, copies):
     """The answer when every profile is there `copies` times."""

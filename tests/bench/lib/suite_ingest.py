@@ -4,6 +4,7 @@ A round is one ingest of every system, one after the other, each into a server t
 What the servers hold after the last round is compared with the truth, profile by profile, and is what the
 look-ups read.
 """
+from . import machine
 from .rows import Sample, per_round, ratio
 from .truth import Mismatch, compare_profiles
 
@@ -21,6 +22,7 @@ class Contender:
 
     def __init__(self, system, variant):
         self.system, self.variant, self.rounds = system, variant, []
+        self.memory = self.disk = 0
         self.label = f"{system.name}, {variant.label}"
 
     def ingest(self, ctx):
@@ -35,6 +37,7 @@ class Contender:
         ctx.say(f"{self.label}: {result.per_second:,.0f} events/s, {result.server_us:.1f} µs of servers' CPU an event")
 
     def check(self, ctx):
+        self.memory, self.disk = machine.memory_of(self.system.pids()), self.system.data_bytes()
         dump = ctx.scratch("dump.txt")
         self.system.dump(dump)
         compare_profiles(ctx.events.folder, dump, self.label)
@@ -88,6 +91,9 @@ def report_ingest(ctx, stores):
                                 ("ingest of JSON lines, CPU of the servers", "µs an event", lambda r: r.server_us),
                                 ("ingest of JSON lines, CPU of servers and client", "µs an event", lambda r: r.all_us)):
         rows.add(f"{title}: {ours.label}", unit, ours.sample(figure), {c.label: c.sample(figure) for c in stores.theirs})
+    for title, figure in (("memory after the ingest, without mapped files", lambda c: c.memory), ("disk after the ingest", lambda c: c.disk)):
+        n = ctx.events.truth.profiles
+        rows.add(f"{title}: {ours.label}", "B a profile", figure(ours) / n, {c.label: figure(c) / n for c in stores.theirs})
     for c in stores.theirs:
         target = RATIOS[kind(c.system)] if c.variant == c.system.variants[0] else None
         rows.add(f"ingest, oneid to {c.label}", "times", ratio(ours.sample(lambda r: r.per_second), c.sample(lambda r: r.per_second)),

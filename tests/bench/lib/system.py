@@ -125,6 +125,10 @@ class System(ABC):
         result = json.loads(run.text)
         return Ingest(result["lines"], result["applied"], result["seconds"], run)
 
+    def data_bytes(self):
+        """On disk."""
+        return machine.disk_bytes(self.folder)
+
     def fresh_folder(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         os.makedirs(self.folder)
