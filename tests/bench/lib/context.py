@@ -38,16 +38,16 @@ class Size:
 
 FULL = Size(persons=300000, base_persons=BASE_PERSONS, copies=(10, 100), growth=(1, 10, 100), growth_shards=10, rounds=3, get_seconds=4,
             mixed_seconds=10, repeats=9, quiet_seconds=30, load_requests=1000000, full=True)
-QUICK = Size(persons=60000, base_persons=BASE_PERSONS, copies=(10,), growth=(1, 10), growth_shards=1, rounds=3, get_seconds=2,
-             mixed_seconds=5, repeats=5, quiet_seconds=3, load_requests=300000, full=False)
+QUICK = Size(persons=60000, base_persons=BASE_PERSONS, copies=(10,), growth=(1, 10), growth_shards=1, rounds=3, get_seconds=1,
+             mixed_seconds=3, repeats=5, quiet_seconds=3, load_requests=200000, full=False)
 # For the test of the benchmark itself: its figures mean nothing.
 TINY = Size(persons=1000, base_persons=1000, copies=(2,), growth=(1, 2), growth_shards=1, rounds=1, get_seconds=1, mixed_seconds=1, repeats=2,
             quiet_seconds=0, load_requests=3000, full=False)
 
 
 class Context:
-    def __init__(self, programs, folder, size, today=None, use_peers=True):
-        self.programs, self.folder, self.size, self.use_peers = programs, folder, size, use_peers
+    def __init__(self, programs, folder, size, layout, today=None, use_peers=True):
+        self.programs, self.folder, self.size, self.layout, self.use_peers = programs, folder, size, layout, use_peers
         self.today = today if today is not None else day_of(int(time.time() * 1000))
         self.rows = Rows(lambda text: print(text, flush=True))
         self.sets = {}
@@ -86,8 +86,8 @@ class Context:
 
     # --- systems ---
 
-    def oneid(self, **options):
-        return Oneid(self.programs, self.scratch("oneid"), **options)
+    def oneid(self, layout=None):
+        return Oneid(self.programs, self.scratch("oneid"), layout or self.layout)
 
     def peers(self, *kinds):
         """Those that can be measured; a row says of each other why not."""

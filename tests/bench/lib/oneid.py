@@ -23,10 +23,6 @@ class Layout:
         return ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
 
 
-# One shard thread, the log thread and the router already fill two cores; a second shard lets applying run beside.
-LAYOUT = Layout(nodes=1, shards=2)
-
-
 def harness(programs):
     """The module that runs clusters for the integration tests; it looks for its programs when it is loaded."""
     os.environ["ONEID_BIN"] = programs
@@ -41,7 +37,7 @@ class Oneid(System):
     variants = [Variant("synced log")]
     loads = [Load("1 in flight", 1), Load("64 in flight", 64), Load("256 in flight", 256), Load("1024 in flight", 1024)]
 
-    def __init__(self, programs, folder, layout=LAYOUT):
+    def __init__(self, programs, folder, layout):
         super().__init__(programs, folder)
         self.layout, self.cluster = layout, None
         self.name = f"oneid ({layout})"
@@ -115,13 +111,15 @@ class Oneid(System):
     # --- work ---
 
     def ingest(self, path):
+        """What counted is taken from the cluster: an event that was sent again, as an answer was late, comes back as a duplicate."""
+        before = self.stats()["events"]
         run = machine.run([f"{self.programs}/oneidctl", "import", path, "-c", self.cluster.file, "--in-flight", str(IN_FLIGHT), "--json"],
                           self.pids())
         r = json.loads(run.text)
         if r["rejected"] or r["refused_links"] or not r["complete"]:
             raise RuntimeError(f"an import was not taken whole: {run.text.strip()}")
         self.wait_merged()
-        return Ingest(r["lines"], r["accepted"], r["seconds"], run)
+        return Ingest(r["lines"], self.stats()["events"] - before, r["seconds"], run)
 
     def wait_merged(self):
         """The last steps of a merge follow the acknowledgement; until then statistics count some things twice."""

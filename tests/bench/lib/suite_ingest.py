@@ -5,6 +5,7 @@ What the servers hold after the last round is compared with the truth, profile b
 look-ups read.
 """
 from . import machine
+from .oneid import Oneid
 from .rows import Sample, per_round, ratio
 from .truth import Mismatch, compare_profiles
 
@@ -55,7 +56,7 @@ class Stores:
     """oneid and the peers that can take events in, and at most one running server of each system."""
 
     def __init__(self, ctx):
-        self.ctx, self.ours = ctx, Contender(ctx.oneid(), ctx.oneid().variants[0])
+        self.ctx, self.ours = ctx, Contender(ctx.oneid(), Oneid.variants[0])
         self.theirs = [Contender(p, v) for p in ctx.store_peers() for v in variants_of(ctx, p)]
 
     @property
@@ -113,7 +114,7 @@ def ingest_from_memory(ctx):
         finally:
             system.stop()
     others = [run.others for _, run in rounds]
-    name = f"ingest from memory, synced log, 2048 in flight ({ctx.oneid().layout})"
+    name = f"ingest from memory, synced log, 2048 in flight ({ctx.layout})"
     ctx.rows.add(name, "events/s", Sample([r["requests_per_s"] for r, _ in rounds], others), at_least=MEMORY_TARGET)
     ctx.rows.add(f"{name}, CPU of all processes", "µs an event", Sample([run.all_s * 1e6 / r["requests"] for r, run in rounds], others),
                  at_most=CPU_TARGET)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from . import machine
 from .members import Members
-from .oneid import LAYOUT, Layout, checked_load
+from .oneid import Layout, checked_load
 from .questions import BY_NAME, QUESTIONS, SAVED, Facts, six_terms, times
 from .rows import Sample
 from .truth import Mismatch, day_of
@@ -20,6 +20,7 @@ from .truth import Mismatch, day_of
 MILLION = 1000000
 IMPORT_TARGET_S, RESTART_TARGET_S, INDEX_TARGET_B, ROUTER_TARGET_B = 30, 3, 45, 64
 DISK_A_MEMBER, MEMORY_A_MEMBER = 6000, 1200  # bytes: twice what was measured, for the look before 10 M members
+COPIES_A_FILE = 10  # of events to import: a million members
 TARGET_MEMBERS = 10 * MILLION  # the size that the targets of the questions are for
 
 
@@ -30,8 +31,8 @@ class Pass:
     figures: frozenset
 
 
-def passes(size, wanted):
-    """The clusters to load for the wanted suites, small ones first."""
+def passes(size, wanted, usual):
+    """The clusters to load for the wanted suites, small ones first; `usual` is the layout where nothing else is asked for."""
     plan = {}
 
     def need(figure, copies, layout):
@@ -39,13 +40,13 @@ def passes(size, wanted):
             plan.setdefault((copies, layout.nodes, layout.shards), set()).add(figure)
 
     for copies in size.growth:
-        need("growth", copies, LAYOUT)
+        need("growth", copies, usual)
     for shards in (1, 2, 4, 8):
         need("growth", size.growth_shards, Layout(1, shards))
     for copies in size.copies:
-        need("segments", copies, LAYOUT)
+        need("segments", copies, usual)
     for figure in ("import", "memory", "mixed"):
-        need(figure, size.copies[0], LAYOUT)
+        need(figure, size.copies[0], usual)
     need("restart", size.copies[0], Layout(1, 1))
     return [Pass(c, Layout(n, s), frozenset(figures)) for (c, n, s), figures in sorted(plan.items())]
 
@@ -62,7 +63,7 @@ class Loaded:
     def __init__(self, ctx, plan):
         self.ctx, self.plan = ctx, plan
         self.members = Members(ctx.base.truth, plan.copies, ctx.today)
-        self.system = ctx.oneid(layout=plan.layout)
+        self.system = ctx.oneid(plan.layout)
         self.label = f"{amount(self.members.total)} ({plan.layout})"
         self.seconds, self.all_s, self.others, self.router_bytes = 0.0, 0.0, [], 0
 
@@ -78,16 +79,16 @@ class Loaded:
     def fill(self):
         self.system.start()
         before = machine.status_bytes(self.system.router_pid(), "RssAnon")
-        for i in range(self.plan.copies):
-            self._import_copy(i)
+        for first in range(0, self.plan.copies, COPIES_A_FILE):
+            self._import(range(first, min(first + COPIES_A_FILE, self.plan.copies)))
         self.router_bytes = machine.status_bytes(self.system.router_pid(), "RssAnon") - before
         self.ctx.say(f"{self.label}: {self.members.events:,} events in {self.seconds:.0f} s")
 
-    def _import_copy(self, i):
-        """A file for each copy: the whole would be gigabytes."""
+    def _import(self, copies):
         path = self.ctx.scratch("members.jsonl")
         with open(path, "w", encoding="ascii", buffering=1 << 20) as out:
-            out.writelines(self.members.copy(i))
+            for i in copies:
+                out.writelines(self.members.copy(i))
         result = self.system.ingest(path)
         if result.applied != result.lines:
             raise Mismatch(f"{self.label}: {result.applied} of {result.lines} events counted")
@@ -343,5 +344,5 @@ def run_pass(ctx, plan):
 
 
 def scale(ctx, wanted):
-    for plan in passes(ctx.size, wanted):
+    for plan in passes(ctx.size, wanted, ctx.layout):
         run_pass(ctx, plan)
