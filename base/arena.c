@@ -4,18 +4,33 @@
 #include <string.h>
 
 /* Blocks double in size: thousands of small arenas stay small, big ones have few blocks. */
-enum { ALIGN = 16, BLOCK_MIN = 1024, BLOCK_MAX = 256 * 1024 };
+enum { BLOCK_MIN = 1024, BLOCK_MAX = 256 * 1024 };
 
+/* Those behind the current one are free. */
 struct arena_block {
     struct arena_block *next;
-    size_t size, used; /* of the bytes after this header */
+    size_t size; /* of the bytes after this header, a multiple of the alignment */
 };
 
-_Static_assert(sizeof(struct arena_block) % 8 == 0, "block header keeps alignment");
+static size_t align_up(size_t n)
+{
+    return (n + ARENA_ALIGN - 1) & ~(size_t)(ARENA_ALIGN - 1);
+}
 
 static uint8_t *block_data(struct arena_block *b)
 {
-    return (uint8_t *)b + ((sizeof *b + ALIGN - 1) & ~(size_t)(ALIGN - 1));
+    return (uint8_t *)b + align_up(sizeof *b);
+}
+
+/* Goes on at the start of this block; NULL: of none yet. */
+static void enter(struct arena *a, struct arena_block *b)
+{
+    a->current = b;
+    a->at = b ? block_data(b) : NULL;
+    a->left = b ? b->size : 0;
+    size_t allowed = (a->limit - a->used) & ~(size_t)(ARENA_ALIGN - 1);
+    if (a->limit && a->left > allowed)
+        a->left = allowed;
 }
 
 void arena_init(struct arena *a, size_t limit)
@@ -34,14 +49,8 @@ void arena_close(struct arena *a)
 
 void arena_reset(struct arena *a)
 {
-    /* Blocks behind the current one have not been touched since the last reset. */
-    for (struct arena_block *b = a->first; b; b = b->next) {
-        b->used = 0;
-        if (b == a->current)
-            break;
-    }
-    a->current = a->first;
     a->used = 0;
+    enter(a, a->first);
 }
 
 static struct arena_block *block_new(const struct arena_block *last, size_t size)
@@ -51,7 +60,7 @@ static struct arena_block *block_new(const struct arena_block *last, size_t size
         n = BLOCK_MAX;
     if (n < size)
         n = size;
-    struct arena_block *b = malloc(sizeof *b + ALIGN + n);
+    struct arena_block *b = malloc(align_up(sizeof *b) + n);
     if (b)
         *b = (struct arena_block){.size = n};
     return b;
@@ -60,38 +69,36 @@ static struct arena_block *block_new(const struct arena_block *last, size_t size
 /* The next block with room for `size`, taken from those kept over a reset or made anew. */
 static struct arena_block *block_with_room(struct arena *a, size_t size)
 {
-    struct arena_block *b = a->current ? a->current : a->first;
+    struct arena_block *last = a->current, *b = last ? last->next : a->first;
     for (; b; b = b->next) {
-        if (b->size - b->used >= size)
+        if (b->size >= size)
             return b;
-        if (!b->next)
-            break;
+        last = b;
     }
-    struct arena_block *fresh = block_new(b, size);
+    struct arena_block *fresh = block_new(last, size);
     if (!fresh)
         return NULL;
-    if (b)
-        b->next = fresh;
+    if (last)
+        last->next = fresh;
     else
         a->first = fresh;
     return fresh;
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+void *arena_alloc_more(struct arena *a, size_t size)
 {
     if (size > SIZE_MAX / 2)
         return NULL;
-    size = (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+    size = align_up(size ? size : 1);
     if (a->limit && (size > a->limit || a->used > a->limit - size))
         return NULL;
-    struct arena_block *b = block_with_room(a, size);
-    if (!b)
-        return NULL;
-    void *p = block_data(b) + b->used;
-    b->used += size;
-    a->used += size;
-    a->current = b;
-    return p;
+    if (size > a->left) {
+        struct arena_block *b = block_with_room(a, size);
+        if (!b)
+            return NULL;
+        enter(a, b);
+    }
+    return arena_alloc(a, size);
 }
 
 void *arena_zalloc(struct arena *a, size_t size)

@@ -12,16 +12,15 @@ static struct oneid_result *refused_result(struct oneid_client *c, enum oneid_co
     return result;
 }
 
-/* A callback runs inside a turn, where no answer can come. */
-static enum oneid_code check_may_block(struct oneid_client *c)
+enum oneid_code blocking_check(struct oneid_client *c)
 {
     if (!c->dispatching)
         return ONEID_OK;
     return client_refuse(c, ONEID_ERR_USAGE, "a blocking call inside a callback");
 }
 
-static struct oneid_result *wait_for(struct oneid_client *c, enum oneid_code code,
-                                     const struct waiter *w)
+struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
+                                   const struct waiter *w)
 {
     if (code != ONEID_OK)
         return refused_result(c, code);
@@ -33,29 +32,29 @@ static struct oneid_result *wait_for(struct oneid_client *c, enum oneid_code cod
 static struct oneid_result *run(struct oneid_client *c, const struct request *r)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit(c, r, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 static struct oneid_result *run_identity(struct oneid_client *c, enum request_type type,
                                          const struct oneid_identity *id, uint64_t profile)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit_identity(c, type, id, profile, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 struct oneid_result *oneid_ingest(struct oneid_client *c, const struct oneid_event *e)
 {
     struct waiter w = {0};
-    enum oneid_code code = check_may_block(c);
+    enum oneid_code code = blocking_check(c);
     if (code == ONEID_OK)
         code = client_submit_event(c, e, 0, NULL, NULL, &w);
-    return wait_for(c, code, &w);
+    return blocking_wait(c, code, &w);
 }
 
 struct oneid_result *oneid_resolve(struct oneid_client *c, const struct oneid_identity *id)
@@ -90,10 +89,74 @@ struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const 
     return run(c, &r);
 }
 
+struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
+                                  const char *const *fields, size_t n_fields, const char *cursor,
+                                  uint32_t limit)
+{
+    struct waiter w = {0};
+    enum oneid_code code = blocking_check(c);
+    if (code == ONEID_OK)
+        code = client_submit_export(c, expr, fields, n_fields, cursor, limit, 0, NULL, NULL, &w);
+    return blocking_wait(c, code, &w);
+}
+
 struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, const char *by)
 {
     struct request r = {
         .type = REQUEST_BREAKDOWN, .expr = bytes_of_str(expr), .by = bytes_of_str(by)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr, const char *by,
+                                      const char *by2)
+{
+    struct request r = {.type = REQUEST_BREAKDOWN,
+                        .expr = bytes_of_str(expr),
+                        .by = bytes_of_str(by),
+                        .by2 = bytes_of_str(by2)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr)
+{
+    struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr), .explain = true};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *exprs, size_t n)
+{
+    struct bytes list[COMMAND_EXPRS_MAX + 1];
+    for (size_t i = 0; i < n && i < COMMAND_EXPRS_MAX + 1; i++)
+        list[i] = bytes_of_str(exprs[i]);
+    struct request r = {.type = REQUEST_OVERLAP,
+                        .exprs = list,
+                        .n_exprs = n < COMMAND_EXPRS_MAX + 1 ? n : COMMAND_EXPRS_MAX + 1};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
+                                          const char *expr)
+{
+    struct request r = {
+        .type = REQUEST_SEGMENT_DEFINE, .name = bytes_of_str(name), .expr = bytes_of_str(expr)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segment_drop(struct oneid_client *c, const char *name)
+{
+    struct request r = {.type = REQUEST_SEGMENT_DROP, .name = bytes_of_str(name)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_segments(struct oneid_client *c, const char *name)
+{
+    struct request r = {.type = REQUEST_SEGMENTS, .name = bytes_of_str(name)};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_refresh(struct oneid_client *c)
+{
+    struct request r = {.type = REQUEST_REFRESH};
     return run(c, &r);
 }
 
@@ -148,7 +211,7 @@ size_t oneid_ingest_batch(struct oneid_client *c, const struct oneid_event *even
                           enum oneid_code *codes)
 {
     struct batch batch = {0};
-    enum oneid_code refused = check_may_block(c);
+    enum oneid_code refused = blocking_check(c);
     struct batch_item *items = refused == ONEID_OK && n ? calloc(n, sizeof *items) : NULL;
     if (refused == ONEID_OK && n && !items)
         refused = client_refuse(c, ONEID_ERR_NOMEM, "out of memory");

@@ -49,6 +49,8 @@ const char *oneid_code_text(enum oneid_code code)
         return "cancelled";
     case ONEID_ERR_INTERNAL:
         return "internal error";
+    case ONEID_ERR_TOO_OLD:
+        return "not kept any more";
     }
     return "unknown error";
 }
@@ -84,6 +86,8 @@ enum oneid_code code_of_error(enum error_code code)
         return ONEID_ERR_UNAVAILABLE;
     case ERR_CANCELLED:
         return ONEID_ERR_CANCELLED;
+    case ERR_TOO_OLD:
+        return ONEID_ERR_TOO_OLD;
     case ERR_IO:
     case ERR_CORRUPT:
     case ERR_MISMATCH:

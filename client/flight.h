@@ -35,6 +35,8 @@ struct attempt {
 
 struct call {
     enum call_state state;
+    uint64_t number;       /* for oneid_cancel */
+    bool cancelled;        /* ends with the next turn */
     struct waiter *waiter; /* blocking: where the result goes; NULL: to `cb` */
     oneid_cb cb;
     void *ctx;
@@ -92,6 +94,10 @@ void flight_unsend(struct flight *f, uint64_t request_id);
 
 /* Whom the answer to this item concerns; NULL: nobody any more, or never did. */
 struct call *flight_find(const struct flight *f, uint64_t request_id, uint32_t item);
+/* The answer to this item is about to be looked at: announces its call to the processor's cache,
+ * and a little later what the application will be called with. */
+void flight_expect(const struct flight *f, uint64_t request_id, uint32_t item);
+void flight_expect_callback(const struct flight *f, uint64_t request_id, uint32_t item);
 /* Items of the message; 0: it has no open call. */
 uint32_t flight_items(const struct flight *f, uint64_t request_id);
 

@@ -11,6 +11,8 @@
 #include <proto/endpoint.h>
 #include <proto/request.h>
 
+#include <stdatomic.h>
+
 /* One router and what is on its way to it. */
 struct router_link {
     char *endpoint;
@@ -35,6 +37,8 @@ struct oneid_client {
     struct rng rng;
     msec_t wake_ms; /* no call has anything to do before this; INT64_MAX: never */
     bool poke;      /* something was sent after the last look at what has come */
+    uint64_t last_call;
+    _Atomic bool interrupt; /* everything that is under way shall end */
     bool dispatching, closing;
     int ran; /* callbacks of this poll */
     char text[sizeof((struct error *)0)->msg];
@@ -60,10 +64,24 @@ enum oneid_code client_submit_identity(struct oneid_client *c, enum request_type
                                        uint32_t deadline_ms, oneid_cb cb, void *ctx,
                                        struct waiter *waiter);
 
+enum oneid_code client_submit_export(struct oneid_client *c, const char *expr,
+                                     const char *const *fields, size_t n_fields, const char *cursor,
+                                     uint32_t limit, uint32_t deadline_ms, oneid_cb cb, void *ctx,
+                                     struct waiter *waiter);
+
+/* --- blocking.c --- */
+/* A callback runs inside a turn, where no answer can come: ONEID_ERR_USAGE. */
+enum oneid_code blocking_check(struct oneid_client *c);
+/* Waits where the call was submitted (`code`); else the result says why not. */
+struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
+                                   const struct waiter *w);
+
 /* --- turn.c --- */
 /* Queues a call at the active router, sending when a batch is full. */
 void turn_enqueue(struct oneid_client *c, struct call *call, msec_t now);
 void turn_cancel_all(struct oneid_client *c);
+/* Marks the call, and tells the router. */
+void turn_cancel(struct oneid_client *c, struct call *call, msec_t now);
 /* The time that is left, as a router is told: a little less, so that its answer comes in time. */
 uint32_t turn_time_left(const struct call *call, msec_t now);
 

@@ -1,5 +1,8 @@
 #include "parts.h"
 
+#include <proto/rows.h>
+#include <proto/watch.h>
+
 #include <stdlib.h>
 
 /* A result and the memory of all that it points to. */
@@ -26,10 +29,14 @@ static void *array(struct builder *b, size_t n, size_t size)
 /* With a NUL behind it, for those who take it as a C string. */
 static const char *text_of(struct builder *b, struct bytes s)
 {
-    char *p = s.len ? array(b, s.len + 1, 1) : NULL;
+    if (s.len == 0 || b->failed)
+        return "";
+    char *p = arena_alloc(b->arena, s.len + 1);
+    b->failed = !p;
     if (!p)
         return "";
     memcpy(p, s.data, s.len);
+    p[s.len] = '\0';
     return p;
 }
 
@@ -174,8 +181,114 @@ static struct oneid_group *groups_of(struct builder *b, const struct response *r
 {
     struct oneid_group *to = array(b, r->n_groups, sizeof *to);
     for (size_t i = 0; to && i < r->n_groups; i++)
-        to[i] = (struct oneid_group){str_of(b, r->groups[i].value), r->groups[i].none,
-                                     r->groups[i].members};
+        to[i] = (struct oneid_group){.value = str_of(b, r->groups[i].value),
+                                     .none = r->groups[i].none,
+                                     .members = r->groups[i].members,
+                                     .value2 = str_of(b, r->groups[i].value2),
+                                     .none2 = r->groups[i].none2,
+                                     .code = code_of_error(r->groups[i].error)};
+    return to;
+}
+
+static struct oneid_segment *segments_of(struct builder *b, const struct response *r)
+{
+    struct oneid_segment *to = array(b, r->n_segments, sizeof *to);
+    for (size_t i = 0; to && i < r->n_segments; i++)
+        to[i] =
+            (struct oneid_segment){str_of(b, r->segments[i].name), str_of(b, r->segments[i].expr),
+                                   r->segments[i].code == ERR_OK};
+    return to;
+}
+
+static struct oneid_term *terms_of(struct builder *b, const struct explain_row *from, size_t n)
+{
+    struct oneid_term *to = array(b, n, sizeof *to);
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct oneid_term){.term = str_of(b, from[i].term),
+                                    .strategy = str_of(b, from[i].strategy),
+                                    .depth = from[i].depth,
+                                    .estimate = from[i].estimate,
+                                    .chunks = from[i].chunks,
+                                    .skipped = from[i].skipped,
+                                    .emptied = from[i].emptied,
+                                    .decided = from[i].decided,
+                                    .probed = from[i].probed,
+                                    .ns = from[i].nanos};
+    return to;
+}
+
+static struct oneid_explain *explain_of(struct builder *b, const struct response *r)
+{
+    struct oneid_explain *to = array(b, r->n_explain, sizeof *to);
+    for (size_t i = 0; to && i < r->n_explain; i++) {
+        const struct explain_shard *s = &r->explain[i];
+        to[i] = (struct oneid_explain){.shard = s->shard,
+                                       .ns = s->nanos,
+                                       .count = s->count,
+                                       .in_flight_merges = s->in_flight,
+                                       .terms = terms_of(b, s->rows, s->n_rows),
+                                       .n_terms = s->n_rows};
+    }
+    return to;
+}
+
+/* --- rows --- */
+
+static struct oneid_value value_of(struct builder *b, const char *name, const struct named_value *v)
+{
+    return (struct oneid_value){.name = name,
+                                .type = type_of(v->type),
+                                .integer = v->integer,
+                                .real = v->real,
+                                .text = str_of(b, v->text),
+                                .list = strs_of(b, v->list, v->n_list),
+                                .n_list = v->n_list};
+}
+
+/* False: not rows of these fields, or no memory (b->failed). */
+static bool fill_row(struct builder *b, struct reader *r, const char *const *names, size_t n,
+                     struct oneid_row *row)
+{
+    struct oneid_value *values = array(b, n, sizeof *values);
+    row->one_id = reader_u64(r);
+    row->values = values;
+    for (size_t i = 0; values && i < n; i++) {
+        struct named_value v = {.type = VALUE_NULL};
+        if (!rows_take_value(r, b->arena, &v)) {
+            b->failed |= r->ok;
+            return false;
+        }
+        values[i] = value_of(b, names[i], &v);
+    }
+    return r->ok && !b->failed;
+}
+
+static void add_rows(struct builder *b, const struct response *r, struct oneid_result *out)
+{
+    struct reader in = reader_of(r->rows);
+    if (r->n_rows == 0)
+        return;
+    const char **names = array(b, r->n_fields + 1, sizeof(char *));
+    struct oneid_row *rows = r->n_rows <= r->rows.len ? array(b, r->n_rows, sizeof *rows) : NULL;
+    for (size_t i = 0; names && i < r->n_fields; i++)
+        names[i] = text_of(b, r->fields[i]);
+    size_t n = 0;
+    while (rows && !b->failed && n < r->n_rows && fill_row(b, &in, names, r->n_fields, &rows[n]))
+        n++;
+    out->rows = rows;
+    out->n_rows = n;
+    out->n_fields = r->n_fields;
+    if (n == r->n_rows || b->failed)
+        return;
+    out->code = ONEID_ERR_INTERNAL;
+    out->text = "the router sent rows that cannot be read";
+}
+
+static uint16_t *carrying_of(struct builder *b, const struct response *r)
+{
+    uint16_t *to = array(b, r->n_carrying, sizeof *to);
+    for (size_t i = 0; to && i < r->n_carrying; i++)
+        to[i] = (uint16_t)r->carrying[i];
     return to;
 }
 
@@ -197,7 +310,7 @@ static struct oneid_refused_line *lines_of(struct builder *b, const struct respo
     return to;
 }
 
-static struct oneid_shard shard_of(const struct shard_status *s)
+static struct oneid_shard shard_of(struct builder *b, const struct shard_status *s)
 {
     return (struct oneid_shard){.shard = s->shard,
                                 .node = s->node,
@@ -215,22 +328,24 @@ static struct oneid_shard shard_of(const struct shard_status *s)
                                 .disk_bytes = s->stats.disk_bytes,
                                 .memtable_bytes = s->stats.memtable_bytes,
                                 .index_bytes = s->stats.index_bytes,
-                                .index_members = s->stats.index_members};
+                                .index_members = s->stats.index_members,
+                                .catalogue = s->stats.catalogue,
+                                .kernels = text_of(b, s->stats.kernels)};
 }
 
 static struct oneid_shard *shards_of(struct builder *b, const struct response *r)
 {
     struct oneid_shard *to = array(b, r->n_shards, sizeof *to);
     for (size_t i = 0; to && i < r->n_shards; i++)
-        to[i] = shard_of(&r->shards[i]);
+        to[i] = shard_of(b, &r->shards[i]);
     return to;
 }
 
-static uint64_t *members_of(struct builder *b, const struct response *r)
+static uint64_t *numbers_of(struct builder *b, const uint64_t *from, size_t n)
 {
-    uint64_t *to = array(b, r->n_members, sizeof *to);
+    uint64_t *to = array(b, n, sizeof *to);
     if (to)
-        memcpy(to, r->members, r->n_members * sizeof *to);
+        memcpy(to, from, n * sizeof *to);
     return to;
 }
 
@@ -240,6 +355,28 @@ static const char **findings_of(struct builder *b, const struct response *r)
     for (size_t i = 0; to && i < r->n_findings; i++)
         to[i] = text_of(b, r->findings[i]);
     return to;
+}
+
+/* The rows say themselves how long they are: what they hold and what was promised must agree. */
+static void add_events(struct builder *b, const struct response *r, struct oneid_result *out)
+{
+    struct reader rows = reader_of(r->events);
+    struct watch_row row;
+    size_t n = 0, most = r->n_events < r->events.len ? r->n_events : r->events.len;
+    struct oneid_watch_event *to = array(b, most, sizeof *to);
+    for (; to && n < most && watch_row_next(&rows, &row); n++)
+        to[n] = (struct oneid_watch_event){.one_id = row.member,
+                                           .enter = row.enter,
+                                           .at_ms = row.time_ms,
+                                           .shard = row.shard,
+                                           .log_index = row.log_index};
+    out->events = to;
+    out->n_events = n;
+    if (b->failed || (n == r->n_events && rows.ok && reader_left(&rows) == 0))
+        return;
+    out->n_events = 0;
+    out->code = ONEID_ERR_INTERNAL;
+    out->text = "the router sent events that cannot be read";
 }
 
 bool result_build(const struct response *r, struct arena *arena, struct oneid_result *out)
@@ -258,7 +395,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .partial = r->partial,
         .groups = groups_of(&b, r),
         .n_groups = r->n_groups,
-        .members = members_of(&b, r),
+        .members = numbers_of(&b, r->members, r->n_members),
         .n_members = r->n_members,
         .cursor = text_of(&b, r->cursor),
         .lines = lines_of(&b, r),
@@ -268,8 +405,20 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .map_epoch = r->map_epoch,
         .findings = findings_of(&b, r),
         .n_findings = r->n_findings,
+        .segments = segments_of(&b, r),
+        .n_segments = r->n_segments,
+        .catalogue = r->catalogue,
+        .carrying = carrying_of(&b, r),
+        .n_carrying = r->n_carrying,
+        .combos = numbers_of(&b, r->combos, r->n_combos),
+        .n_combos = r->n_combos,
+        .explain = explain_of(&b, r),
+        .n_explain = r->n_explain,
+        .router_ns = r->nanos,
     };
     add_profile(&b, r, out);
+    add_rows(&b, r, out);
+    add_events(&b, r, out);
     return !b.failed;
 }
 

@@ -131,7 +131,7 @@ static struct event_message turn_event(struct turning *t, const struct oneid_eve
 enum oneid_code client_submit(struct oneid_client *c, const struct request *r, uint32_t deadline_ms,
                               oneid_cb cb, void *ctx, struct waiter *waiter)
 {
-    struct error err = {0};
+    struct error err;
     enum error_code rc = request_check(r, &err);
     if (rc != ERR_OK)
         return usage(c, err.msg);
@@ -143,12 +143,13 @@ enum oneid_code client_submit(struct oneid_client *c, const struct request *r, u
     if (!call)
         return client_refuse(c, ONEID_ERR_BUSY, "too much in flight");
     msec_t now = clock_mono_ms();
+    call->number = ++c->last_call;
     call->waiter = waiter;
     call->cb = cb;
     call->ctx = ctx;
     call->start_ms = now;
     call->deadline_ms = now + (deadline_ms ? deadline_ms : c->deadline_ms);
-    call->patience_ms = c->retry_ms;
+    call->patience_ms = (msec_t)c->retry_ms + r->wait_ms;
     struct request stamped = *r;
     stamped.deadline_ms = turn_time_left(call, now);
     request_encode(&stamped, &call->item);
@@ -209,4 +210,31 @@ enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr, uin
 {
     struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr)};
     return client_submit(c, &r, deadline_ms, cb, ctx, NULL);
+}
+
+enum oneid_code client_submit_export(struct oneid_client *c, const char *expr,
+                                     const char *const *fields, size_t n_fields, const char *cursor,
+                                     uint32_t limit, uint32_t deadline_ms, oneid_cb cb, void *ctx,
+                                     struct waiter *waiter)
+{
+    struct bytes names[COMMAND_FIELDS_MAX];
+    if (n_fields > COMMAND_FIELDS_MAX)
+        return usage(c, "too many fields");
+    for (size_t i = 0; i < n_fields; i++)
+        names[i] = bytes_of_str(fields[i]);
+    struct request r = {.type = REQUEST_EXPORT,
+                        .expr = bytes_of_str(expr),
+                        .fields = names,
+                        .n_fields = n_fields,
+                        .cursor = bytes_of_str(cursor),
+                        .limit = limit};
+    return client_submit(c, &r, deadline_ms, cb, ctx, waiter);
+}
+
+enum oneid_code oneid_submit_export(struct oneid_client *c, const char *expr,
+                                    const char *const *fields, size_t n_fields, const char *cursor,
+                                    uint32_t limit, uint32_t deadline_ms, oneid_cb cb, void *ctx)
+{
+    return client_submit_export(c, expr, fields, n_fields, cursor, limit, deadline_ms, cb, ctx,
+                                NULL);
 }

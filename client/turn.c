@@ -9,7 +9,9 @@
 #include <stdlib.h>
 
 enum {
-    BATCH_BYTES = 256 * 1024, /* a batch goes out before the turn ends when it gets this big */
+    /* A batch goes out before the turn ends when it gets this big: its calls are still in the
+     * processor's cache then. */
+    BATCH_BYTES = 64 * 1024,
     BATCH_ITEMS = 1024,
     TURN_CALLBACKS = 8192,
     MARGIN_MS = 50,     /* at most: for the way of a router's last answer */
@@ -17,6 +19,9 @@ enum {
     REST_MS = 20,       /* after the first retryable answer; then longer */
     REST_DOUBLINGS = 5,
     PATIENCE_DOUBLINGS_MS = 60000,
+    NEAR = 4,        /* answers between the announcement of a callback's context and its use */
+    FAR = 8,         /* the same, of a call */
+    LOOK_MS = 250,   /* at the least so often is looked for an interrupt */
     STALE_MS = 10000 /* a connection silent for so long is made anew */
 };
 
@@ -109,6 +114,62 @@ void turn_cancel_all(struct oneid_client *c)
             end_with_error(c, &c->flight.calls[i], ERR_CANCELLED, "the client was closed");
     }
     c->dispatching = false;
+}
+
+/* Best effort: a router that does not get it works until the deadline. */
+static void send_cancel(struct oneid_client *c, const struct call *call, const struct attempt *a)
+{
+    struct router_link *r = &c->routers[call->router];
+    struct buf out = {0};
+    struct frame f = {.full = false};
+    size_t head = envelope_begin(&out);
+    buf_put_u32(&out, a->item);
+    struct envelope e = {.type = MESSAGE_CANCEL, .request_id = a->sent->request_id, .items = 1};
+    envelope_finish(&out, head, &e);
+    if (r->link && frame_of_buf(&f, &out) == ERR_OK)
+        (void)link_send(r->link, &f);
+    frame_close(&f);
+    buf_free(&out);
+}
+
+void turn_cancel(struct oneid_client *c, struct call *call, msec_t now)
+{
+    for (size_t i = 0; i < call->n_attempts; i++)
+        send_cancel(c, call, &call->attempts[i]);
+    call->cancelled = true;
+    wake_at(c, now);
+}
+
+uint64_t oneid_last_call(const struct oneid_client *c)
+{
+    return c->last_call;
+}
+
+bool oneid_cancel(struct oneid_client *c, uint64_t number)
+{
+    for (size_t i = 0; i < c->flight.touched; i++) {
+        struct call *call = &c->flight.calls[i];
+        if (call->state == CALL_FREE || call->number != number || call->cancelled)
+            continue;
+        turn_cancel(c, call, clock_mono_ms());
+        return true;
+    }
+    return false;
+}
+
+void oneid_interrupt(struct oneid_client *c)
+{
+    atomic_store(&c->interrupt, true);
+}
+
+static void take_interrupt(struct oneid_client *c, msec_t now)
+{
+    if (!atomic_exchange(&c->interrupt, false))
+        return;
+    for (size_t i = 0; i < c->flight.touched; i++) {
+        if (c->flight.calls[i].state != CALL_FREE)
+            turn_cancel(c, &c->flight.calls[i], now);
+    }
 }
 
 /* --- sending --- */
@@ -310,7 +371,13 @@ static void take_reply(struct oneid_client *c, const struct envelope *e, msec_t 
     size_t n;
     if (response_decode(e->body, e->items, &c->message, &responses, &n, NULL) != ERR_OK)
         return; /* as if it had been lost */
+    for (size_t i = 0; i < n && i < FAR; i++)
+        flight_expect(&c->flight, e->request_id, responses[i].item);
     for (size_t i = 0; i < n; i++) {
+        if (n - i > FAR)
+            flight_expect(&c->flight, e->request_id, responses[i + FAR].item);
+        if (n - i > NEAR)
+            flight_expect_callback(&c->flight, e->request_id, responses[i + NEAR].item);
         struct call *call = flight_find(&c->flight, e->request_id, responses[i].item);
         if (call)
             take_answer(c, call, &responses[i], now);
@@ -362,7 +429,9 @@ static void receive_all(struct oneid_client *c, msec_t now)
 
 static void look_after(struct oneid_client *c, struct call *call, msec_t now)
 {
-    if (now >= call->deadline_ms)
+    if (call->cancelled)
+        end_with_error(c, call, ERR_CANCELLED, "the call was cancelled");
+    else if (now >= call->deadline_ms)
         end_late(c, call);
     else if (now >= call->retry_ms && call->state != CALL_QUEUED)
         send_again(c, call, now);
@@ -408,6 +477,8 @@ static void wait_for_work(struct oneid_client *c, msec_t until, msec_t now)
 {
     if (c->wake_ms < until)
         until = c->wake_ms;
+    if (now + LOOK_MS < until) /* an interrupt may come just before the wait begins */
+        until = now + LOOK_MS;
     msec_t ms = until - now;
     size_t n = 0;
     for (size_t i = 0; i < c->n_routers; i++) {
@@ -426,6 +497,7 @@ int oneid_poll(struct oneid_client *c, int timeout_ms)
     msec_t until = timeout_ms < 0 ? INT64_MAX : now + timeout_ms;
     c->ran = 0;
     for (;;) {
+        take_interrupt(c, now);
         work(c, now);
         if (c->ran || now >= until || c->flight.n == 0)
             return c->ran;

@@ -61,11 +61,14 @@ static bool is_filler(struct bytes v)
     return true;
 }
 
+enum { WORD_MAX = 9 };
+
 static bool is_placeholder(struct bytes v)
 {
-    static const char *const WORDS[] = {"empty",     "null",  "none", "nil", "undefined", "unknown",
-                                        "anonymous", "guest", "n/a",  "na",  "nan",       "-"};
-    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++) {
+    static const char WORDS[][WORD_MAX + 1] = {"empty",     "null",    "none",      "nil",
+                                               "undefined", "unknown", "anonymous", "guest",
+                                               "n/a",       "na",      "nan",       "-"};
+    for (size_t i = 0; v.len <= WORD_MAX && i < sizeof WORDS / sizeof *WORDS; i++) {
         if (equal_lower(v, bytes_of_str(WORDS[i])))
             return true;
     }
@@ -78,7 +81,7 @@ static bool is_blocked(const struct schema_namespace *ns, struct bytes v)
         if (equal_lower(v, ns->block[i]))
             return true;
     }
-    return is_placeholder(v);
+    return false;
 }
 
 static enum identity_verdict to_lower(struct bytes v, struct arena *arena, struct bytes *out)
@@ -187,7 +190,7 @@ enum identity_verdict schema_normalize(const struct schema_namespace *ns, struct
     enum identity_verdict verdict = apply(ns->normalize, v, arena, &result);
     if (verdict != IDENTITY_OK)
         return verdict;
-    if (is_blocked(ns, result))
+    if (is_blocked(ns, result) || (result.data != v.data && is_placeholder(result)))
         return IDENTITY_BLOCKED;
     *out = result;
     return IDENTITY_OK;

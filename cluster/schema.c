@@ -62,9 +62,14 @@ static size_t index_find(const struct schema_entry *t, size_t n, name_id id)
     return lo < n && t[lo].id == id ? t[lo].at : n;
 }
 
+/* Names are short: a call of strlen and one of memcmp cost more than the bytes. */
 static bool name_is(const char *declared, struct bytes name)
 {
-    return bytes_equal(bytes_of_str(declared), name);
+    for (size_t i = 0; i < name.len; i++) {
+        if (declared[i] == '\0' || (uint8_t)declared[i] != name.data[i])
+            return false;
+    }
+    return declared[name.len] == '\0';
 }
 
 const struct schema_namespace *schema_namespace_by_id(const struct schema *s, name_id id)

@@ -1,5 +1,6 @@
 /* oneid-node: one process of a cluster file's `nodes`. */
 #include <host/host.h>
+#include <index/index.h>
 
 #include <base/clock.h>
 #include <base/pages.h>
@@ -15,6 +16,7 @@ static const char USAGE[] =
     "  -c FILE     the cluster file (cluster.yml)\n"
     "  -n ID       which of its nodes this is\n"
     "  -l LOGFILE  append log lines to it (default: standard error); SIGHUP opens it again\n"
+    "environment: ONEID_KERNELS=auto|avx512|avx2|plain, how segments are counted\n"
     "SIGTERM and SIGINT drain, checkpoint and end.\n"
     "exit: 0 ended as told, 1 problem, 2 usage\n";
 
@@ -59,6 +61,17 @@ static void wait_for_end(const sigset_t *set, struct log *log)
     }
 }
 
+/* Says why on both channels and takes the log. */
+static int start_failed(const struct options *o, struct log *log, const struct error *err)
+{
+    log_event(log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(err->code),
+              err->msg);
+    if (o->log)
+        (void)fprintf(stderr, "oneid-node: %s\n", err->msg);
+    log_close(log);
+    return 1;
+}
+
 static int run(const struct options *o, const struct cluster_config *config, const sigset_t *set)
 {
     struct error err;
@@ -70,14 +83,14 @@ static int run(const struct options *o, const struct cluster_config *config, con
         (void)fprintf(stderr, "oneid-node: %s\n", err.msg);
         return 1;
     }
-    if (host_open(config, (node_id)o->node, log, &host, &err) != ERR_OK) {
-        log_event(log, LOG_LEVEL_ERROR, "start_failed", "code=%s text=\"%s\"", error_name(err.code),
-                  err.msg);
-        if (o->log)
-            (void)fprintf(stderr, "oneid-node: %s\n", err.msg);
-        log_close(log);
-        return 1;
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): before the first thread starts */
+    if (index_use_kernels(getenv("ONEID_KERNELS"), &err) != ERR_OK) {
+        (void)error_wrap(&err, "ONEID_KERNELS");
+        return start_failed(o, log, &err);
     }
+    log_event(log, LOG_LEVEL_INFO, "index_kernels", "name=%s", index_kernels());
+    if (host_open(config, (node_id)o->node, log, &host, &err) != ERR_OK)
+        return start_failed(o, log, &err);
     log_event(log, LOG_LEVEL_INFO, "serving", "pid=%ld", (long)getpid());
     wait_for_end(set, log);
     host_close(host);

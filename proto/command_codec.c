@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "wire.h"
 
 #include <proto/command.h>
@@ -24,6 +26,18 @@ const char *command_type_name(enum command_type t)
         return "REPAIR";
     case COMMAND_DROP:
         return "DROP";
+    case COMMAND_SEGMENT_DEFINE:
+        return "SEGMENT_DEFINE";
+    case COMMAND_SEGMENT_DROP:
+        return "SEGMENT_DROP";
+    case COMMAND_SEGMENT_SYNC:
+        return "SEGMENT_SYNC";
+    case COMMAND_DAY:
+        return "DAY";
+    case COMMAND_WATCH_START:
+        return "WATCH_START";
+    case COMMAND_WATCH_STOP:
+        return "WATCH_STOP";
     case COMMAND_LOCATE:
         return "LOCATE";
     case COMMAND_GET:
@@ -36,12 +50,22 @@ const char *command_type_name(enum command_type t)
         return "REFUSED";
     case COMMAND_CHECK:
         return "CHECK";
+    case COMMAND_SEGMENTS:
+        return "SEGMENTS";
     case COMMAND_COUNT:
         return "COUNT";
     case COMMAND_LIST:
         return "LIST";
     case COMMAND_BREAKDOWN:
         return "BREAKDOWN";
+    case COMMAND_REFRESH:
+        return "REFRESH";
+    case COMMAND_OVERLAP:
+        return "OVERLAP";
+    case COMMAND_ROWS:
+        return "ROWS";
+    case COMMAND_WATCH_READ:
+        return "WATCH_READ";
     case COMMAND_TYPE_END:
         break;
     }
@@ -55,7 +79,12 @@ bool command_is_read(enum command_type t)
 
 bool command_is_query(enum command_type t)
 {
-    return t >= COMMAND_COUNT && t < COMMAND_TYPE_END;
+    return t >= COMMAND_COUNT && t < COMMAND_WATCH_READ;
+}
+
+bool command_is_watch(enum command_type t)
+{
+    return t == COMMAND_WATCH_READ;
 }
 
 const char *refusal_text(enum refusal r)
@@ -110,7 +139,7 @@ Wire__Skip **wire_skips_of(struct scratch *s, const struct skip *skips, size_t n
     return to;
 }
 
-void command_encode(const struct command *c, struct buf *out)
+void command_encode_generic(const struct command *c, struct buf *out)
 {
     assert(command_type_name(c->type));
     struct scratch s;
@@ -139,8 +168,22 @@ void command_encode(const struct command *c, struct buf *out)
     m.limit = c->limit;
     m.age_ms = c->age_ms;
     m.deadline_ms = c->deadline_ms;
+    m.name = binary_of(c->name);
+    m.catalogue = c->catalogue;
+    m.n_exprs = c->n_exprs;
+    m.exprs = wire_list_of(&s, c->exprs, c->n_exprs);
+    m.by2 = binary_of(c->by2);
+    m.n_fields = c->n_fields;
+    m.fields = wire_list_of(&s, c->fields, c->n_fields);
+    m.explain = c->explain;
     wire_append(&m.base, out);
     scratch_close(&s);
+}
+
+void command_encode(const struct command *c, struct buf *out)
+{
+    if (!direct_write_command(c, out))
+        command_encode_generic(c, out);
 }
 
 /* --- decoding --- */
@@ -154,13 +197,19 @@ bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip
     struct skip *to = *out = decoder_array(d, n, sizeof *to);
     if (!to)
         return false;
-    for (size_t i = 0; i < n; i++) {
-        if (from[i]->value.len > IDENTITY_VALUE_MAX)
-            return decoder_fail(d, "a refused identity's value is too long");
-        if (!refusal_is_known(from[i]->reason))
-            return decoder_fail(d, "unknown reason of a refusal");
+    for (size_t i = 0; i < n; i++)
         to[i] = (struct skip){{from[i]->ns, bytes_of_binary(from[i]->value)},
                               (enum refusal)from[i]->reason};
+    return true;
+}
+
+bool wire_check_skips(struct decoder *d, const struct skip *skips, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (skips[i].id.value.len > IDENTITY_VALUE_MAX)
+            return decoder_fail(d, "a refused identity's value is too long");
+        if (!refusal_is_known((uint32_t)skips[i].reason))
+            return decoder_fail(d, "unknown reason of a refusal");
     }
     return true;
 }
@@ -177,12 +226,22 @@ static bool check_sizes(struct decoder *d, const struct command *c)
         return decoder_fail(d, "expr or by is too long");
     if (c->limit > COMMAND_LIMIT_MAX)
         return decoder_fail(d, "limit is too great");
+    if (c->name.len > NAME_MAX_LEN)
+        return decoder_fail(d, "name is too long");
+    if (c->n_exprs > COMMAND_EXPRS_MAX || c->n_fields > COMMAND_FIELDS_MAX)
+        return decoder_fail(d, "too many exprs or fields");
+    for (size_t i = 0; i < c->n_exprs; i++) {
+        if (c->exprs[i].len == 0 || c->exprs[i].len > COMMAND_TEXT_MAX)
+            return decoder_fail(d, "one of exprs is empty or too long");
+    }
+    if (c->type == COMMAND_SEGMENT_SYNC && c->content.len > COMMAND_CATALOGUE_MAX)
+        return decoder_fail(d, "content is too long");
     return true;
 }
 
 /* The fields that a type cannot do without. */
 struct needs {
-    bool profile, other, message_id, content, expr, by;
+    bool profile, other, message_id, content, expr, by, name, catalogue, exprs;
     bool target; /* a profile or an identity */
     size_t least_ids, most_ids;
 };
@@ -208,15 +267,32 @@ static struct needs needs_of(enum command_type t)
     case COMMAND_LOCATE:
     case COMMAND_GET:
         return (struct needs){.target = true, .most_ids = 1};
+    case COMMAND_SEGMENT_DEFINE:
+        return (struct needs){.name = true, .expr = true, .catalogue = true};
+    case COMMAND_SEGMENT_DROP:
+        return (struct needs){.name = true, .catalogue = true};
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
+    case COMMAND_WATCH_READ:
+        return (struct needs){.name = true};
+    case COMMAND_SEGMENT_SYNC:
+        return (struct needs){.content = true};
     case COMMAND_COUNT:
     case COMMAND_LIST:
+    case COMMAND_ROWS:
         return (struct needs){.expr = true};
+    case COMMAND_REFRESH:
+        return (struct needs){.catalogue = true};
+    case COMMAND_OVERLAP:
+        return (struct needs){.exprs = true};
     case COMMAND_BREAKDOWN:
         return (struct needs){.expr = true, .by = true};
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
+    case COMMAND_SEGMENTS:
+    case COMMAND_DAY:
     case COMMAND_TYPE_END:
         break;
     }
@@ -245,6 +321,12 @@ static bool check_needs(struct decoder *d, const struct command *c)
         return decoder_fail(d, "missing expr");
     if (n.by && c->by.len == 0)
         return decoder_fail(d, "missing by");
+    if (n.name && c->name.len == 0)
+        return decoder_fail(d, "missing name");
+    if (n.catalogue && c->catalogue == 0)
+        return decoder_fail(d, "missing catalogue");
+    if (n.exprs && c->n_exprs == 0)
+        return decoder_fail(d, "missing exprs");
     return true;
 }
 
@@ -260,11 +342,26 @@ static bool check_payload(struct decoder *d, const struct command *c)
     return true;
 }
 
+static bool check_command(struct decoder *d, const struct command *c)
+{
+    if (c->type >= COMMAND_TYPE_END || !command_type_name(c->type))
+        return decoder_fail(d, "unknown type");
+    return wire_check_identities(d, c->ids, c->n_ids) &&
+           wire_check_skips(d, c->skips, c->n_skips) && check_sizes(d, c) && check_needs(d, c) &&
+           check_payload(d, c);
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_command(item, d->arena, out) && check_command(d, out);
+}
+
 static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *out)
 {
     const Wire__Command *m = (const Wire__Command *)base;
     struct command *c = out;
     *c = (struct command){
+        .type = (enum command_type)m->type,
         .profile = m->profile,
         .other = m->other,
         .epoch = m->epoch,
@@ -283,19 +380,23 @@ static bool take_command(struct decoder *d, const ProtobufCMessage *base, void *
         .limit = m->limit,
         .age_ms = m->age_ms,
         .deadline_ms = m->deadline_ms,
+        .name = bytes_of_binary(m->name),
+        .catalogue = m->catalogue,
+        .by2 = bytes_of_binary(m->by2),
+        .explain = m->explain != 0,
     };
-    if (m->type >= COMMAND_TYPE_END || !command_type_name((enum command_type)m->type))
-        return decoder_fail(d, "unknown type");
-    c->type = (enum command_type)m->type;
     return wire_take_identities(d, m->ids, m->n_ids, &c->ids, &c->n_ids) &&
-           wire_take_skips(d, m->skips, m->n_skips, &c->skips, &c->n_skips) && check_sizes(d, c) &&
-           check_needs(d, c) && check_payload(d, c);
+           wire_take_skips(d, m->skips, m->n_skips, &c->skips, &c->n_skips) &&
+           wire_take_list(d, m->exprs, m->n_exprs, &c->exprs, &c->n_exprs) &&
+           wire_take_list(d, m->fields, m->n_fields, &c->fields, &c->n_fields) &&
+           check_command(d, c);
 }
 
-enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
-                               struct command **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct command **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "command"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "command"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -306,4 +407,16 @@ enum error_code command_decode(struct bytes body, uint32_t items, struct arena *
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code command_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct command **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code command_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                       struct command **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -34,12 +34,14 @@ enum {
 struct server {
     void *socket;
     int fd;
+    bool drained; /* as in a link */
     uint64_t dropped;
     char endpoint[ENDPOINT_MAX];
 };
 struct link {
     void *socket;
     int fd;
+    bool drained; /* looked into, found empty, and nothing sent since: what comes shows at fd */
 };
 
 static enum error_code fail(struct error *err, enum error_code code, const char *what,
@@ -184,7 +186,7 @@ void frame_close(struct frame *f)
     f->full = false;
 }
 
-/* One part, without waiting; false: there is none. */
+/* One part, without waiting; false: there is none, and libzmq has looked for more. */
 static bool recv_part(void *socket, struct frame *f)
 {
     frame_close(f);
@@ -276,7 +278,8 @@ static bool peer_of_frame(struct peer *p, const struct frame *f)
 bool server_recv(struct server *s, struct peer *from, struct frame *f)
 {
     for (int junk = 0; junk < JUNK_PER_CALL; junk++) {
-        if (!recv_part(s->socket, f))
+        s->drained = !recv_part(s->socket, f);
+        if (s->drained)
             return false;
         bool good = peer_of_frame(from, f) && has_more(f) && recv_part(s->socket, f);
         if (good && !has_more(f))
@@ -290,6 +293,7 @@ bool server_recv(struct server *s, struct peer *from, struct frame *f)
 bool server_send(struct server *s, const struct peer *to, struct frame *f)
 {
     struct frame id = {.full = false};
+    s->drained = false; /* sending may take in what the descriptor announced */
     bool sent = frame_copy(&id, bytes_of(to->id, to->len)) == ERR_OK &&
                 send_part(s->socket, &id, ZMQ_SNDMORE) && send_part(s->socket, f, 0);
     frame_close(&id);
@@ -364,11 +368,13 @@ bool link_recv(struct link *l, struct frame *f)
             return true;
         skip_message(l->socket, f);
     }
+    l->drained = true;
     return false;
 }
 
 bool link_send(struct link *l, struct frame *f)
 {
+    l->drained = false;
     return send_part(l->socket, f, 0);
 }
 
@@ -381,11 +387,29 @@ int link_fd(struct link *l)
 
 /* ZeroMQ's descriptor only says that something changed; the socket itself says what. Asking it also
  * takes in what the descriptor announced. */
-static bool has_message(void *socket)
+static bool has_message(void *socket, bool *drained)
 {
     int events = 0;
     size_t size = sizeof events;
-    return zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0 && (events & ZMQ_POLLIN);
+    if (zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) != 0)
+        return false; /* a signal: whatever is there shows the next time */
+    *drained = !(events & ZMQ_POLLIN);
+    return !*drained;
+}
+
+static bool is_socket(const struct waitable *w)
+{
+    return w->server || w->link;
+}
+
+static bool *drained_of(const struct waitable *w)
+{
+    return w->server ? &w->server->drained : &w->link->drained;
+}
+
+static bool look_into(const struct waitable *w)
+{
+    return has_message(w->server ? w->server->socket : w->link->socket, drained_of(w));
 }
 
 static int fd_of(const struct waitable *w)
@@ -404,8 +428,8 @@ static int look(struct waitable *items, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct waitable *w = &items[i];
         w->ready = false;
-        if (w->server || w->link)
-            w->ready = has_message(w->server ? w->server->socket : w->link->socket);
+        if (is_socket(w)) /* one that is known to be empty is spared three system calls */
+            w->ready = !*drained_of(w) && look_into(w);
         else if (w->inbox)
             w->ready = inbox_sleep(w->inbox);
         ready += w->ready;
@@ -422,8 +446,8 @@ static int collect(struct waitable *items, const struct pollfd *polled, size_t n
             w->ready = inbox_wake(w->inbox, polled[i].revents != 0);
         else if (!polled[i].revents)
             w->ready |= false;
-        else if (w->server || w->link)
-            w->ready |= has_message(w->server ? w->server->socket : w->link->socket);
+        else if (is_socket(w))
+            w->ready |= look_into(w);
         else
             w->ready = true;
         ready += w->ready;

@@ -15,10 +15,69 @@ struct item {
     const uint8_t *at, *sub, *value, *next;
 };
 
+/* Eight bytes at once, where so many are left; on other processors byte by byte. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+static inline bool item_load8(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    if (end - p < 8)
+        return false;
+    memcpy(out, p, sizeof *out);
+    return true;
+}
+#else
+static inline bool item_load8(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    (void)p;
+    (void)end;
+    (void)out;
+    return false;
+}
+#endif
+
+/* How many of eight bytes a varint that begins with them takes; 0: it is longer. */
+static inline unsigned item_varint_len(uint64_t eight)
+{
+    uint64_t last = ~eight & UINT64_C(0x8080808080808080);
+    return last ? (unsigned)__builtin_ctzll(last) / 8 + 1 : 0;
+}
+
 static inline const uint8_t *item_skip_varint(const uint8_t *p, const uint8_t *end)
 {
+    uint64_t eight;
+    unsigned len = item_load8(p, end, &eight) ? item_varint_len(eight) : 0;
+    if (len)
+        return p + len;
     while (p < end && (*p++ & 0x80))
         ;
+    return p;
+}
+
+static inline const uint8_t *item_take_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t v;
+    unsigned len = item_load8(p, end, &v) ? item_varint_len(v) : 0;
+    if (len) {
+        v &= UINT64_C(0x7F7F7F7F7F7F7F7F) >> 8 * (8 - len);
+        v = (v & UINT64_C(0x007F007F007F007F)) | (v & UINT64_C(0x7F007F007F007F00)) >> 1;
+        v = (v & UINT64_C(0x00003FFF00003FFF)) | (v & UINT64_C(0x3FFF00003FFF0000)) >> 2;
+        *out = (v & UINT64_C(0x0FFFFFFF)) | (v & UINT64_C(0x0FFFFFFF00000000)) >> 4;
+        return p + len;
+    }
+    v = 0;
+    for (unsigned shift = 0; p < end && shift < 64; shift += 7) {
+        v |= (uint64_t)(*p & 0x7F) << shift;
+        if (!(*p++ & 0x80))
+            break;
+    }
+    *out = v;
+    return p;
+}
+
+static inline const uint8_t *item_take_zigzag(const uint8_t *p, const uint8_t *end, int64_t *out)
+{
+    uint64_t v;
+    p = item_take_varint(p, end, &v);
+    *out = zigzag_to(v);
     return p;
 }
 
@@ -26,19 +85,33 @@ static inline const uint8_t *item_skip_varint(const uint8_t *p, const uint8_t *e
 static inline const uint8_t *item_skip_bytes(const uint8_t *p, const uint8_t *end,
                                              const uint8_t **from)
 {
-    size_t len = p < end ? *p++ : 0;
-    if (len & 0x80) {
-        len &= 0x7F;
-        for (unsigned shift = 7; p < end && shift < 63; shift += 7) {
-            len |= (size_t)(*p & 0x7F) << shift;
-            if (!(*p++ & 0x80))
-                break;
-        }
-    }
+    uint64_t len = *p;
+    p = len & 0x80 ? item_take_varint(p, end, &len) : p + 1;
     *from = p;
     assert(len <= (size_t)(end - p));
     return p + len;
 }
+
+/* How a kind's value is laid out: so many varints, then a byte, a typed value, or nothing. */
+enum item_tail { ITEM_TAIL_NONE, ITEM_TAIL_BYTE, ITEM_TAIL_TYPED, ITEM_TAIL_BAD };
+struct item_shape {
+    uint8_t varints, tail;
+};
+static const struct item_shape ITEM_SHAPES[FACT_KIND_END] = {
+    [0] = {0, ITEM_TAIL_BAD},
+    [FACT_LATEST] = {1, ITEM_TAIL_TYPED},
+    [FACT_FIRST] = {1, ITEM_TAIL_TYPED},
+    [FACT_MIN] = {0, ITEM_TAIL_TYPED},
+    [FACT_MAX] = {0, ITEM_TAIL_TYPED},
+    [FACT_SUM] = {1, ITEM_TAIL_NONE},
+    [FACT_UNION] = {1, ITEM_TAIL_NONE},
+    [FACT_SOURCE] = {1, ITEM_TAIL_TYPED},
+    [FACT_TAG] = {1, ITEM_TAIL_BYTE},
+    [FACT_CHANNEL] = {2, ITEM_TAIL_NONE},
+    [FACT_HAS] = {1, ITEM_TAIL_NONE},
+    [FACT_LAST] = {2, ITEM_TAIL_NONE},
+    [FACT_TOTAL] = {1, ITEM_TAIL_NONE},
+};
 
 static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *end)
 {
@@ -49,32 +122,16 @@ static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *en
     return type == FACT_TEXT ? item_skip_bytes(p, end, &from) : p;
 }
 
-static inline const uint8_t *item_skip_value(enum fact_kind kind, const uint8_t *p,
-                                             const uint8_t *end)
+static inline const uint8_t *item_skip_value(uint8_t kind, const uint8_t *p, const uint8_t *end)
 {
-    switch (kind) {
-    case FACT_LATEST:
-    case FACT_FIRST:
-    case FACT_SOURCE:
-        return item_skip_typed(item_skip_varint(p, end), end);
-    case FACT_MIN:
-    case FACT_MAX:
+    assert(kind < FACT_KIND_END);
+    struct item_shape shape = ITEM_SHAPES[kind];
+    assert(shape.tail != ITEM_TAIL_BAD);
+    for (unsigned i = 0; i < shape.varints; i++)
+        p = item_skip_varint(p, end);
+    if (shape.tail == ITEM_TAIL_TYPED)
         return item_skip_typed(p, end);
-    case FACT_SUM:
-    case FACT_HAS:
-    case FACT_TOTAL:
-    case FACT_UNION:
-        return item_skip_varint(p, end);
-    case FACT_TAG:
-        return item_skip_varint(p, end) + 1;
-    case FACT_CHANNEL:
-    case FACT_LAST:
-        return item_skip_varint(item_skip_varint(p, end), end);
-    case FACT_KIND_END:
-        break;
-    }
-    assert(false && "a fact of no kind");
-    return end;
+    return p + shape.tail;
 }
 
 /* The item at p < end. */
@@ -119,13 +176,54 @@ static inline int item_compare(const struct item *a, const struct item *b)
     return bytes_compare(item_sub(a), item_sub(b));
 }
 
+static inline void item_read_typed(const uint8_t *p, const uint8_t *end, struct fact *f)
+{
+    f->type = (enum fact_value) * p++;
+    if (f->type == FACT_NUMBER) {
+        (void)item_take_zigzag(p, end, &f->number);
+    } else if (f->type == FACT_TEXT) {
+        const uint8_t *from;
+        const uint8_t *behind = item_skip_bytes(p, end, &from);
+        f->text = bytes_of(from, (size_t)(behind - from));
+    }
+}
+
+/* As facts_next reads it. */
 static inline struct fact item_decode(const struct item *i)
 {
-    struct facts_iter it = facts_iter_of(item_bytes(i));
-    struct fact f;
-    bool ok = facts_next(&it, &f);
-    assert(ok);
-    (void)ok;
+    struct fact f = {.kind = item_kind(i), .name = item_name(i), .sub = item_sub(i)};
+    const uint8_t *p = i->value, *end = i->next;
+    switch (f.kind) {
+    case FACT_LATEST:
+    case FACT_FIRST:
+    case FACT_SOURCE:
+        item_read_typed(item_take_zigzag(p, end, &f.ts), end, &f);
+        break;
+    case FACT_MIN:
+    case FACT_MAX:
+        item_read_typed(p, end, &f);
+        break;
+    case FACT_SUM:
+    case FACT_HAS:
+    case FACT_TOTAL:
+        f.type = FACT_NUMBER;
+        (void)item_take_zigzag(p, end, &f.number);
+        break;
+    case FACT_UNION:
+        (void)item_take_zigzag(p, end, &f.ts);
+        break;
+    case FACT_TAG:
+        f.type = FACT_NUMBER;
+        f.number = *item_take_zigzag(p, end, &f.ts);
+        break;
+    case FACT_CHANNEL:
+    case FACT_LAST:
+        f.type = FACT_NUMBER;
+        (void)item_take_zigzag(item_take_zigzag(p, end, &f.ts), end, &f.number);
+        break;
+    case FACT_KIND_END:
+        break;
+    }
     return f;
 }
 

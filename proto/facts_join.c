@@ -57,22 +57,14 @@ struct fact fact_join(const struct fact *a, const struct fact *b)
  * but its sub and text (kind, name, two lengths, ts, type, number). */
 enum { FIXED_MAX = 1 + 4 + 10 + 10 + 1 + 10 + 10 };
 
-static inline uint8_t *write_varint(uint8_t *p, uint64_t v)
-{
-    for (; v >= 0x80; v >>= 7)
-        *p++ = (uint8_t)(v | 0x80);
-    *p++ = (uint8_t)v;
-    return p;
-}
-
 static inline uint8_t *write_zigzag(uint8_t *p, int64_t v)
 {
-    return write_varint(p, ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0));
+    return bytes_store_varint(p, zigzag_of(v));
 }
 
 static inline uint8_t *write_bytes(uint8_t *p, struct bytes b)
 {
-    p = write_varint(p, b.len);
+    p = bytes_store_varint(p, b.len);
     if (b.len)
         memcpy(p, b.data, b.len);
     return p + b.len;

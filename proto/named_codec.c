@@ -48,7 +48,7 @@ bool take_named_identities(struct decoder *d, Wire__NamedIdentity **from, size_t
 static bool take_named_value(struct decoder *d, const Wire__NamedValue *from,
                              struct named_value *to)
 {
-    if (from->type > VALUE_LIST)
+    if (!value_type_is_known(from->type))
         return decoder_fail(d, "unknown type of a value");
     *to = (struct named_value){
         .name = bytes_of_binary(from->name),

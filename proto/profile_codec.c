@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "named_codec.h"
 
 /* --- encoding --- */
@@ -47,7 +49,7 @@ static Wire__ProfileEvent **events_of(struct scratch *s, const struct profile_ev
     return to;
 }
 
-void profile_encode(const struct profile_view *v, struct buf *out)
+void profile_encode_generic(const struct profile_view *v, struct buf *out)
 {
     struct scratch s;
     scratch_init(&s);
@@ -70,7 +72,22 @@ void profile_encode(const struct profile_view *v, struct buf *out)
     scratch_close(&s);
 }
 
+void profile_encode(const struct profile_view *v, struct buf *out)
+{
+    direct_write_profile(v, out);
+}
+
 /* --- decoding --- */
+
+static bool check_profile(struct decoder *d, const struct profile_view *v)
+{
+    return v->id || decoder_fail(d, "missing One-ID");
+}
+
+static bool take_direct(struct decoder *d, struct bytes view, void *out)
+{
+    return direct_read_profile(view, d->arena, out) && check_profile(d, out);
+}
 
 static bool take_ids(struct decoder *d, const Wire__Profile *m, struct profile_view *v)
 {
@@ -115,24 +132,42 @@ static bool take_events(struct decoder *d, const Wire__Profile *m, struct profil
 static bool take_profile(struct decoder *d, const Wire__Profile *m, struct profile_view *v)
 {
     *v = (struct profile_view){.id = m->id, .level = bytes_of_binary(m->level)};
-    if (!v->id)
-        return decoder_fail(d, "missing One-ID");
-    return take_ids(d, m, v) &&
+    return check_profile(d, v) && take_ids(d, m, v) &&
            take_named_values(d, m->traits, m->n_traits, &v->traits, &v->n_traits) &&
            take_named_values(d, m->counters, m->n_counters, &v->counters, &v->n_counters) &&
            wire_take_list(d, m->tags, m->n_tags, &v->tags, &v->n_tags) && take_channels(d, m, v) &&
            take_events(d, m, v);
 }
 
+static enum error_code decode(wire_direct_cb direct, struct bytes b, struct arena *arena,
+                              struct profile_view **out, struct error *err)
+{
+    struct decoder d = {.arena = arena, .err = err, .what = "profile", .whole = true};
+    struct profile_view *v = decoder_array(&d, 1, sizeof *v);
+    *out = NULL;
+    if (!v)
+        return d.code;
+    struct arena_mark before = arena_mark(arena);
+    if (!direct || !direct(&d, b, v)) {
+        if (d.code != ERR_OK)
+            return d.code;
+        arena_rewind(arena, before);
+        const ProtobufCMessage *m = wire_unpack(&d, b, &wire__profile__descriptor);
+        if (!m || !take_profile(&d, (const Wire__Profile *)m, v) || d.code != ERR_OK)
+            return d.code;
+    }
+    *out = v;
+    return ERR_OK;
+}
+
 enum error_code profile_decode(struct bytes b, struct arena *arena, struct profile_view **out,
                                struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "profile", .whole = true};
-    *out = NULL;
-    const ProtobufCMessage *m = wire_unpack(&d, b, &wire__profile__descriptor);
-    struct profile_view *v = m ? decoder_array(&d, 1, sizeof *v) : NULL;
-    if (!v || !take_profile(&d, (const Wire__Profile *)m, v) || d.code != ERR_OK)
-        return d.code;
-    *out = v;
-    return ERR_OK;
+    return decode(take_direct, b, arena, out, err);
+}
+
+enum error_code profile_decode_generic(struct bytes b, struct arena *arena,
+                                       struct profile_view **out, struct error *err)
+{
+    return decode(NULL, b, arena, out, err);
 }

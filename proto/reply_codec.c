@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "wire.h"
 
 #include <proto/command.h>
@@ -114,7 +116,7 @@ static Wire__RefusedRow **refusals_of(struct scratch *s, const struct refused_ro
     return to;
 }
 
-void reply_encode(const struct reply *r, struct buf *out)
+void reply_encode_generic(const struct reply *r, struct buf *out)
 {
     assert(r->status > 0 && r->status < REPLY_STATUS_END);
     struct scratch s;
@@ -150,8 +152,22 @@ void reply_encode(const struct reply *r, struct buf *out)
     m.in_flight = r->in_flight;
     m.stats = wire_stats_of(&s, r->stats);
     m.created = r->created;
+    m.catalogue = r->catalogue;
+    m.n_combos = r->n_combos;
+    m.combos = r->combos;
+    m.rows = binary_of(r->rows);
+    m.n_rows = r->n_rows;
+    m.n_explain = r->n_explain;
+    m.explain = wire_explain_of(&s, r->explain, r->n_explain);
+    m.nanos = r->nanos;
     wire_append(&m.base, out);
     scratch_close(&s);
+}
+
+void reply_encode(const struct reply *r, struct buf *out)
+{
+    if (!direct_write_reply(r, out))
+        reply_encode_generic(r, out);
 }
 
 /* --- decoding --- */
@@ -161,15 +177,19 @@ static bool take_missing(struct decoder *d, const Wire__Reply *m, struct reply *
     r->n_missing = m->n_missing;
     if (m->n_missing == 0)
         return true;
-    if (m->n_missing > EVENT_IDENTITIES_MAX)
-        return decoder_fail(d, "too many missing identities");
     r->missing = decoder_array(d, m->n_missing, sizeof *r->missing);
-    for (size_t i = 0; r->missing && i < m->n_missing; i++) {
-        if (m->missing[i]->index >= EVENT_IDENTITIES_MAX)
-            return decoder_fail(d, "index of a missing identity out of range");
+    for (size_t i = 0; r->missing && i < m->n_missing; i++)
         r->missing[i] = (struct missing){m->missing[i]->index, m->missing[i]->hint};
-    }
     return r->missing != NULL;
+}
+
+static bool check_holders(struct decoder *d, const struct holder *holders, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!wire_check_identity(d, holders[i].id))
+            return false;
+    }
+    return true;
 }
 
 static bool take_holders(struct decoder *d, Wire__Holder **from, size_t n, struct holder **out,
@@ -179,11 +199,8 @@ static bool take_holders(struct decoder *d, Wire__Holder **from, size_t n, struc
     if (n == 0)
         return true;
     struct holder *to = *out = decoder_array(d, n, sizeof *to);
-    for (size_t i = 0; to && i < n; i++) {
-        to[i].version = from[i]->version;
-        if (!wire_take_identity(d, from[i]->ns, from[i]->value, &to[i].id))
-            return false;
-    }
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct holder){{from[i]->ns, bytes_of_binary(from[i]->value)}, from[i]->version};
     return to != NULL;
 }
 
@@ -195,6 +212,7 @@ static bool take_sweep(struct decoder *d, const Wire__SweepRow *from, struct swe
         return decoder_fail(d, "a sweep row without profile");
     *to = (struct sweep_row){.kind = (enum sweep_kind)from->kind, .profile = from->profile};
     return take_holders(d, from->ids, from->n_ids, &to->ids, &to->n_ids) &&
+           check_holders(d, to->ids, to->n_ids) &&
            wire_take_ids(d, from->absorbed, from->n_absorbed, &to->absorbed, &to->n_absorbed);
 }
 
@@ -254,8 +272,19 @@ static bool take_stats(struct decoder *d, const Wire__Reply *m, struct reply *r)
     return stats && wire_take_stats(d, m->stats, stats);
 }
 
+static bool check_missing(struct decoder *d, const struct reply *r)
+{
+    if (r->n_missing > EVENT_IDENTITIES_MAX)
+        return decoder_fail(d, "too many missing identities");
+    for (size_t i = 0; i < r->n_missing; i++) {
+        if (r->missing[i].index >= EVENT_IDENTITIES_MAX)
+            return decoder_fail(d, "index of a missing identity out of range");
+    }
+    return true;
+}
+
 /* What a router would act on without looking again. */
-static bool check_reply(struct decoder *d, const struct reply *r)
+static bool check_needs(struct decoder *d, const struct reply *r)
 {
     bool leads_on = r->status == REPLY_GOTO || r->status == REPLY_CLAIMED ||
                     r->status == REPLY_KNOWN || r->status == REPLY_MISSING;
@@ -270,42 +299,61 @@ static bool check_reply(struct decoder *d, const struct reply *r)
     return true;
 }
 
+static bool check_reply(struct decoder *d, const struct reply *r)
+{
+    if (r->status == 0 || r->status >= REPLY_STATUS_END)
+        return decoder_fail(d, "unknown status");
+    if (!refusal_is_known((uint32_t)r->reason))
+        return decoder_fail(d, "unknown reason of a refusal");
+    return wire_check_identities(d, r->ids, r->n_ids) && check_missing(d, r) &&
+           wire_check_skips(d, r->refused, r->n_refused) &&
+           check_holders(d, r->holders, r->n_holders) && check_needs(d, r);
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_reply(item, d->arena, out) && check_reply(d, out);
+}
+
 static bool take_reply(struct decoder *d, const ProtobufCMessage *base, void *out)
 {
     const Wire__Reply *m = (const Wire__Reply *)base;
     struct reply *r = out;
     *r = (struct reply){
+        .status = (enum reply_status)m->status,
         .error = error_from_wire(m->error),
         .text = bytes_of_binary(m->text),
         .profile = m->profile,
         .other = m->other,
         .epoch = m->epoch,
         .version = m->version,
+        .reason = (enum refusal)m->reason,
         .content = bytes_of_binary(m->content),
         .cursor = m->cursor,
         .population = m->population,
         .in_flight = m->in_flight,
         .created = m->created != 0,
+        .catalogue = m->catalogue,
+        .rows = bytes_of_binary(m->rows),
+        .n_rows = m->n_rows,
+        .nanos = m->nanos,
     };
-    if (m->status == 0 || m->status >= REPLY_STATUS_END)
-        return decoder_fail(d, "unknown status");
-    r->status = (enum reply_status)m->status;
-    if (!refusal_is_known(m->reason))
-        return decoder_fail(d, "unknown reason of a refusal");
-    r->reason = (enum refusal)m->reason;
     return wire_take_identities(d, m->ids, m->n_ids, &r->ids, &r->n_ids) && take_missing(d, m, r) &&
            wire_take_skips(d, m->refused, m->n_refused, &r->refused, &r->n_refused) &&
            take_holders(d, m->holders, m->n_holders, &r->holders, &r->n_holders) &&
            take_sweeps(d, m, r) && take_refusals(d, m, r) &&
            wire_take_counts(d, m->counts, m->n_counts, &r->counts, &r->n_counts) &&
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&
+           wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos) &&
+           wire_take_explain(d, m->explain, m->n_explain, &r->explain, &r->n_explain) &&
            take_stats(d, m, r) && check_reply(d, r);
 }
 
-enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *arena,
-                             struct reply **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct reply **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "reply"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "reply"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -316,4 +364,16 @@ enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *ar
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code reply_decode(struct bytes body, uint32_t items, struct arena *arena,
+                             struct reply **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code reply_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                     struct reply **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -2,6 +2,12 @@
 
 #include <math.h>
 
+enum { WATCH_TOKEN_MAX = 2 << 20 }; /* of as many shards as there can be */
+
+/* In the words of the language's own errors. */
+static const char TOO_LONG[] = "column 1: expected at most 65536 bytes, found more";
+_Static_assert(COMMAND_TEXT_MAX == 65536, "what TOO_LONG says");
+
 /* Counts the bytes of an event while its parts are looked at. */
 struct checker {
     struct error *err;
@@ -111,14 +117,50 @@ static bool check_event(struct checker *c, const struct event_message *e)
            (c->bytes <= EVENT_MAX_SIZE || fail(c, ERR_TOO_LARGE, "event is too large"));
 }
 
+static bool check_name(struct checker *c, struct bytes name)
+{
+    if (name.len == 0)
+        return fail(c, ERR_INVALID, "missing name of a segment");
+    return check_text(c, name, NAME_MAX_LEN, "name of a segment: more than 64 bytes");
+}
+
+static bool check_overlap(struct checker *c, const struct request *r)
+{
+    if (r->n_exprs == 0)
+        return fail(c, ERR_INVALID, "missing segments");
+    if (r->n_exprs > COMMAND_EXPRS_MAX)
+        return fail(c, ERR_TOO_LARGE, "at most 8 segments can overlap");
+    for (size_t i = 0; i < r->n_exprs; i++) {
+        if (r->exprs[i].len == 0)
+            return fail(c, ERR_INVALID, "missing expression");
+        if (!check_text(c, r->exprs[i], COMMAND_TEXT_MAX, TOO_LONG))
+            return false;
+    }
+    return true;
+}
+
+static bool check_fields(struct checker *c, const struct request *r)
+{
+    if (r->n_fields > COMMAND_FIELDS_MAX)
+        return fail(c, ERR_TOO_LARGE, "at most 64 fields can be exported");
+    for (size_t i = 0; i < r->n_fields; i++) {
+        if (r->fields[i].len == 0)
+            return fail(c, ERR_INVALID, "an empty name of a field");
+        if (!check_text(c, r->fields[i], NAME_MAX_LEN, "the name of a field is too long"))
+            return false;
+    }
+    return true;
+}
+
 static bool check_query(struct checker *c, const struct request *r)
 {
     if (r->expr.len == 0)
         return fail(c, ERR_INVALID, "missing expression");
     if (r->type == REQUEST_BREAKDOWN && r->by.len == 0)
         return fail(c, ERR_INVALID, "missing name to break down by");
-    return check_text(c, r->expr, COMMAND_TEXT_MAX, "expression is too long") &&
-           check_text(c, r->by, NAME_MAX_LEN, "name to break down by is too long");
+    return check_text(c, r->expr, COMMAND_TEXT_MAX, TOO_LONG) &&
+           check_text(c, r->by, NAME_MAX_LEN, "name to break down by is too long") &&
+           check_text(c, r->by2, NAME_MAX_LEN, "name to break down by is too long");
 }
 
 enum error_code request_check(const struct request *r, struct error *err)
@@ -143,6 +185,27 @@ enum error_code request_check(const struct request *r, struct error *err)
     case REQUEST_BREAKDOWN:
         (void)check_query(&c, r);
         break;
+    case REQUEST_EXPORT:
+        (void)(check_query(&c, r) && check_fields(&c, r));
+        break;
+    case REQUEST_OVERLAP:
+        (void)check_overlap(&c, r);
+        break;
+    case REQUEST_SEGMENT_DEFINE:
+        (void)(check_name(&c, r->name) && check_query(&c, r));
+        break;
+    case REQUEST_WATCH:
+        (void)(check_name(&c, r->name) &&
+               check_text(&c, r->cursor, WATCH_TOKEN_MAX, "token: more than 2 MiB"));
+        break;
+    case REQUEST_UNWATCH:
+    case REQUEST_SEGMENT_DROP:
+        (void)check_name(&c, r->name);
+        break;
+    case REQUEST_SEGMENTS:
+        (void)(r->name.len == 0 || check_name(&c, r->name));
+        break;
+    case REQUEST_REFRESH:
     case REQUEST_STATS:
     case REQUEST_REFUSED:
     case REQUEST_STATUS:

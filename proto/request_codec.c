@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "named_codec.h"
 
 #include <assert.h>
@@ -25,6 +27,22 @@ const char *request_type_name(enum request_type t)
         return "STATUS";
     case REQUEST_CHECK:
         return "CHECK";
+    case REQUEST_SEGMENT_DEFINE:
+        return "SEGMENT_DEFINE";
+    case REQUEST_SEGMENT_DROP:
+        return "SEGMENT_DROP";
+    case REQUEST_SEGMENTS:
+        return "SEGMENTS";
+    case REQUEST_REFRESH:
+        return "REFRESH";
+    case REQUEST_OVERLAP:
+        return "OVERLAP";
+    case REQUEST_EXPORT:
+        return "EXPORT";
+    case REQUEST_WATCH:
+        return "WATCH";
+    case REQUEST_UNWATCH:
+        return "UNWATCH";
     case REQUEST_TYPE_END:
         break;
     }
@@ -56,7 +74,7 @@ static Wire__Event *event_of(struct scratch *s, const struct event_message *e)
     return m;
 }
 
-void request_encode(const struct request *r, struct buf *out)
+void request_encode_generic(const struct request *r, struct buf *out)
 {
     assert(r->type > 0 && r->type < REQUEST_TYPE_END);
     struct scratch s;
@@ -72,11 +90,39 @@ void request_encode(const struct request *r, struct buf *out)
     m.by = binary_of(r->by);
     m.cursor = binary_of(r->cursor);
     m.limit = r->limit;
+    m.name = binary_of(r->name);
+    m.n_exprs = r->n_exprs;
+    m.exprs = wire_list_of(&s, r->exprs, r->n_exprs);
+    m.by2 = binary_of(r->by2);
+    m.n_fields = r->n_fields;
+    m.fields = wire_list_of(&s, r->fields, r->n_fields);
+    m.explain = r->explain;
+    m.wait_ms = r->wait_ms;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
 
+void request_encode(const struct request *r, struct buf *out)
+{
+    if (!direct_write_request(r, out))
+        request_encode_generic(r, out);
+}
+
 /* --- decoding --- */
+
+static bool check_request(struct decoder *d, const struct request *r)
+{
+    if (r->type == 0 || r->type >= REQUEST_TYPE_END)
+        return decoder_fail(d, "unknown type");
+    if (r->type == REQUEST_INGEST && !r->event)
+        return decoder_fail(d, "missing event");
+    return true;
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_request(item, d->arena, out) && check_request(d, out);
+}
 
 static bool take_event(struct decoder *d, const Wire__Event *m, struct request *r)
 {
@@ -104,6 +150,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
     const Wire__Request *m = (const Wire__Request *)base;
     struct request *r = out;
     *r = (struct request){
+        .type = (enum request_type)m->type,
         .deadline_ms = m->deadline_ms,
         .id = {bytes_of_binary(m->ns), bytes_of_binary(m->value)},
         .profile = m->profile,
@@ -111,19 +158,21 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .by = bytes_of_binary(m->by),
         .cursor = bytes_of_binary(m->cursor),
         .limit = m->limit,
+        .name = bytes_of_binary(m->name),
+        .by2 = bytes_of_binary(m->by2),
+        .explain = m->explain != 0,
+        .wait_ms = m->wait_ms,
     };
-    if (m->type == 0 || m->type >= REQUEST_TYPE_END)
-        return decoder_fail(d, "unknown type");
-    r->type = (enum request_type)m->type;
-    if (r->type == REQUEST_INGEST && !m->event)
-        return decoder_fail(d, "missing event");
-    return !m->event || take_event(d, m->event, r);
+    return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
+           wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
+           (!m->event || take_event(d, m->event, r)) && check_request(d, r);
 }
 
-enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
-                               struct request **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct request **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "request"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "request"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -134,4 +183,16 @@ enum error_code request_decode(struct bytes body, uint32_t items, struct arena *
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code request_decode(struct bytes body, uint32_t items, struct arena *arena,
+                               struct request **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code request_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                       struct request **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

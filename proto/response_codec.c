@@ -1,3 +1,5 @@
+#include "direct.h"
+#include "generic.h"
 #include "wire.h"
 
 #include <proto/envelope.h>
@@ -56,7 +58,39 @@ static Wire__ShardStatus **shards_of(struct scratch *s, const struct shard_statu
     return to;
 }
 
-void response_encode(const struct response *r, struct buf *out)
+static Wire__SegmentRow **segments_of(struct scratch *s, const struct segment_row *from, size_t n)
+{
+    Wire__SegmentRow **to = scratch_array(s, n, sizeof *to);
+    Wire__SegmentRow *row = scratch_array(s, n, sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = &row[i];
+        wire__segment_row__init(to[i]);
+        to[i]->name = binary_of(from[i].name);
+        to[i]->expr = binary_of(from[i].expr);
+        to[i]->code = (uint32_t)from[i].code;
+    }
+    return to;
+}
+
+static Wire__ExplainShard **explain_of(struct scratch *s, const struct explain_shard *from,
+                                       size_t n)
+{
+    Wire__ExplainShard **to = scratch_array(s, n, sizeof *to);
+    Wire__ExplainShard *row = scratch_array(s, n, sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = &row[i];
+        wire__explain_shard__init(to[i]);
+        to[i]->shard = from[i].shard;
+        to[i]->nanos = from[i].nanos;
+        to[i]->count = from[i].count;
+        to[i]->in_flight = from[i].in_flight;
+        to[i]->n_rows = from[i].n_rows;
+        to[i]->rows = wire_explain_of(s, from[i].rows, from[i].n_rows);
+    }
+    return to;
+}
+
+void response_encode_generic(const struct response *r, struct buf *out)
 {
     struct scratch s;
     scratch_init(&s);
@@ -85,11 +119,49 @@ void response_encode(const struct response *r, struct buf *out)
     m.item = r->item;
     m.n_findings = r->n_findings;
     m.findings = wire_list_of(&s, r->findings, r->n_findings);
+    m.n_segments = r->n_segments;
+    m.segments = segments_of(&s, r->segments, r->n_segments);
+    m.catalogue = r->catalogue;
+    m.n_combos = r->n_combos;
+    m.combos = r->combos;
+    m.rows = binary_of(r->rows);
+    m.n_rows = r->n_rows;
+    m.n_fields = r->n_fields;
+    m.fields = wire_list_of(&s, r->fields, r->n_fields);
+    m.events = binary_of(r->events);
+    m.n_events = r->n_events;
+    m.n_explain = r->n_explain;
+    m.explain = explain_of(&s, r->explain, r->n_explain);
+    m.nanos = r->nanos;
+    m.n_carrying = r->n_carrying;
+    m.carrying = r->carrying;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
 
+void response_encode(const struct response *r, struct buf *out)
+{
+    if (!direct_write_response(r, out))
+        response_encode_generic(r, out);
+}
+
 /* --- decoding --- */
+
+static bool check_response(struct decoder *d, const struct response *r)
+{
+    if (r->item >= BATCH_ITEMS_MAX)
+        return decoder_fail(d, "item out of range");
+    for (size_t i = 0; i < r->n_refused; i++) {
+        if (!refusal_is_known((uint32_t)r->refused[i].reason))
+            return decoder_fail(d, "unknown reason of a refusal");
+    }
+    return true;
+}
+
+static bool take_direct(struct decoder *d, struct bytes item, void *out)
+{
+    return direct_read_response(item, d->arena, out) && check_response(d, out);
+}
 
 static bool take_refused(struct decoder *d, const Wire__Response *m, struct response *r)
 {
@@ -97,12 +169,9 @@ static bool take_refused(struct decoder *d, const Wire__Response *m, struct resp
     if (m->n_refused == 0)
         return true;
     r->refused = decoder_array(d, m->n_refused, sizeof *r->refused);
-    for (size_t i = 0; r->refused && i < m->n_refused; i++) {
-        if (!refusal_is_known(m->refused[i]->reason))
-            return decoder_fail(d, "unknown reason of a refusal");
+    for (size_t i = 0; r->refused && i < m->n_refused; i++)
         r->refused[i] = (struct named_refusal){bytes_of_binary(m->refused[i]->ns),
                                                (enum refusal)m->refused[i]->reason};
-    }
     return r->refused != NULL;
 }
 
@@ -162,6 +231,55 @@ static bool take_shards(struct decoder *d, const Wire__Response *m, struct respo
     return r->shards != NULL;
 }
 
+static bool take_segments(struct decoder *d, const Wire__Response *m, struct response *r)
+{
+    r->n_segments = m->n_segments;
+    if (m->n_segments == 0)
+        return true;
+    r->segments = decoder_array(d, m->n_segments, sizeof *r->segments);
+    for (size_t i = 0; r->segments && i < m->n_segments; i++)
+        r->segments[i] = (struct segment_row){bytes_of_binary(m->segments[i]->name),
+                                              bytes_of_binary(m->segments[i]->expr),
+                                              error_from_wire(m->segments[i]->code)};
+    return r->segments != NULL;
+}
+
+static bool take_explain_shard(struct decoder *d, const Wire__ExplainShard *from,
+                               struct explain_shard *to)
+{
+    if (from->shard > UINT16_MAX)
+        return decoder_fail(d, "shard out of range");
+    *to = (struct explain_shard){.shard = (shard_id)from->shard,
+                                 .nanos = from->nanos,
+                                 .count = from->count,
+                                 .in_flight = from->in_flight};
+    return wire_take_explain(d, from->rows, from->n_rows, &to->rows, &to->n_rows);
+}
+
+static bool take_explain(struct decoder *d, const Wire__Response *m, struct response *r)
+{
+    r->n_explain = m->n_explain;
+    if (m->n_explain == 0)
+        return true;
+    r->explain = decoder_array(d, m->n_explain, sizeof *r->explain);
+    for (size_t i = 0; r->explain && i < m->n_explain; i++) {
+        if (!take_explain_shard(d, m->explain[i], &r->explain[i]))
+            return false;
+    }
+    return r->explain != NULL;
+}
+
+static bool take_carrying(struct decoder *d, const Wire__Response *m, struct response *r)
+{
+    r->n_carrying = m->n_carrying;
+    if (m->n_carrying == 0)
+        return true;
+    r->carrying = decoder_array(d, m->n_carrying, sizeof *r->carrying);
+    if (r->carrying)
+        memcpy(r->carrying, m->carrying, m->n_carrying * sizeof *r->carrying);
+    return r->carrying != NULL;
+}
+
 static bool take_response(struct decoder *d, const ProtobufCMessage *base, void *out)
 {
     const Wire__Response *m = (const Wire__Response *)base;
@@ -179,20 +297,28 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .cursor = bytes_of_binary(m->cursor),
         .map_epoch = m->map_epoch,
         .item = m->item,
+        .catalogue = m->catalogue,
+        .rows = bytes_of_binary(m->rows),
+        .n_rows = m->n_rows,
+        .events = bytes_of_binary(m->events),
+        .n_events = m->n_events,
+        .nanos = m->nanos,
     };
-    if (m->item >= BATCH_ITEMS_MAX)
-        return decoder_fail(d, "item out of range");
-    return take_refused(d, m, r) &&
+    return take_refused(d, m, r) && check_response(d, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&
            wire_take_ids(d, m->members, m->n_members, &r->members, &r->n_members) &&
            take_lines(d, m, r) && take_shards(d, m, r) &&
-           wire_take_list(d, m->findings, m->n_findings, &r->findings, &r->n_findings);
+           wire_take_list(d, m->findings, m->n_findings, &r->findings, &r->n_findings) &&
+           wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
+           take_segments(d, m, r) && take_explain(d, m, r) && take_carrying(d, m, r) &&
+           wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos);
 }
 
-enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena,
-                                struct response **out, size_t *n_out, struct error *err)
+static enum error_code decode(wire_direct_cb direct, struct bytes body, uint32_t items,
+                              struct arena *arena, struct response **out, size_t *n_out,
+                              struct error *err)
 {
-    struct decoder d = {.arena = arena, .err = err, .what = "response"};
+    struct decoder d = {.direct = direct, .arena = arena, .err = err, .what = "response"};
     void *rows;
     *out = NULL;
     *n_out = 0;
@@ -203,4 +329,16 @@ enum error_code response_decode(struct bytes body, uint32_t items, struct arena 
     *out = rows;
     *n_out = items;
     return ERR_OK;
+}
+
+enum error_code response_decode(struct bytes body, uint32_t items, struct arena *arena,
+                                struct response **out, size_t *n_out, struct error *err)
+{
+    return decode(take_direct, body, items, arena, out, n_out, err);
+}
+
+enum error_code response_decode_generic(struct bytes body, uint32_t items, struct arena *arena,
+                                        struct response **out, size_t *n_out, struct error *err)
+{
+    return decode(NULL, body, items, arena, out, n_out, err);
 }

@@ -94,6 +94,9 @@ Wire__ShardStats *wire_stats_of(struct scratch *s, const struct shard_stats *st)
     to->memtable_bytes = st->memtable_bytes;
     to->index_bytes = st->index_bytes;
     to->index_members = st->index_members;
+    to->kernels = binary_of(st->kernels);
+    to->catalogue = st->catalogue;
+    to->today = st->today;
     return to;
 }
 
@@ -107,6 +110,30 @@ Wire__CountRow **wire_counts_of(struct scratch *s, const struct count_row *rows,
         to[i]->value = binary_of(rows[i].value);
         to[i]->none = rows[i].none;
         to[i]->members = rows[i].members;
+        to[i]->value2 = binary_of(rows[i].value2);
+        to[i]->none2 = rows[i].none2;
+        to[i]->error = (uint32_t)rows[i].error;
+    }
+    return to;
+}
+
+Wire__ExplainRow **wire_explain_of(struct scratch *s, const struct explain_row *rows, size_t n)
+{
+    Wire__ExplainRow **to = scratch_array(s, n, sizeof *to);
+    Wire__ExplainRow *row = scratch_array(s, n, sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = &row[i];
+        wire__explain_row__init(to[i]);
+        to[i]->term = binary_of(rows[i].term);
+        to[i]->depth = rows[i].depth;
+        to[i]->strategy = binary_of(rows[i].strategy);
+        to[i]->estimate = rows[i].estimate;
+        to[i]->chunks = rows[i].chunks;
+        to[i]->skipped = rows[i].skipped;
+        to[i]->nanos = rows[i].nanos;
+        to[i]->emptied = rows[i].emptied;
+        to[i]->decided = rows[i].decided;
+        to[i]->probed = rows[i].probed;
     }
     return to;
 }
@@ -174,6 +201,19 @@ static enum error_code batch_fail(struct decoder *d, const char *complaint)
     return error_set(d->err, ERR_MALFORMED, "%s batch: %s", d->what, complaint);
 }
 
+static bool decode_item(struct decoder *d, struct bytes item,
+                        const ProtobufCMessageDescriptor *type, wire_item_cb take, void *out)
+{
+    struct arena_mark before = arena_mark(d->arena);
+    if (d->direct && d->direct(d, item, out))
+        return true;
+    if (d->code != ERR_OK)
+        return false;
+    arena_rewind(d->arena, before);
+    const ProtobufCMessage *m = wire_unpack(d, item, type);
+    return m && take(d, m, out) && d->code == ERR_OK;
+}
+
 enum error_code wire_batch_decode(struct decoder *d, struct bytes body, uint32_t items,
                                   const ProtobufCMessageDescriptor *type, size_t size,
                                   wire_item_cb take, void **out)
@@ -193,8 +233,7 @@ enum error_code wire_batch_decode(struct decoder *d, struct bytes body, uint32_t
             return batch_fail(d, "more items than announced");
         if (!batch_next(&r, &item))
             return batch_fail(d, "not a batch");
-        const ProtobufCMessage *m = wire_unpack(d, item, type);
-        if (!m || !take(d, m, rows + d->index * size) || d->code != ERR_OK)
+        if (!decode_item(d, item, type, take, rows + d->index * size))
             return d->code;
     }
     if (d->index != items)
@@ -215,14 +254,23 @@ bool wire_take_list(struct decoder *d, const ProtobufCBinaryData *from, size_t n
     return to != NULL;
 }
 
-bool wire_take_identity(struct decoder *d, name_id ns, ProtobufCBinaryData value,
-                        struct identity *out)
+bool wire_check_identity(struct decoder *d, struct identity id)
 {
-    if (ns == 0)
+    if (id.ns == 0)
         return decoder_fail(d, "an identity without namespace");
-    if (value.len == 0 || value.len > IDENTITY_VALUE_MAX)
+    if (id.value.len == 0 || id.value.len > IDENTITY_VALUE_MAX)
         return decoder_fail(d, "an identity's value is empty or too long");
-    *out = (struct identity){ns, bytes_of_binary(value)};
+    return true;
+}
+
+bool wire_check_identities(struct decoder *d, const struct identity *ids, size_t n)
+{
+    if (n > EVENT_IDENTITIES_MAX)
+        return decoder_fail(d, "too many identities");
+    for (size_t i = 0; i < n; i++) {
+        if (!wire_check_identity(d, ids[i]))
+            return false;
+    }
     return true;
 }
 
@@ -232,13 +280,9 @@ bool wire_take_identities(struct decoder *d, Wire__Identity **from, size_t n, st
     *n_out = n;
     if (n == 0)
         return true;
-    if (n > EVENT_IDENTITIES_MAX)
-        return decoder_fail(d, "too many identities");
     struct identity *to = *out = decoder_array(d, n, sizeof *to);
-    for (size_t i = 0; to && i < n; i++) {
-        if (!wire_take_identity(d, from[i]->ns, from[i]->value, &to[i]))
-            return false;
-    }
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct identity){from[i]->ns, bytes_of_binary(from[i]->value)};
     return to != NULL;
 }
 
@@ -270,6 +314,9 @@ bool wire_take_stats(struct decoder *d, const Wire__ShardStats *from, struct sha
         .memtable_bytes = from->memtable_bytes,
         .index_bytes = from->index_bytes,
         .index_members = from->index_members,
+        .kernels = bytes_of_binary(from->kernels),
+        .catalogue = from->catalogue,
+        .today = from->today,
     };
     if (from->n_refused_by > sizeof out->refused_by / sizeof out->refused_by[0])
         return decoder_fail(d, "too many kinds of refusal");
@@ -286,7 +333,32 @@ bool wire_take_counts(struct decoder *d, Wire__CountRow **from, size_t n, struct
         return true;
     struct count_row *to = *out = decoder_array(d, n, sizeof *to);
     for (size_t i = 0; to && i < n; i++)
-        to[i] = (struct count_row){bytes_of_binary(from[i]->value), from[i]->none != 0,
-                                   from[i]->members};
+        to[i] = (struct count_row){.value = bytes_of_binary(from[i]->value),
+                                   .none = from[i]->none != 0,
+                                   .members = from[i]->members,
+                                   .value2 = bytes_of_binary(from[i]->value2),
+                                   .none2 = from[i]->none2 != 0,
+                                   .error = error_from_wire(from[i]->error)};
+    return to != NULL;
+}
+
+bool wire_take_explain(struct decoder *d, Wire__ExplainRow **from, size_t n,
+                       struct explain_row **out, size_t *n_out)
+{
+    *n_out = n;
+    if (n == 0)
+        return true;
+    struct explain_row *to = *out = decoder_array(d, n, sizeof *to);
+    for (size_t i = 0; to && i < n; i++)
+        to[i] = (struct explain_row){.term = bytes_of_binary(from[i]->term),
+                                     .depth = from[i]->depth,
+                                     .strategy = bytes_of_binary(from[i]->strategy),
+                                     .estimate = from[i]->estimate,
+                                     .chunks = from[i]->chunks,
+                                     .skipped = from[i]->skipped,
+                                     .nanos = from[i]->nanos,
+                                     .emptied = from[i]->emptied,
+                                     .decided = from[i]->decided,
+                                     .probed = from[i]->probed};
     return to != NULL;
 }

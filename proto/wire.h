@@ -52,11 +52,19 @@ struct skip;
 Wire__Skip **wire_skips_of(struct scratch *s, const struct skip *skips, size_t n);
 Wire__ShardStats *wire_stats_of(struct scratch *s, const struct shard_stats *st);
 Wire__CountRow **wire_counts_of(struct scratch *s, const struct count_row *rows, size_t n);
+struct explain_row;
+Wire__ExplainRow **wire_explain_of(struct scratch *s, const struct explain_row *rows, size_t n);
 
 /* --- decoding --- */
 
 /* Where decoding stands: says what is wrong in the words "command 3: missing message_id". */
+struct decoder;
+/* One item straight from its bytes (direct.h), checked; false: not taken, which is for the general
+ * way to judge, or after decoder_fail. */
+typedef bool (*wire_direct_cb)(struct decoder *d, struct bytes item, void *out);
+
 struct decoder {
+    wire_direct_cb direct; /* tried first; NULL: none */
     struct arena *arena;
     struct error *err;
     const char *what; /* "command" */
@@ -70,11 +78,11 @@ bool decoder_fail(struct decoder *d, const char *complaint);
 /* Array memory from the arena; fails the decoder and returns NULL when there is none. n > 0. */
 void *decoder_array(struct decoder *d, size_t n, size_t size);
 
-/* One item into a plain struct of the caller's; false after decoder_fail. */
+/* One item into a plain struct of the caller's, checked; false after decoder_fail. */
 typedef bool (*wire_item_cb)(struct decoder *d, const ProtobufCMessage *m, void *out);
 
-/* The whole batch: checks the number of items against the envelope's, unpacks each and hands it to
- * `take` with its place in an array of `size` bytes each, which becomes *out. */
+/* The whole batch: checks the number of items against the envelope's, and each becomes a struct in
+ * an array of `size` bytes each: by d->direct, or unpacked and handed to `take`. */
 enum error_code wire_batch_decode(struct decoder *d, struct bytes body, uint32_t items,
                                   const ProtobufCMessageDescriptor *type, size_t size,
                                   wire_item_cb take, void **out);
@@ -84,17 +92,21 @@ ProtobufCMessage *wire_unpack(struct decoder *d, struct bytes in,
 
 bool wire_take_list(struct decoder *d, const ProtobufCBinaryData *from, size_t n,
                     struct bytes **out, size_t *n_out);
-/* Checks namespace and value. */
-bool wire_take_identity(struct decoder *d, name_id ns, ProtobufCBinaryData value,
-                        struct identity *out);
+/* Namespace and value. */
+bool wire_check_identity(struct decoder *d, struct identity id);
+/* Each, and their number. */
+bool wire_check_identities(struct decoder *d, const struct identity *ids, size_t n);
 bool wire_take_identities(struct decoder *d, Wire__Identity **from, size_t n, struct identity **out,
                           size_t *n_out);
 bool refusal_is_known(uint32_t wire);
 /* Values may be empty, reasons must be known. */
+bool wire_check_skips(struct decoder *d, const struct skip *skips, size_t n);
 bool wire_take_skips(struct decoder *d, Wire__Skip **from, size_t n, struct skip **out,
                      size_t *n_out);
 bool wire_take_ids(struct decoder *d, const uint64_t *from, size_t n, one_id **out, size_t *n_out);
 bool wire_take_stats(struct decoder *d, const Wire__ShardStats *from, struct shard_stats *out);
+bool wire_take_explain(struct decoder *d, Wire__ExplainRow **from, size_t n,
+                       struct explain_row **out, size_t *n_out);
 bool wire_take_counts(struct decoder *d, Wire__CountRow **from, size_t n, struct count_row **out,
                       size_t *n_out);
 

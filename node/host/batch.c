@@ -42,13 +42,17 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
     struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
     if (!q)
         return error_set(err, ERR_NOMEM, "request");
+    /* What is decoded borrows from the body, and the message goes before the batch is applied. */
+    struct bytes body = arena_copy(&b->arena, m->envelope.body);
+    if (m->envelope.body.len && !body.data)
+        return error_set(err, ERR_NOMEM, "request");
     enum error_code rc =
-        command_decode(m->envelope.body, m->envelope.items, &b->arena, &q->commands, &q->n, err);
+        command_decode(body, m->envelope.items, &b->arena, &q->commands, &q->n, err);
     if (rc != ERR_OK)
         return rc;
     bool read = m->envelope.type == MESSAGE_SHARD_READ;
     for (size_t i = 0; i < q->n; i++) {
-        if (command_is_read(q->commands[i].type) != read || command_is_query(q->commands[i].type))
+        if (command_is_read(q->commands[i].type) != read || q->commands[i].type >= COMMAND_COUNT)
             return error_set(err, ERR_MALFORMED, "command %zu does not belong into this message",
                              i);
     }
@@ -64,6 +68,25 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
         buf_put_bytes(&b->entry, m->envelope.body);
     }
     return ERR_OK;
+}
+
+void batch_add_own(struct batch *b, const struct command *c)
+{
+    struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
+    struct command *copy = arena_zalloc(&b->arena, sizeof *copy);
+    if (!q || !copy)
+        return; /* it is proposed again */
+    struct buf body = {0};
+    command_encode(c, &body);
+    *copy = *c;
+    *q = (struct batch_request){.commands = copy, .n = 1, .is_own = true};
+    *b->last = q;
+    b->last = &q->next;
+    b->n_requests++;
+    b->n_commands++;
+    buf_put_u32(&b->entry, 1);
+    buf_put_bytes(&b->entry, buf_bytes(&body));
+    buf_free(&body);
 }
 
 void batch_begin_entry(struct batch *b, msec_t now_ms)

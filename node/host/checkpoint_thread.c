@@ -3,9 +3,24 @@
 
 #include <stdio.h>
 
+/* The index first: it holds all that the frozen memtable does, and a file that is ahead of the state
+ * is good, while one that is behind would have to be made again from the profiles, without the
+ * events of watched segments. */
+static void save_index(struct checkpoint_thread *t, struct shard *s)
+{
+    struct error err;
+    char path[700];
+    (void)snprintf(path, sizeof path, "%s/index", s->folder);
+    enum error_code rc = index_save(s->index, path, t->shared->map.cluster_id, s->id, 0, &err);
+    if (rc != ERR_OK) /* it can be made again from the profiles */
+        log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id,
+                  err.msg);
+}
+
 static enum error_code write_checkpoint(struct checkpoint_thread *t, struct shard *s)
 {
     struct error err;
+    save_index(t, s);
     enum error_code rc = store_write_frozen(s->store, &err);
     if (rc == ERR_DISK_FULL) {
         log_event(t->shared->log, LOG_LEVEL_ERROR, "disk_full",
@@ -15,12 +30,6 @@ static enum error_code write_checkpoint(struct checkpoint_thread *t, struct shar
     }
     if (rc != ERR_OK)
         host_fatal(t->shared, "checkpoint_failed", s->id, &err);
-    char path[700];
-    (void)snprintf(path, sizeof path, "%s/index", s->folder);
-    rc = index_save(s->index, path, t->shared->map.cluster_id, s->id, 0, &err);
-    if (rc != ERR_OK) /* it can be made again from the profiles */
-        log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id,
-                  err.msg);
     return ERR_OK;
 }
 

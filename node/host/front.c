@@ -60,10 +60,16 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
+    if (type == MESSAGE_CANCEL) {
+        query_pool_cancel(&f->shared->queries, &m->peer, m->envelope.request_id);
+        message_free(m);
+        return;
+    }
     size_t no = 0;
     enum error_code code = ERR_OK;
     const char *text = NULL;
-    if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY) {
+    if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY &&
+        type != MESSAGE_SHARD_WATCH) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";
@@ -82,7 +88,14 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    message_send(type == MESSAGE_SHARD_QUERY ? f->to_query : f->to_shard[no], m);
+    if (type == MESSAGE_SHARD_WATCH) {
+        message_send(f->to_watch, m);
+    } else if (type != MESSAGE_SHARD_QUERY) {
+        message_send(f->to_shard[no], m);
+    } else if (!query_pool_put(&f->shared->queries, m)) {
+        send_error(f, m, ERR_BUSY, "too many questions wait at the node");
+        message_free(m);
+    }
 }
 
 static bool take_request(struct front *f)
@@ -93,6 +106,7 @@ static bool take_request(struct front *f)
         return false;
     }
     struct error err;
+    m->received_ms = clock_mono_ms();
     enum error_code rc = envelope_decode(frame_bytes(&m->frame), &m->envelope, &err);
     if (rc != ERR_OK) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);

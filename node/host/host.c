@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { IO_THREADS = 1, SERVER_MESSAGE_MAX = MESSAGE_SIZE_MAX };
+enum { IO_THREADS = 1, QUERY_THREADS_DEFAULT = 4, SERVER_MESSAGE_MAX = MESSAGE_SIZE_MAX };
 
 struct host {
     struct host_shared shared;
@@ -24,8 +24,10 @@ struct host {
     struct front front;
     struct log_thread log_thread;
     struct checkpoint_thread checkpoint_thread;
-    struct query_thread query_thread;
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_query; /* of the main thread */
+    struct watch_thread watch_thread;
+    struct query_thread *query_threads;
+    size_t n_query_threads;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch; /* of the main thread */
     struct outbox **to_shards;
 };
 
@@ -124,7 +126,7 @@ static enum error_code open_inboxes(struct host *h, struct error *err)
     if (rc == ERR_OK)
         rc = inbox_open(net, "checkpoint", &h->checkpoint_thread.inbox, err);
     if (rc == ERR_OK)
-        rc = inbox_open(net, "query", &h->query_thread.inbox, err);
+        rc = inbox_open(net, "watch", &h->watch_thread.inbox, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
         struct shard *s = &h->shards[i];
         (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
@@ -155,11 +157,13 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
     if (rc == ERR_OK)
         rc = outbox_open(net, "checkpoint", &h->to_checkpoint, err);
     if (rc == ERR_OK)
-        rc = outbox_open(net, "query", &h->to_query, err);
+        rc = outbox_open(net, "watch", &h->to_watch, err);
     if (rc == ERR_OK)
-        rc = outbox_open(net, "query", &h->front.to_query, err);
+        rc = outbox_open(net, "watch", &h->front.to_watch, err);
     if (rc == ERR_OK)
-        rc = outbox_open(net, "front", &h->query_thread.to_front, err);
+        rc = outbox_open(net, "front", &h->watch_thread.to_front, err);
+    for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++)
+        rc = outbox_open(net, "front", &h->query_threads[i].to_front, err);
     if (rc == ERR_OK)
         rc = open_to_shards(h, &h->to_shards, err);
     if (rc == ERR_OK)
@@ -175,6 +179,8 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
             rc = outbox_open(net, "log", &s->to_log, err);
         if (rc == ERR_OK)
             rc = outbox_open(net, "checkpoint", &s->to_checkpoint, err);
+        if (rc == ERR_OK)
+            rc = outbox_open(net, "watch", &s->to_watch, err);
     }
     return rc;
 }
@@ -198,23 +204,44 @@ static enum error_code start_threads(struct host *h, struct error *err)
 {
     struct log_thread *l = &h->log_thread;
     struct checkpoint_thread *c = &h->checkpoint_thread;
-    struct query_thread *q = &h->query_thread;
     struct front *f = &h->front;
-    l->shared = c->shared = q->shared = f->shared = &h->shared;
-    l->shards = c->shards = q->shards = f->shards = h->shards;
-    l->n_shards = c->n_shards = q->n_shards = f->n_shards = h->n_shards;
+    struct watch_thread *w = &h->watch_thread;
+    l->shared = c->shared = w->shared = f->shared = &h->shared;
+    l->shards = c->shards = w->shards = f->shards = h->shards;
+    l->n_shards = c->n_shards = w->n_shards = f->n_shards = h->n_shards;
     l->wal = h->wal;
     enum error_code rc = start(&l->thread, &l->started, "log", log_thread_main, l, err);
     if (rc == ERR_OK)
         rc = start(&c->thread, &c->started, "checkpoint", checkpoint_thread_main, c, err);
+    if (rc == ERR_OK)
+        rc = start(&w->thread, &w->started, "watch", watch_thread_main, w, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++)
         rc = start(&h->shards[i].thread, &h->shards[i].started, h->shards[i].inbox_name, shard_main,
                    &h->shards[i], err);
-    if (rc == ERR_OK)
+    for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++) {
+        struct query_thread *q = &h->query_threads[i];
+        q->shared = &h->shared;
+        q->no = i;
+        q->shards = h->shards;
+        q->n_shards = h->n_shards;
         rc = start(&q->thread, &q->started, "query", query_thread_main, q, err);
+    }
     if (rc == ERR_OK)
         rc = start(&f->thread, &f->started, "front", front_main, f, err);
     return rc;
+}
+
+static enum error_code open_query_threads(struct host *h, struct error *err)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = h->shared.config->query_threads;
+    if (n == 0)
+        n = cores < 1 ? 1 : cores < QUERY_THREADS_DEFAULT ? (size_t)cores : QUERY_THREADS_DEFAULT;
+    h->query_threads = calloc(n, sizeof *h->query_threads);
+    if (!h->query_threads)
+        return error_set(err, ERR_NOMEM, "query threads");
+    h->n_query_threads = n;
+    return query_pool_open(&h->shared.queries, n, err);
 }
 
 enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
@@ -243,6 +270,8 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
     if (rc == ERR_OK)
         rc = open_shards(h, err);
     if (rc == ERR_OK)
+        rc = open_query_threads(h, err);
+    if (rc == ERR_OK)
         rc = open_inboxes(h, err);
     if (rc == ERR_OK)
         rc = open_outboxes(h, err);
@@ -267,6 +296,8 @@ static void stop(struct outbox *to, pthread_t thread, bool started)
 static void stop_threads(struct host *h)
 {
     atomic_store(&h->shared.stopping, true);
+    if (h->shared.queries.work)
+        query_pool_stop(&h->shared.queries); /* what is not published waits for those that run */
     if (h->front.started)
         message_send(h->to_front, message_new(MESSAGE_STOP)); /* refuse what comes from here on */
     for (size_t i = 0; i < h->n_shards; i++) {
@@ -277,7 +308,11 @@ static void stop_threads(struct host *h)
         if (h->shards[i].started)
             (void)pthread_join(h->shards[i].thread, NULL);
     }
-    stop(h->to_query, h->query_thread.thread, h->query_thread.started);
+    stop(h->to_watch, h->watch_thread.thread, h->watch_thread.started);
+    for (size_t i = 0; i < h->n_query_threads; i++) {
+        if (h->query_threads[i].started)
+            (void)pthread_join(h->query_threads[i].thread, NULL);
+    }
     stop(h->to_front, h->front.thread, h->front.started);
     stop(h->to_checkpoint, h->checkpoint_thread.thread, h->checkpoint_thread.started);
     stop(h->to_log, h->log_thread.thread, h->log_thread.started);
@@ -316,13 +351,17 @@ void host_close(struct host *h)
     outbox_close(h->to_front);
     outbox_close(h->to_log);
     outbox_close(h->to_checkpoint);
-    outbox_close(h->to_query);
-    outbox_close(h->front.to_query);
-    outbox_close(h->query_thread.to_front);
+    outbox_close(h->to_watch);
+    outbox_close(h->front.to_watch);
+    outbox_close(h->watch_thread.to_front);
+    for (size_t i = 0; i < h->n_query_threads; i++)
+        outbox_close(h->query_threads[i].to_front);
+    free(h->query_threads);
+    query_pool_close(&h->shared.queries);
     drop_inbox(h->front.inbox);
     drop_inbox(h->log_thread.inbox);
     drop_inbox(h->checkpoint_thread.inbox);
-    drop_inbox(h->query_thread.inbox);
+    drop_inbox(h->watch_thread.inbox);
     server_close(h->front.server);
     net_close(h->shared.net);
     wal_close(h->wal);

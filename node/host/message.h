@@ -3,6 +3,7 @@
 #ifndef HOST_MESSAGE_H
 #define HOST_MESSAGE_H
 
+#include <base/clock.h>
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 #include <replica/replica.h>
@@ -10,12 +11,13 @@
 #include <stdlib.h>
 
 enum message_kind {
-    MESSAGE_REQUEST,         /* front → shard, query: peer, frame, envelope */
+    MESSAGE_REQUEST,         /* front → shard, query, watch: peer, frame, envelope */
     MESSAGE_ANSWER,          /* → front: peer, frame */
     MESSAGE_LOG_WRITE,       /* shard → log: shard_no, seq, write */
     MESSAGE_LOG_DONE,        /* log → shard: seq */
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
+    MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
     MESSAGE_STOP             /* drain and end */
 };
 
@@ -30,6 +32,8 @@ struct message {
     uint64_t seq;
     struct replica_write write; /* borrows from the replica until its LOG_DONE */
     enum error_code code;
+    msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
+    struct message *next; /* in the queue of the query threads */
 };
 
 struct message *message_new(enum message_kind kind);

@@ -3,6 +3,7 @@
 #define HOST_PARTS_H
 
 #include "message.h"
+#include "query_pool.h"
 
 #include <base/logger.h>
 #include <cluster/map.h>
@@ -14,7 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { QUERY_THREADS = 1, INBOX_NAME_MAX = 48 };
+enum { INBOX_NAME_MAX = 48 };
 
 /* What all parts may read; written before the threads start, except the atomics. */
 struct host_shared {
@@ -27,6 +28,7 @@ struct host_shared {
     _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+    struct query_pool queries;
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -39,7 +41,7 @@ struct shard {
     char inbox_name[INBOX_NAME_MAX];
     char folder[600];
     struct inbox *inbox;
-    struct outbox *to_front, *to_log, *to_checkpoint;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch;
     struct store *store;
     struct machine *machine;
     struct index *index;
@@ -59,6 +61,13 @@ struct shard {
     struct batch *spare;
     struct batch *reads; /* waiting for read-index */
     uint64_t read_token;
+    pthread_mutex_t catalogue_lock; /* of the pointer; the shard thread alone changes it */
+    struct catalogue *catalogue;    /* the saved segments that query threads see */
+    msec_t next_day_ms;             /* monotonic; when to look at the calendar again */
+    int32_t index_today;            /* the day that the index was told; 0: none */
+    uint64_t watch_generation;      /* of the watches that the index was told; 0: none */
+    uint64_t news_told;             /* events of watched segments that were told of */
+    _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
 };
 
 /* --- shard.c --- */
@@ -67,12 +76,33 @@ void *shard_main(void *shard);
 /* After the thread ended. */
 void shard_close(struct shard *s);
 
+/* --- segments.c --- */
+/* After the machine was opened; shard_close_segments takes one that was not. */
+void shard_open_segments(struct shard *s);
+void shard_close_segments(struct shard *s);
+/* After the index was opened, too. */
+void shard_start_index(struct shard *s);
+/* Shows query threads and the index what the machine has now: before what changed it is answered.
+ */
+void shard_follow_machine(struct shard *s);
+/* Any thread; the caller drops it. */
+struct catalogue *shard_catalogue(struct shard *s);
+/* True: the command shall go through the log. */
+bool shard_wants_day(struct shard *s, msec_t now, struct command *out);
+
+/* --- watching.c --- */
+/* The index has all changes of the entry s->applied, whose wall clock is `time_ms`. */
+void shard_end_index_entry(struct shard *s, msec_t time_ms);
+/* After index_publish. */
+void shard_tell_news(struct shard *s);
+
 /* --- batch.c: requests that travel together through one log entry, or one read --- */
 struct batch_request {
     struct peer peer;
     struct envelope envelope; /* body is not kept */
     struct command *commands;
     size_t n;
+    bool is_own; /* the shard's: nobody waits for an answer */
     struct batch_request *next;
 };
 struct batch {
@@ -88,6 +118,8 @@ void batch_free(struct batch *b);
 void batch_reset(struct batch *b);
 /* Decodes a request into the batch; on an error nothing of it stays. */
 enum error_code batch_add(struct batch *b, const struct message *m, struct error *err);
+/* Adds a command of the shard's own. */
+void batch_add_own(struct batch *b, const struct command *c);
 /* The log entry: u64 wall ms, then per request: u32 items, varint length, body. */
 void batch_begin_entry(struct batch *b, msec_t now_ms);
 /* Walks an entry's requests. */
@@ -127,6 +159,18 @@ void *checkpoint_thread_main(void *checkpoint_thread);
 /* --- query_thread.c --- */
 struct query_thread {
     struct host_shared *shared;
+    size_t no;
+    pthread_t thread;
+    bool started;
+    struct outbox *to_front;
+    struct shard *shards;
+    size_t n_shards;
+};
+void *query_thread_main(void *query_thread);
+
+/* --- watch_thread.c --- */
+struct watch_thread {
+    struct host_shared *shared;
     pthread_t thread;
     bool started;
     struct inbox *inbox;
@@ -134,7 +178,7 @@ struct query_thread {
     struct shard *shards;
     size_t n_shards;
 };
-void *query_thread_main(void *query_thread);
+void *watch_thread_main(void *watch_thread);
 
 /* --- front.c --- */
 struct front {
@@ -143,7 +187,7 @@ struct front {
     bool started, stopping;
     struct server *server;
     struct inbox *inbox;
-    struct outbox **to_shard, *to_query;
+    struct outbox **to_shard, *to_watch;
     struct shard *shards;
     size_t n_shards;
 };

@@ -1,101 +1,48 @@
 /* Answers segment questions from the shards' indexes, beside the shard threads. */
-#include "parts.h"
+#include "query.h"
 
 #include <base/clock.h>
-#include <segment/expr.h>
 
-enum { QUERY_ARENA_MAX = 64 << 20, LIST_MAX = 100000 };
+enum { QUERY_ARENA_MAX = 128 << 20 };
 
-struct query_run {
-    struct query_thread *thread;
-    struct shard *shard;
-    const struct command *command;
-    struct arena *arena;
-    struct index_query query;
-    struct error err;
-};
-
-/* Saved segments are a later addition to the cluster's state: there are none to find. */
-static const struct expr *find_segment(void *ctx, struct bytes name)
-{
-    (void)ctx;
-    (void)name;
-    return NULL;
-}
-
-static enum error_code run_count(struct query_run *r, struct reply *out)
-{
-    struct index_count count;
-    enum error_code rc = index_count_members(r->shard->index, &r->query, &count, &r->err);
-    if (rc != ERR_OK)
-        return rc;
-    out->counts = arena_zalloc(r->arena, sizeof *out->counts);
-    if (!out->counts)
-        return error_set(&r->err, ERR_NOMEM, "count");
-    out->counts[0].members = count.members;
-    out->n_counts = 1;
-    out->population = count.population;
-    return ERR_OK;
-}
-
-static enum error_code run_list(struct query_run *r, struct reply *out)
-{
-    size_t limit = r->command->limit;
-    if (limit == 0 || limit > LIST_MAX)
-        return error_set(&r->err, ERR_INVALID, "limit: expected 1 to %d", LIST_MAX);
-    out->members = arena_alloc(r->arena, limit * sizeof *out->members);
-    if (!out->members)
-        return error_set(&r->err, ERR_NOMEM, "list");
-    return index_list_members(r->shard->index, &r->query, r->command->cursor, limit, out->members,
-                              &out->n_members, &out->cursor, &r->err);
-}
-
-static enum error_code run_breakdown(struct query_run *r, struct reply *out)
-{
-    static const char LEVEL[] = "level";
-    const struct schema *schema = &r->thread->shared->config->schema;
-    bool level = bytes_equal(r->command->by, bytes_of_str(LEVEL)) && schema->level_by;
-    const struct schema_trait *by = level ? NULL : schema_trait_by_name(schema, r->command->by);
-    if (!level && !by)
-        return error_set(&r->err, ERR_UNKNOWN_NAME, "breakdown: there is no such trait");
-    struct index_group *groups;
-    size_t n;
-    enum error_code rc =
-        index_breakdown(r->shard->index, &r->query, by, r->arena, &groups, &n, &r->err);
-    if (rc != ERR_OK)
-        return rc;
-    out->counts = arena_zalloc(r->arena, (n ? n : 1) * sizeof *out->counts);
-    if (!out->counts)
-        return error_set(&r->err, ERR_NOMEM, "breakdown");
-    for (size_t i = 0; i < n; i++)
-        out->counts[i] = (struct count_row){groups[i].value, groups[i].none, groups[i].members};
-    out->n_counts = n;
-    return ERR_OK;
-}
-
+/* Runs one question; the error is in r->err. */
 static enum error_code run_query(struct query_run *r, struct reply *out)
 {
     const struct command *c = r->command;
-    struct expr *expr;
-    enum error_code rc =
-        expr_parse(c->expr, &r->thread->shared->config->schema, r->arena, &expr, &r->err);
-    if (rc != ERR_OK)
-        return rc;
     r->query = (struct index_query){
-        .expr = expr,
         .today = c->today,
-        .deadline_mono_ms = c->deadline_ms ? clock_mono_ms() + c->deadline_ms : 0,
-        .segment = find_segment,
+        .deadline_mono_ms = c->deadline_ms ? r->received_ms + c->deadline_ms : 0,
+        .cancelled = &r->work->cancelled,
+        .segment = catalogue_expr,
+        .segment_ctx = r->catalogue,
     };
     out->status = REPLY_OK;
     out->in_flight = atomic_load_explicit(&r->shard->in_flight, memory_order_acquire);
-    if (c->type == COMMAND_COUNT)
-        return run_count(r, out);
-    if (c->type == COMMAND_LIST)
-        return run_list(r, out);
-    if (c->type == COMMAND_BREAKDOWN)
-        return run_breakdown(r, out);
-    return error_set(&r->err, ERR_MALFORMED, "not a query");
+    return query_run(r, out);
+}
+
+/* A question that names saved segments is answered by exactly the version that it means. */
+static bool is_other_version(const struct query_run *r, struct reply *out)
+{
+    if (r->command->catalogue == 0 || r->command->catalogue == r->catalogue->version)
+        return false;
+    *out = (struct reply){.status = REPLY_STALE, .catalogue = r->catalogue->version};
+    return true;
+}
+
+static void answer_one(struct query_run *r, struct buf *out)
+{
+    struct reply reply = {0};
+    usec_t began = clock_mono_us();
+    enum error_code rc = is_other_version(r, &reply) ? ERR_OK : run_query(r, &reply);
+    bool stopping = atomic_load_explicit(&r->shard->shared->stopping, memory_order_relaxed);
+    if (rc == ERR_CANCELLED && stopping) /* the asker did not: he shall ask again */
+        rc = error_set(&r->err, ERR_SHUTDOWN, "the node is shutting down");
+    if (rc != ERR_OK)
+        reply =
+            (struct reply){.status = REPLY_ERROR, .error = rc, .text = bytes_of_str(r->err.msg)};
+    reply.nanos = (uint64_t)(clock_mono_us() - began) * 1000;
+    reply_encode(&reply, out);
 }
 
 static struct shard *find_shard(struct query_thread *t, shard_id id)
@@ -105,6 +52,25 @@ static struct shard *find_shard(struct query_thread *t, shard_id id)
             return &t->shards[i];
     }
     return NULL;
+}
+
+static void send_answer(struct query_thread *t, const struct message *m, struct buf *out,
+                        size_t offset, size_t n)
+{
+    struct envelope e = {.type = MESSAGE_SHARD_REPLY,
+                         .shard = m->envelope.shard,
+                         .epoch = t->shared->map.epoch,
+                         .request_id = m->envelope.request_id,
+                         .items = (uint32_t)n};
+    envelope_finish(out, offset, &e);
+    struct message *a = message_new(MESSAGE_ANSWER);
+    a->peer = m->peer;
+    if (frame_of_buf(&a->frame, out) != ERR_OK) {
+        buf_free(out);
+        message_free(a);
+        return;
+    }
+    message_send(t->to_front, a);
 }
 
 static void answer(struct query_thread *t, const struct message *m, struct arena *arena)
@@ -126,50 +92,33 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
     }
     struct buf out = {0};
     size_t offset = envelope_begin(&out);
+    struct catalogue *catalogue = shard_catalogue(s);
     for (size_t i = 0; i < n; i++) {
-        struct query_run run = {.thread = t, .shard = s, .command = &commands[i], .arena = arena};
-        struct reply reply = {0};
-        rc = run_query(&run, &reply);
-        if (rc != ERR_OK)
-            reply = (struct reply){
-                .status = REPLY_ERROR, .error = rc, .text = bytes_of_str(run.err.msg)};
-        reply_encode(&reply, &out);
+        struct query_run run = {.schema = &t->shared->config->schema,
+                                .shard = s,
+                                .command = &commands[i],
+                                .catalogue = catalogue,
+                                .work = &t->shared->queries.work[t->no],
+                                .received_ms = m->received_ms,
+                                .arena = arena};
+        answer_one(&run, &out);
     }
-    struct envelope e = {.type = MESSAGE_SHARD_REPLY,
-                         .shard = s->id,
-                         .epoch = t->shared->map.epoch,
-                         .request_id = m->envelope.request_id,
-                         .items = (uint32_t)n};
-    envelope_finish(&out, offset, &e);
-    struct message *a = message_new(MESSAGE_ANSWER);
-    a->peer = m->peer;
-    if (frame_of_buf(&a->frame, &out) != ERR_OK) {
-        buf_free(&out);
-        message_free(a);
-        return;
-    }
-    message_send(t->to_front, a);
+    catalogue_drop(catalogue);
+    send_answer(t, m, &out, offset, n);
 }
 
 void *query_thread_main(void *query_thread)
 {
     struct query_thread *t = query_thread;
-    struct waitable wait = {.inbox = t->inbox};
+    struct query_pool *pool = &t->shared->queries;
+    struct message *m;
     struct arena arena;
     arena_init(&arena, QUERY_ARENA_MAX);
-    for (;;) {
-        struct message *m = inbox_take(t->inbox);
-        if (!m) {
-            (void)endpoint_wait(&wait, 1, -1);
-            continue;
-        }
-        bool stop = m->kind == MESSAGE_STOP;
-        if (!stop)
-            answer(t, m, &arena);
+    while ((m = query_pool_take(pool, t->no))) {
+        answer(t, m, &arena);
+        query_pool_done(pool, t->no);
         message_free(m);
         arena_reset(&arena);
-        if (stop)
-            break;
     }
     arena_close(&arena);
     return NULL;

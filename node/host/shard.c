@@ -10,6 +10,8 @@ enum {
     FLYING_MAX = 4,          /* entries under way; more are gathered into a bigger one */
     MEMTABLE_OVERFLOW = 4, /* times the limit at which writes are refused while a checkpoint runs */
     RETRY_MS = 1000,
+    HINT_FAR = 8, /* commands ahead of the one that is applied whose rows are asked for */
+    HINT_NEAR = 4,
     ANSWER_MAX = 48 << 20, /* bytes of one answer; links end at MESSAGE_SIZE_MAX */
 };
 
@@ -91,10 +93,15 @@ static void apply_commands(struct shard *s, msec_t now_ms, const struct command 
 {
     for (size_t i = 0; i < n; i++) {
         struct reply reply = {0};
+        if (i + HINT_FAR < n)
+            machine_prefetch(s->machine, &commands[i + HINT_FAR], STORE_HINT_FIRST);
+        if (i + HINT_NEAR < n)
+            machine_prefetch(s->machine, &commands[i + HINT_NEAR], STORE_HINT_SECOND);
         machine_apply(s->machine, now_ms, &commands[i], arena, &reply);
         if (out)
             put_reply(out, &reply, n_out);
     }
+    shard_follow_machine(s);
 }
 
 static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
@@ -104,12 +111,15 @@ static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
         size_t n = 0, offset = envelope_begin(&out);
         apply_commands(s, now_ms, q->commands, q->n, &b->arena, &out, &n);
         stop_on_damage(s);
-        send_answer(s, q, &out, offset, n);
+        if (q->is_own)
+            buf_free(&out);
+        else
+            send_answer(s, q, &out, offset, n);
     }
 }
 
-/* An entry that no request here waits for: at start, or of an earlier leader. */
-static void apply_stored(struct shard *s, const struct replica_entry *e)
+/* An entry that no request here waits for: at start, or of an earlier leader. Returns its time. */
+static msec_t apply_stored(struct shard *s, const struct replica_entry *e)
 {
     struct entry_reader r;
     struct error err;
@@ -137,13 +147,15 @@ static void apply_stored(struct shard *s, const struct replica_entry *e)
         host_fatal(s->shared, "log_damaged", s->id, &err);
     }
     give_spare(s, b);
+    return r.now_ms;
 }
 
 static void drop_batch(struct shard *s, struct batch *b, enum error_code code, const char *text)
 {
     for (struct batch_request *q = b->first; q; q = q->next) {
         struct message to = {.peer = q->peer, .envelope = q->envelope};
-        message_answer_error(s->to_front, &to, code, text);
+        if (!q->is_own)
+            message_answer_error(s->to_front, &to, code, text);
     }
     give_spare(s, b);
 }
@@ -162,24 +174,26 @@ static void on_apply(struct shard *s, const struct replica_entry *e)
 {
     while (s->flying && s->flying->index < e->index)
         drop_batch(s, pop_flying(s), ERR_NOT_LEADER, "the entry was lost in an election");
+    msec_t time_ms = 0;
     if (e->type == REPLICA_COMMAND) {
         s->applied = e->index - 1; /* what shard_emit compares while the entry is applied */
         if (s->flying && s->flying->index == e->index && s->flying->term == e->term) {
             struct batch *b = pop_flying(s);
             struct entry_reader r;
             (void)entry_open(buf_bytes(&b->entry), &r);
-            apply_batch(s, b, r.now_ms);
+            time_ms = r.now_ms;
+            apply_batch(s, b, time_ms);
             give_spare(s, b);
         } else {
-            apply_stored(s, e);
+            time_ms = apply_stored(s, e);
         }
         machine_end_entry(s->machine);
         if (s->dirty_since == 0)
             s->dirty_since = clock_mono_ms();
     }
     s->applied = e->index;
-    if (s->applied >= s->index_loaded)
-        index_set_applied(s->index, s->applied);
+    if (s->applied > s->index_loaded)
+        shard_end_index_entry(s, time_ms);
 }
 
 static void answer_reads(struct shard *s, struct batch *b)
@@ -201,6 +215,7 @@ static void answer_reads(struct shard *s, struct batch *b)
                 stats.memtable_bytes = store_active_bytes(s->store);
                 stats.index_bytes = ix.bytes;
                 stats.index_members = ix.members;
+                stats.kernels = bytes_of_str(index_kernels());
                 reply.stats = &stats;
             }
             put_reply(&out, &reply, &n);
@@ -345,6 +360,17 @@ static void submit_filling(struct shard *s)
     perform(s, &effects);
 }
 
+static void propose_day(struct shard *s, msec_t now)
+{
+    struct command day;
+    if (!shard_wants_day(s, now, &day))
+        return;
+    if (!s->filling)
+        s->filling = open_batch(s, false);
+    batch_add_own(s->filling, &day);
+    submit_filling(s);
+}
+
 static void submit_reads(struct shard *s, struct batch *b)
 {
     if (!b)
@@ -435,6 +461,7 @@ static void take_messages(struct shard *s)
         case MESSAGE_ANSWER:
         case MESSAGE_LOG_WRITE:
         case MESSAGE_CHECKPOINT:
+        case MESSAGE_NEWS:
             break; /* never sent to a shard */
         }
         message_free(m);
@@ -468,7 +495,6 @@ void *shard_main(void *shard)
     struct replica_effects effects = {0};
     (void)replica_start(s->replica, clock_mono_ms(), &effects);
     perform(s, &effects);
-    int32_t today = 0;
     bool published = true;
     struct waitable wait = {.inbox = s->inbox};
     while (!is_drained(s) || !published) { /* queries wait for what is not published */
@@ -478,11 +504,11 @@ void *shard_main(void *shard)
             (void)replica_tick(s->replica, now, &effects);
             perform(s, &effects);
         }
-        maybe_checkpoint(s, now);
-        int32_t day = clock_day_of_ms(clock_wall_ms());
-        if (day != today)
-            index_expire(s->index, today = day);
+        propose_day(s, now);
         published = index_publish(s->index);
+        shard_tell_news(s);
+        if (published) /* the saved index is to hold all that the frozen memtable does */
+            maybe_checkpoint(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
@@ -500,6 +526,7 @@ static enum error_code open_index(struct shard *s, struct error *err)
     if (!s->index)
         return error_set(err, ERR_NOMEM, "index");
     struct error why;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
     enum error_code rc = index_load(s->index, path, id, s->id, 0, &why);
     uint64_t durable = store_durable_index(s->store);
     if (rc == ERR_OK && index_applied(s->index) >= durable) {
@@ -514,8 +541,9 @@ static enum error_code open_index(struct shard *s, struct error *err)
         log_event(s->shared->log, LOG_LEVEL_WARN, "index_rebuild", "shard=%u why=\"%s\"", s->id,
                   rc == ERR_OK ? "older than the state" : why.msg);
     s->applied = durable;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
     machine_rebuild(s->machine, shard_emit, s);
-    index_set_applied(s->index, durable);
+    shard_end_index_entry(s, 0);
     (void)index_publish(s->index);
     s->index_loaded = durable;
     return ERR_OK;
@@ -618,11 +646,16 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
                                  .dedup_min = c->dedup_min,
                                  .dedup_max = c->dedup_max,
                                  .redirect_days = c->redirect_days,
+                                 .watch_idle_days = c->watch_idle_days,
                                  .emit = shard_emit,
                                  .emit_ctx = s};
     rc = machine_open(&mo, &s->machine, err);
     if (rc == ERR_OK)
+        shard_open_segments(s);
+    if (rc == ERR_OK)
         rc = open_index(s, err);
+    if (rc == ERR_OK)
+        shard_start_index(s);
     if (rc == ERR_OK)
         rc = store_error(s->store, err);
     if (rc == ERR_OK)
@@ -648,6 +681,7 @@ void shard_close(struct shard *s)
     free_batches(s->spare);
     free_batches(s->reads);
     replica_close(s->replica);
+    shard_close_segments(s);
     if (s->machine)
         machine_close(s->machine);
     if (s->index)
@@ -657,5 +691,6 @@ void shard_close(struct shard *s)
     outbox_close(s->to_front);
     outbox_close(s->to_log);
     outbox_close(s->to_checkpoint);
+    outbox_close(s->to_watch);
     inbox_close(s->inbox);
 }

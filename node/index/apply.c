@@ -54,6 +54,7 @@ void core_clean_chunk(struct core *c, uint32_t chunk)
         column_drop_chunk(&c->mem, &c->events[i].last, chunk, gone);
         metric_drop_chunk(&c->mem, &c->events[i].metric, chunk, gone);
     }
+    windows_clean_chunk(&c->windows, chunk, gone);
     ids_release_dead(&c->mem, &c->ids, chunk);
 }
 
@@ -75,6 +76,8 @@ static void remove_member(struct core *c, one_id member)
     uint32_t ordinal;
     if (!find_member(c, member, &ordinal))
         return;
+    if (c->watches.n > 0)
+        watches_note_removal(c, member, ordinal);
     c->recent = 0;
     if (ids_kill(&c->mem, &c->ids, ordinal) >= CORE_DEAD_MAX)
         core_clean_chunk(c, chunk_of(ordinal));
@@ -177,6 +180,7 @@ static void apply_event(struct core *c, const struct index_op *op, uint32_t ordi
     }
     uint32_t combo = metric_combo_of(&c->mem, x, tuple);
     metric_add(&c->mem, x, ordinal, op->event->day, combo, op->event->count, sums);
+    windows_add(&c->mem, &c->windows, x, ordinal, op->event->day, op->event->count, sums);
 }
 
 static void apply_to_member(struct core *c, const struct index_op *op, uint32_t ordinal)
@@ -223,6 +227,8 @@ static void apply_to_member(struct core *c, const struct index_op *op, uint32_t 
 void core_apply(struct core *c, const struct index_op *op)
 {
     uint32_t ordinal;
+    if (c->watches.n > 0)
+        watches_note(c, op);
     if (op->kind == INDEX_ADD)
         add_member(c, op->member);
     else if (op->kind == INDEX_REMOVE)

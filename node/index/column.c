@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { COLUMN_CAP_MIN = 1024 };
+enum { COLUMN_CAP_STEP = 512 };
 
 static uint64_t width_max(uint8_t width)
 {
@@ -103,9 +103,7 @@ static void chunk_start(struct mem *m, struct column_chunk *c, int64_t value)
 
 static void chunk_extend(struct mem *m, struct column_chunk *c, uint32_t low)
 {
-    uint32_t cap = c->cap ? c->cap : COLUMN_CAP_MIN;
-    while (cap <= low)
-        cap *= 2;
+    uint32_t cap = mem_grow_tight(c->cap, low + 1, COLUMN_CAP_STEP);
     c->data = mem_resize_zero(m, c->data, (size_t)c->cap * c->width, (size_t)cap * c->width);
     c->cap = cap;
 }

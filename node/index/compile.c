@@ -1,3 +1,4 @@
+#include "estimate.h"
 #include "program.h"
 
 #include <stdlib.h>
@@ -10,6 +11,7 @@ struct compiler {
     struct arena *arena;
     struct error *err;
     uint32_t nodes, depth;
+    uint32_t next_id;
 };
 
 static enum error_code compile(struct compiler *k, const struct expr *e, struct node **out);
@@ -27,8 +29,10 @@ static uint64_t population(const struct compiler *k)
 static struct node *node_new(struct compiler *k, enum node_kind kind)
 {
     struct node *n = arena_zalloc(k->arena, sizeof *n);
-    if (n)
+    if (n) {
         n->kind = kind;
+        n->id = k->next_id++;
+    }
     return n;
 }
 
@@ -64,7 +68,9 @@ static int compare_nodes(const void *a, const void *b)
     const struct node *x = *(struct node *const *)a, *y = *(struct node *const *)b;
     if (x->cost != y->cost)
         return x->cost < y->cost ? -1 : 1;
-    return x->estimate < y->estimate ? -1 : x->estimate > y->estimate;
+    if (x->estimate != y->estimate)
+        return x->estimate < y->estimate ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
 }
 
 /* `children` is kept. */
@@ -172,7 +178,10 @@ static enum error_code make_range(struct compiler *k, const struct column *colum
     n->hi = hi;
     n->negate = negate;
     n->absent = absent;
-    n->estimate = absent ? population(k) / 2 : column->n / 2;
+    uint64_t inside = estimate_range(column, lo, hi), absentees = population(k) - column->n;
+    n->estimate = negate ? column->n - inside : inside;
+    if (absent && column->n < population(k))
+        n->estimate += absentees;
     *out = n;
     return ERR_OK;
 }
@@ -363,6 +372,7 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     n->cost = COST_METRIC;
     n->metric = &x->metric;
     n->sum = -1;
+    n->estimate = population(k) / 2;
     if (e->kind == EXPR_SUM) {
         int field = field_place(n->metric, e->field);
         n->sum = field < 0 ? -1 : n->metric->sum_of[field];
@@ -375,8 +385,16 @@ static enum error_code compile_metric(struct compiler *k, const struct expr *e, 
     n->absent = in_range(0, e->lo, e->hi, e->negate);
     n->day_from = e->window_days ? (int64_t)k->query->today - e->window_days + 1 : INT64_MIN;
     n->day_to = e->window_days ? k->query->today : INT64_MAX;
-    n->estimate = population(k) / 2;
     *out = n;
+    n->window = windows_find(&k->core->windows, n->metric, n->sum, e->window_days, k->query->today);
+    if (n->window && e->n_wheres == 0) {
+        uint64_t inside = estimate_window(n->window, e->lo, e->hi, population(k));
+        n->estimate = e->negate ? population(k) - inside : inside;
+        n->kind = NODE_WINDOW;
+        n->cost = COST_COLUMN;
+        n->regs = 1;
+        return ERR_OK;
+    }
     return compile_wheres(k, e, n->metric, n);
 }
 
@@ -394,16 +412,69 @@ static enum error_code unite_sets(struct compiler *k, struct node **children, si
     const struct set **sets = arena_alloc(k->arena, n_sets * sizeof(struct set *));
     if (!sets)
         return nomem(k);
-    n_sets = 0;
+    struct node **united = arena_alloc(k->arena, n_terms * sizeof(struct node *));
+    if (!united)
+        return nomem(k);
+    n_sets = n_terms = 0;
     for (size_t i = 0; i < *n; i++) {
         struct node *c = children[i];
         for (size_t m = 0; m < c->n_sets; m++)
             sets[n_sets++] = c->sets[m];
         if (c->n_sets == 0)
             children[kept++] = c;
+        else
+            united[n_terms++] = c;
     }
     *n = kept + 1;
-    return make_sets(k, sets, n_sets, &children[kept]);
+    enum error_code code = make_sets(k, sets, n_sets, &children[kept]);
+    if (code != ERR_OK)
+        return code;
+    children[kept]->children = united;
+    children[kept]->n_children = n_terms;
+    return ERR_OK;
+}
+
+static bool may_join(const struct node *a, const struct node *b)
+{
+    return a->kind == NODE_RANGE && b->kind == NODE_RANGE && a->column == b->column && !a->negate &&
+           !b->negate;
+}
+
+/* Two ranges of one column, both of which a member must be in, as one. */
+static enum error_code join_pair(struct compiler *k, struct node *a, struct node *b,
+                                 struct node **out)
+{
+    enum error_code code =
+        make_range(k, a->column, a->lo > b->lo ? a->lo : b->lo, a->hi < b->hi ? a->hi : b->hi,
+                   false, a->absent && b->absent, out);
+    struct node **both = arena_alloc(k->arena, 2 * sizeof(struct node *));
+    if (code != ERR_OK || !both)
+        return nomem(k);
+    both[0] = a;
+    both[1] = b;
+    (*out)->children = both;
+    (*out)->n_children = 2;
+    return ERR_OK;
+}
+
+/* The ranges among the children of a conjunction, one for each column. */
+static enum error_code join_ranges(struct compiler *k, struct node **children, size_t *n)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < *n; i++) {
+        size_t at = 0;
+        while (at < kept && !may_join(children[at], children[i]))
+            at++;
+        if (at == kept) {
+            children[kept++] = children[i];
+            continue;
+        }
+        enum error_code code = join_pair(k, children[at], children[i], &children[at]);
+        if (code != ERR_OK)
+            return code;
+    }
+    *n = kept;
+    return ERR_OK;
 }
 
 static enum error_code compile_group(struct compiler *k, const struct expr *e, struct node **out)
@@ -417,7 +488,8 @@ static enum error_code compile_group(struct compiler *k, const struct expr *e, s
             return code;
     }
     size_t n = e->n_children;
-    enum error_code code = e->kind == EXPR_OR ? unite_sets(k, children, &n) : ERR_OK;
+    enum error_code code =
+        e->kind == EXPR_OR ? unite_sets(k, children, &n) : join_ranges(k, children, &n);
     if (code != ERR_OK)
         return code;
     if (n == 1) {
@@ -488,6 +560,10 @@ static enum error_code compile(struct compiler *k, const struct expr *e, struct 
     k->depth++;
     enum error_code code = compile_term(k, e, out);
     k->depth--;
+    bool is_term =
+        e->kind != EXPR_AND && e->kind != EXPR_OR && e->kind != EXPR_NOT && e->kind != EXPR_SEGMENT;
+    if (code == ERR_OK && is_term)
+        (*out)->source = e;
     return code;
 }
 
@@ -496,4 +572,14 @@ enum error_code program_compile(const struct core *c, const struct index_query *
 {
     struct compiler k = {.core = c, .query = q, .arena = arena, .err = err};
     return compile(&k, q->expr, out);
+}
+
+uint32_t program_size(const struct node *root)
+{
+    uint32_t size = root->id + 1;
+    for (size_t i = 0; i < root->n_children; i++) {
+        uint32_t child = program_size(root->children[i]);
+        size = child > size ? child : size;
+    }
+    return size;
 }

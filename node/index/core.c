@@ -1,10 +1,9 @@
 #include "core.h"
 
-#include <base/hash.h>
-
 void core_init(struct core *c, const struct schema *schema)
 {
-    *c = (struct core){.schema = schema, .generation = 1};
+    *c = (struct core){.schema = schema};
+    watches_init(&c->watches);
     struct mem *m = &c->mem;
     c->namespaces = mem_resize_zero(m, NULL, 0, schema->n_namespaces * sizeof *c->namespaces);
     c->traits = mem_resize_zero(m, NULL, 0, schema->n_traits * sizeof *c->traits);
@@ -31,8 +30,10 @@ void core_close(struct core *c)
         column_close(m, &c->events[i].last);
         metric_close(m, &c->events[i].metric);
     }
+    windows_close(m, &c->windows);
     dict_close(m, &c->tags);
     dict_close(m, &c->channels);
+    watches_close(c);
     ids_close(m, &c->ids);
     (void)mem_resize(m, c->namespaces, s->n_namespaces * sizeof *c->namespaces, 0);
     (void)mem_resize(m, c->traits, s->n_traits * sizeof *c->traits, 0);
@@ -64,20 +65,56 @@ struct set *core_namespace(const struct core *c, name_id id)
     return NULL;
 }
 
-/* The first log point after a rebuild marks the ordinals: replicas that began at the same point
- * and applied the same log gave the same ones. */
-void core_set_applied(struct core *c, uint64_t log_index)
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms)
 {
-    if (c->applied == 0)
-        c->generation = (uint32_t)hash_u64(log_index ^ c->ids.next) | 1;
     c->applied = log_index;
+    if (c->watches.n > 0 || c->watches.n_dirty > 0)
+        watches_end_entry(c, log_index, time_ms);
+}
+
+void core_set_today(struct core *c, int32_t day)
+{
+    if (day != c->today)
+        watches_day_moved(c);
+    c->today = day;
+    windows_set_today(&c->mem, &c->windows, day);
 }
 
 void core_expire(struct core *c, int32_t today)
 {
     for (size_t i = 0; i < c->schema->n_events; i++) {
         int64_t from = (int64_t)today - c->schema->events[i].keep_days + 1;
-        if (from > INT32_MIN && from <= INT32_MAX)
-            metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
+        if (from <= INT32_MIN || from > INT32_MAX)
+            continue;
+        windows_expire(&c->mem, &c->windows, &c->events[i].metric, (int32_t)from);
+        metric_expire(&c->mem, &c->events[i].metric, (int32_t)from);
     }
+}
+
+void core_set_windows(struct core *c, const struct index_window *windows, size_t n)
+{
+    struct window wanted[INDEX_WINDOWS_MAX];
+    uint32_t known = 0;
+    for (size_t i = 0; i < n && known < INDEX_WINDOWS_MAX; i++) {
+        const struct event_index *e = core_event(c, windows[i].event);
+        int sum = -1;
+        for (size_t k = 0; e && windows[i].field && k < e->schema->n_fields; k++)
+            if (e->schema->fields[k].id == windows[i].field)
+                sum = e->metric.sum_of[k];
+        if (e && (windows[i].field == 0 || sum >= 0))
+            wanted[known++] =
+                (struct window){.metric = &e->metric, .sum = sum, .days = windows[i].days};
+    }
+    windows_set(&c->mem, &c->windows, wanted, known);
+}
+
+size_t core_level_of(const struct schema *s, int64_t value)
+{
+    int64_t unit = s->level_by->type == TRAIT_NUMBER ? DECIMAL_ONE : 1;
+    /* value >= at_least * unit, without overflow: compare with the floor of value / unit. */
+    int64_t whole = value / unit - (value % unit < 0);
+    for (size_t i = s->n_levels; i-- > 0;)
+        if (whole >= s->levels[i].at_least)
+            return i;
+    return s->n_levels;
 }

@@ -5,7 +5,8 @@
 #include "column.h"
 #include "dict.h"
 #include "ids.h"
-#include "metric.h"
+#include "watch.h"
+#include "window.h"
 
 #include <index/index.h>
 
@@ -34,9 +35,11 @@ struct core {
     struct set *namespaces; /* in the schema's order, as the next two */
     struct trait_index *traits;
     struct event_index *events;
-    uint64_t applied;    /* 0: being rebuilt */
-    uint32_t generation; /* of the ordinals: never 0, part of a cursor */
-    one_id recent;       /* the member looked up last; 0: none */
+    struct windows windows;
+    uint64_t applied; /* 0: being rebuilt */
+    int32_t today;    /* that windows and watched segments count from; 0: not set */
+    struct watches watches;
+    one_id recent; /* the member looked up last; 0: none */
     uint32_t recent_ordinal;
 };
 
@@ -44,8 +47,11 @@ struct core {
 void core_init(struct core *c, const struct schema *schema);
 void core_close(struct core *c);
 void core_apply(struct core *c, const struct index_op *op);
-void core_set_applied(struct core *c, uint64_t log_index);
+void core_end_entry(struct core *c, uint64_t log_index, msec_t time_ms);
+void core_set_today(struct core *c, int32_t day);
 void core_expire(struct core *c, int32_t today);
+/* Registers these windows in place of those before. */
+void core_set_windows(struct core *c, const struct index_window *windows, size_t n);
 /* Frees all dead ordinals of the chunk. */
 void core_clean_chunk(struct core *c, uint32_t chunk);
 
@@ -53,6 +59,8 @@ void core_clean_chunk(struct core *c, uint32_t chunk);
 struct trait_index *core_trait(const struct core *c, name_id id);
 struct event_index *core_event(const struct core *c, name_id id);
 struct set *core_namespace(const struct core *c, name_id id);
+/* The place of the level that a value of schema's level_by gives, n_levels below the first. */
+size_t core_level_of(const struct schema *s, int64_t value);
 
 static inline bool trait_is_single_text(enum trait_type type)
 {

@@ -2,24 +2,35 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
-enum { PROBE_MAX = 256 }; /* up to so many candidates a column is probed, not scanned */
+enum {
+    PROBE_MAX = 512,        /* up to so many candidates a column is probed, not scanned */
+    RUN_WORK_MAX = 1 << 20, /* words and rows between two looks at the clock */
+};
 
 static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
                  struct reg *scratch);
 
-enum error_code run_init(struct run *r, const struct core *c, const struct node *root,
-                         struct error *err)
+enum error_code run_init(struct run *r, const struct core *c, const struct index_query *q,
+                         struct node *const *roots, size_t n_roots, struct error *err)
 {
-    r->core = c;
-    r->root = root;
-    r->kernels = kernels_get();
-    r->result = aligned_alloc(64, ((size_t)root->regs + 1) * sizeof(struct reg));
+    *r = (struct run){.core = c, .kernels = kernels_get()};
+    r->deadline_mono_ms = q->deadline_mono_ms;
+    r->cancelled = q->cancelled;
+    size_t n_regs = 1;
+    bool totals = false;
+    for (size_t i = 0; i < n_roots; i++) {
+        if (!roots[i])
+            continue;
+        n_regs = roots[i]->regs + 1 > n_regs ? roots[i]->regs + 1 : n_regs;
+        totals = totals || roots[i]->cost == COST_METRIC;
+    }
+    r->result = aligned_alloc(64, n_regs * sizeof(struct reg));
     r->regs = r->result ? r->result + 1 : NULL;
-    if (root->cost == COST_METRIC)
+    if (totals)
         r->totals = calloc(CHUNK_SIZE, sizeof *r->totals);
-    memset(r->touched, 0, sizeof r->touched);
-    if (!r->result || (root->cost == COST_METRIC && !r->totals))
+    if (!r->result || (totals && !r->totals))
         return error_set(err, ERR_NOMEM, "no memory left for the query");
     return ERR_OK;
 }
@@ -29,6 +40,35 @@ void run_close(struct run *r)
     free(r->result);
     free(r->totals);
     *r = (struct run){0};
+}
+
+static void look(struct run *r)
+{
+    r->work = 0;
+    if (r->cancelled && __atomic_load_n(r->cancelled, __ATOMIC_RELAXED))
+        r->stopped = ERR_CANCELLED;
+    else if (r->deadline_mono_ms != 0 && clock_mono_ms() >= r->deadline_mono_ms)
+        r->stopped = ERR_TIMEOUT;
+}
+
+enum error_code run_check(struct run *r, struct error *err)
+{
+    if (r->stopped == ERR_OK)
+        look(r);
+    if (r->stopped == ERR_CANCELLED)
+        return error_set(err, ERR_CANCELLED, "the query was cancelled");
+    if (r->stopped == ERR_TIMEOUT)
+        return error_set(err, ERR_TIMEOUT, "the query's deadline passed");
+    return ERR_OK;
+}
+
+/* Counts work done; true when the evaluation is to be given up. */
+static inline bool is_stopped(struct run *r, uint32_t work)
+{
+    r->work += work;
+    if (r->work > RUN_WORK_MAX)
+        look(r);
+    return r->stopped != ERR_OK;
 }
 
 static bool any_of(const struct reg *reg, const struct kernels *k)
@@ -78,56 +118,75 @@ static bool in_node_range(const struct node *n, int64_t v)
     return (n->lo <= v && v <= n->hi) != n->negate;
 }
 
-static bool range_probe(const struct node *n, const struct column_chunk *c, struct reg *reg)
-{
-    uint32_t left = 0;
-    for (uint32_t i = 0; i < reg->n; i++) {
-        uint16_t low = reg->list[i];
-        bool keep =
-            column_chunk_has(c, low) ? in_node_range(n, column_chunk_value(c, low)) : n->absent;
-        reg->list[left] = low;
-        left += keep;
+/* `lo` and `hi` in the column's frame. */
+#define PROBE(type)                                                                                \
+    for (uint32_t i = 0; i < reg->n; i++) {                                                        \
+        uint16_t low = reg->list[i];                                                               \
+        bool in = (uint64_t)(((const type *)data)[low] - lo) <= hi - lo;                           \
+        reg->list[left] = low;                                                                     \
+        left += bit_get(c->exists, low) ? in != n->negate : n->absent;                             \
     }
+
+/* All candidates are below the column's end. */
+static bool range_probe(const struct node *n, const struct column_chunk *c, uint64_t lo,
+                        uint64_t hi, struct reg *reg)
+{
+    const void *data = c->data;
+    uint32_t left = 0;
+    if (c->width == 1)
+        PROBE(uint8_t)
+    else if (c->width == 2)
+        PROBE(uint16_t)
+    else if (c->width == 4)
+        PROBE(uint32_t)
+    else
+        PROBE(uint64_t)
     reg->n = left;
     return left > 0;
 }
 
-static void range_scan_raw(const struct kernels *k, const struct column_chunk *c, uint64_t lo,
-                           uint64_t hi, uint64_t *out)
+/* Candidates are rising, so those behind the column's end are the last; they have no value. */
+static bool probe_whole(const struct node *n, const struct column_chunk *c, uint64_t lo,
+                        uint64_t hi, struct reg *reg)
 {
-    const void *data = c->data;
-    switch (c->width) {
+    uint32_t within = reg->n, all = reg->n;
+    while (within > 0 && reg->list[within - 1] >= c->cap)
+        within--;
+    reg->n = within;
+    (void)range_probe(n, c, lo, hi, reg);
+    if (n->absent) {
+        memmove(reg->list + reg->n, reg->list + within, (all - within) * sizeof *reg->list);
+        reg->n += all - within;
+    }
+    return reg->n > 0;
+}
+
+static void scan_raw(const struct kernels *k, const void *data, uint8_t width, uint32_t n,
+                     uint64_t lo, uint64_t hi, uint64_t *out)
+{
+    switch (width) {
     case 1:
-        k->range8(data, c->cap, (uint8_t)lo, (uint8_t)hi, out);
+        k->range8(data, n, (uint8_t)lo, (uint8_t)hi, out);
         return;
     case 2:
-        k->range16(data, c->cap, (uint16_t)lo, (uint16_t)hi, out);
+        k->range16(data, n, (uint16_t)lo, (uint16_t)hi, out);
         return;
     case 4:
-        k->range32(data, c->cap, (uint32_t)lo, (uint32_t)hi, out);
+        k->range32(data, n, (uint32_t)lo, (uint32_t)hi, out);
         return;
     default:
-        k->range64(data, c->cap, lo, hi, out);
+        k->range64(data, n, lo, hi, out);
     }
 }
 
-/* Which positions are in lo..hi, by value alone; what does not exist gives any bit. */
-static void range_scan(const struct kernels *k, const struct node *n, const struct column_chunk *c,
-                       uint64_t *out)
+/* How many of the values between `min` and `max` are in lo..hi. */
+enum span { SPAN_NONE, SPAN_SOME, SPAN_ALL };
+
+static enum span span_of(int64_t lo, int64_t hi, int64_t min, int64_t max)
 {
-    uint32_t words = c->cap / 64;
-    memset(out + words, 0, (CHUNK_WORDS - words) * sizeof *out);
-    if (n->lo > n->hi || n->lo > c->max || n->hi < c->min) {
-        memset(out, 0, words * sizeof *out);
-        return;
-    }
-    if (n->lo <= c->min && c->max <= n->hi) {
-        memset(out, 0xFF, words * sizeof *out);
-        return;
-    }
-    int64_t lo = n->lo > c->min ? n->lo : c->min;
-    int64_t hi = n->hi < c->max ? n->hi : c->max;
-    range_scan_raw(k, c, (uint64_t)lo - c->base, (uint64_t)hi - c->base, out);
+    if (lo > hi || lo > max || hi < min)
+        return SPAN_NONE;
+    return lo <= min && max <= hi ? SPAN_ALL : SPAN_SOME;
 }
 
 static void list_few(struct reg *reg)
@@ -140,27 +199,108 @@ static void list_few(struct reg *reg)
     reg->n = n;
 }
 
+static void note_decided(struct run *r, const struct node *n)
+{
+    if (r->trace)
+        r->trace[n->id].decided++;
+}
+
+/* Few candidates: to a list, and true. */
+static bool want_probes(struct run *r, const struct node *n, struct reg *reg)
+{
+    if (!reg->is_list && reg_count(reg, r->kernels) <= PROBE_MAX)
+        list_few(reg);
+    if (reg->is_list && r->trace)
+        r->trace[n->id].probed++;
+    return reg->is_list;
+}
+
+static bool keep_all(struct run *r, struct reg *reg)
+{
+    return any_of(reg, r->kernels);
+}
+
+static bool keep_none(struct reg *reg)
+{
+    reg_clear(reg);
+    return false;
+}
+
+/* Keeps who has a value (present) and who has none (absent) in the column. */
+static bool keep_by_presence(struct run *r, const struct column_chunk *c, bool present, bool absent,
+                             struct reg *reg)
+{
+    if (present == absent)
+        return present ? keep_all(r, reg) : keep_none(reg);
+    return present ? reg_and_words(reg, c->exists, r->kernels)
+                   : reg_and_not_words(reg, c->exists, r->kernels);
+}
+
 static bool eval_range(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
                        struct reg *scratch)
 {
     const struct column_chunk *c = column_chunk_at(n->column, chunk);
-    if (!c) {
-        if (n->absent)
-            return any_of(reg, r->kernels);
-        reg_clear(reg);
-        return false;
+    enum span span = c ? span_of(n->lo, n->hi, c->min, c->max) : SPAN_NONE;
+    if (!c || span != SPAN_SOME) {
+        note_decided(r, n);
+        if (!c)
+            return n->absent ? keep_all(r, reg) : keep_none(reg);
+        return keep_by_presence(r, c, (span == SPAN_ALL) != n->negate, n->absent, reg);
     }
-    if (!reg->is_list && reg_count(reg, r->kernels) <= PROBE_MAX)
-        list_few(reg);
-    if (reg->is_list)
-        return range_probe(n, c, reg);
-    range_scan(r->kernels, n, c, scratch->words);
-    uint64_t negate = n->negate ? UINT64_MAX : 0, absent = n->absent ? UINT64_MAX : 0;
-    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
-        uint64_t exists = c->exists[w];
-        scratch->words[w] = ((scratch->words[w] ^ negate) & exists) | (absent & ~exists);
+    uint64_t lo = (uint64_t)(n->lo > c->min ? n->lo : c->min) - c->base;
+    uint64_t hi = (uint64_t)(n->hi < c->max ? n->hi : c->max) - c->base;
+    if (want_probes(r, n, reg))
+        return probe_whole(n, c, lo, hi, reg);
+    scan_raw(r->kernels, c->data, c->width, c->cap, lo, hi, scratch->words);
+    memset(scratch->words + c->cap / 64, 0, (CHUNK_WORDS - c->cap / 64) * sizeof(uint64_t));
+    return r->kernels->keep(reg->words, scratch->words, c->exists, n->negate ? UINT64_MAX : 0,
+                            n->absent ? UINT64_MAX : 0) != 0;
+}
+
+static bool window_probe(const struct node *n, uint32_t chunk, struct reg *reg)
+{
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < reg->n; i++) {
+        uint16_t low = reg->list[i];
+        reg->list[left] = low;
+        left += in_node_range(n, window_get(n->window, chunk << CHUNK_BITS | low));
     }
-    return reg_and_words(reg, scratch->words, r->kernels);
+    reg->n = left;
+    return left > 0;
+}
+
+static int64_t div_up(int64_t v, int64_t unit)
+{
+    return v / unit + (v % unit > 0);
+}
+
+static int64_t div_down(int64_t v, int64_t unit)
+{
+    return v / unit - (v % unit < 0);
+}
+
+static bool eval_window(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                        struct reg *scratch)
+{
+    const struct window_chunk *c = window_chunk_at(n->window, chunk);
+    int64_t unit = c ? window_unit(n->window, c) : 1;
+    int64_t lo = div_up(n->lo, unit), hi = div_down(n->hi, unit);
+    enum span span = span_of(lo, hi, c ? c->min : 0, c ? c->max : 0);
+    if (span != SPAN_SOME) {
+        note_decided(r, n);
+        return (span == SPAN_ALL) != n->negate ? keep_all(r, reg) : keep_none(reg);
+    }
+    if (want_probes(r, n, reg))
+        return window_probe(n, chunk, reg);
+    lo = lo > c->min ? lo : c->min;
+    hi = hi < c->max ? hi : c->max;
+    scan_raw(r->kernels, c->data, c->width, c->cap, (uint64_t)lo, (uint64_t)hi, scratch->words);
+    /* Behind the column's end all are 0. */
+    bool rest = (lo <= 0 && 0 <= hi);
+    memset(scratch->words + c->cap / 64, rest ? 0xFF : 0,
+           (CHUNK_WORDS - c->cap / 64) * sizeof(uint64_t));
+    return n->negate ? reg_and_not_words(reg, scratch->words, r->kernels)
+                     : reg_and_words(reg, scratch->words, r->kernels);
 }
 
 static inline void total_add(struct run *r, uint32_t low, int64_t v)
@@ -200,6 +340,8 @@ static void total_days(struct run *r, const struct node *n, uint32_t chunk)
     for (uint32_t i = c->n; i-- > 0 && c->blocks[i].day >= n->day_from;) {
         if (c->blocks[i].day > n->day_to)
             continue;
+        if (is_stopped(r, c->blocks[i].n))
+            return;
         if (n->sum < 0)
             total_counts(r, n, &c->blocks[i]);
         else
@@ -291,9 +433,8 @@ static bool eval_not(struct run *r, const struct node *n, uint32_t chunk, struct
     return reg_and_not(reg, scratch, r->kernels);
 }
 
-/* Refines `reg` by the node; false when no candidate is left. Uses n->regs of `scratch`. */
-static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
-                 struct reg *scratch)
+static bool eval_node(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                      struct reg *scratch)
 {
     switch (n->kind) {
     case NODE_CONST:
@@ -308,6 +449,8 @@ static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg
         return eval_range(r, n, chunk, reg, scratch);
     case NODE_METRIC:
         return eval_metric(r, n, chunk, reg);
+    case NODE_WINDOW:
+        return eval_window(r, n, chunk, reg, scratch);
     case NODE_AND:
         return eval_and(r, n, chunk, reg, scratch);
     case NODE_OR:
@@ -316,6 +459,35 @@ static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg
         return eval_not(r, n, chunk, reg, scratch);
     }
     return false;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec ts;
+    (void)clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void note(struct run *r, const struct node *n, uint64_t since, bool any)
+{
+    struct node_trace *t = &r->trace[n->id];
+    t->chunks++;
+    t->emptied += !any;
+    t->nanoseconds += now_ns() - since;
+}
+
+/* Refines `reg` by the node; false when no candidate is left. Uses n->regs of `scratch`. */
+static bool eval(struct run *r, const struct node *n, uint32_t chunk, struct reg *reg,
+                 struct reg *scratch)
+{
+    if (is_stopped(r, CHUNK_WORDS))
+        return false;
+    if (!r->trace)
+        return eval_node(r, n, chunk, reg, scratch);
+    uint64_t since = now_ns();
+    bool any = eval_node(r, n, chunk, reg, scratch);
+    note(r, n, since, any);
+    return any;
 }
 
 static bool start_chunk(struct run *r, uint32_t chunk)
@@ -331,23 +503,41 @@ static bool start_chunk(struct run *r, uint32_t chunk)
     return true;
 }
 
-bool run_chunk(struct run *r, uint32_t chunk)
+bool run_chunk(struct run *r, const struct node *root, uint32_t chunk)
 {
-    return start_chunk(r, chunk) && eval(r, r->root, chunk, r->result, r->regs);
+    return start_chunk(r, chunk) && eval(r, root, chunk, r->result, r->regs);
 }
 
-uint32_t run_count_chunk(struct run *r, uint32_t chunk)
+/* The last set of a conjunction is counted without being stored. */
+static uint32_t count_last(struct run *r, const struct node *last, uint32_t chunk)
 {
-    const struct node *root = r->root;
-    if (root->kind != NODE_AND || root->n_children == 0 ||
-        root->children[root->n_children - 1]->kind != NODE_SET)
-        return run_chunk(r, chunk) ? reg_count(r->result, r->kernels) : 0;
+    uint64_t since = r->trace ? now_ns() : 0;
+    struct set_view v;
+    set_view_chunk(last->sets[0], chunk, &v);
+    uint32_t n = reg_count_view(r->result, &v, r->kernels);
+    if (r->trace)
+        note(r, last, since, n > 0);
+    return n;
+}
+
+static uint32_t count_conjunction(struct run *r, const struct node *root, uint32_t chunk)
+{
     if (!start_chunk(r, chunk))
         return 0;
     for (size_t i = 0; i + 1 < root->n_children; i++)
         if (!eval(r, root->children[i], chunk, r->result, r->regs))
             return 0;
-    struct set_view v;
-    set_view_chunk(root->children[root->n_children - 1]->sets[0], chunk, &v);
-    return reg_count_view(r->result, &v, r->kernels);
+    return count_last(r, root->children[root->n_children - 1], chunk);
+}
+
+uint32_t run_count_chunk(struct run *r, const struct node *root, uint32_t chunk)
+{
+    if (root->kind != NODE_AND || root->n_children == 0 ||
+        root->children[root->n_children - 1]->kind != NODE_SET)
+        return run_chunk(r, root, chunk) ? reg_count(r->result, r->kernels) : 0;
+    uint64_t since = r->trace ? now_ns() : 0;
+    uint32_t n = count_conjunction(r, root, chunk);
+    if (r->trace && r->core->ids.chunks[chunk].n_live > 0)
+        note(r, root, since, n > 0);
+    return n;
 }

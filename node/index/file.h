@@ -21,6 +21,8 @@ enum part_kind {
     PART_COLUMN,   /* per column and chunk */
     PART_EVENT,    /* per event: its values and combinations */
     PART_METRIC,   /* per event and chunk */
+    PART_WATCH,    /* per watched segment */
+    PART_JOURNAL,  /* events of a watched segment; as many as it takes */
     PART_END,      /* once, last */
 };
 

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { IDS_CHUNK_CAP_MIN = 1024, IDS_TABLE_CAP_MIN = 16, IDS_SLOT_BYTES = 5 };
+enum { IDS_CHUNK_CAP_STEP = 512, IDS_TABLE_CAP_MIN = 16, PIPE_DEPTH = 16 };
 
 static uint32_t home_of(const struct ids_table *t, uint64_t hash)
 {
@@ -117,15 +117,16 @@ static struct ids_chunk *reach(struct mem *m, struct ids *ids, uint32_t ordinal)
     if (chunk >= ids->n_chunks) {
         ids->chunks = mem_resize_zero(m, ids->chunks, ids->n_chunks * sizeof *ids->chunks,
                                       (chunk + 1) * sizeof *ids->chunks);
-        for (uint32_t i = ids->n_chunks; i <= chunk; i++)
+        for (uint32_t i = ids->n_chunks; i <= chunk; i++) {
             ids->chunks[i].live = mem_bitmap_new(m);
+            ids->chunks[i].least = UINT64_MAX;
+            ids->chunks[i].sorted = true;
+        }
         ids->n_chunks = chunk + 1;
     }
     struct ids_chunk *c = &ids->chunks[chunk];
     if (low_of(ordinal) >= c->cap) {
-        uint32_t cap = c->cap ? c->cap : IDS_CHUNK_CAP_MIN;
-        while (cap <= low_of(ordinal))
-            cap *= 2;
+        uint32_t cap = mem_grow_tight(c->cap, low_of(ordinal) + 1, IDS_CHUNK_CAP_STEP);
         c->members =
             mem_resize_zero(m, c->members, c->cap * sizeof *c->members, cap * sizeof *c->members);
         c->cap = cap;
@@ -162,6 +163,17 @@ static uint32_t take_ordinal(struct ids *ids)
     return ids->next++;
 }
 
+/* Writes the member down; `end` positions of the chunk have been given out so far. */
+static void place_member(struct ids_chunk *c, uint32_t low, uint32_t end, one_id member)
+{
+    bool rises = low == 0 || c->members[low - 1] <= member;
+    bool falls = low + 1 < end && c->members[low + 1] < member;
+    c->sorted = c->sorted && rises && !falls;
+    c->least = member < c->least ? member : c->least;
+    c->most = member > c->most ? member : c->most;
+    c->members[low] = member;
+}
+
 uint32_t ids_add(struct mem *m, struct ids *ids, one_id member)
 {
     uint64_t hash = hash_u64(member);
@@ -169,7 +181,8 @@ uint32_t ids_add(struct mem *m, struct ids *ids, one_id member)
     table_grow(m, ids, t);
     uint32_t ordinal = take_ordinal(ids);
     struct ids_chunk *c = reach(m, ids, ordinal);
-    c->members[low_of(ordinal)] = member;
+    uint32_t end = ids->next - (ordinal - low_of(ordinal));
+    place_member(c, low_of(ordinal), end < CHUNK_SIZE ? end : CHUNK_SIZE, member);
     bit_set(c->live, low_of(ordinal));
     c->n_live++;
     ids->n_live++;
@@ -191,9 +204,23 @@ uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal)
     return ++c->n_dead;
 }
 
+static void tighten(struct ids_chunk *c)
+{
+    c->least = UINT64_MAX;
+    c->most = 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        for (uint64_t bits = c->live[w]; bits; bits &= bits - 1) {
+            one_id member = c->members[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            c->least = member < c->least ? member : c->least;
+            c->most = member > c->most ? member : c->most;
+        }
+    }
+}
+
 void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk)
 {
     struct ids_chunk *c = &ids->chunks[chunk];
+    tighten(c);
     mem_bitmap_free(m, c->dead);
     c->dead = NULL;
     ids->n_free += c->n_dead;
@@ -216,36 +243,113 @@ void ids_close(struct mem *m, struct ids *ids)
     *ids = (struct ids){0};
 }
 
-bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
-                    const one_id *members, const uint64_t *live, const uint64_t *dead)
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const void *members,
+                    const uint64_t *live, const uint64_t *dead)
 {
     if (n == 0 || n > CHUNK_SIZE || chunk != ids->n_chunks || low_of(ids->next) != 0)
         return false;
     struct ids_chunk *c = reach(m, ids, (chunk << CHUNK_BITS) + n - 1);
-    memcpy(c->members, members, n * sizeof *members);
+    memcpy(c->members, members, n * sizeof *c->members);
     ids->next = (chunk << CHUNK_BITS) + n;
-    for (uint32_t low = 0; low < CHUNK_SIZE; low++) {
-        bool is_live = bit_get(live, low), is_dead = dead && bit_get(dead, low);
-        if ((is_live && is_dead) || ((is_live || is_dead) && low >= n))
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        uint64_t given = w < n / 64 ? UINT64_MAX : w > n / 64 ? 0 : (UINT64_C(1) << n % 64) - 1;
+        uint64_t gone = dead ? dead[w] : 0;
+        if ((live[w] & gone) != 0 || ((live[w] | gone) & ~given) != 0)
             return false;
-        if (is_dead) {
-            if (!c->dead)
-                c->dead = mem_bitmap_new(m);
-            bit_set(c->dead, low);
-            c->n_dead++;
-        } else if (!is_live) {
-            ids->n_free += low < n;
-        } else {
-            uint64_t hash = hash_u64(members[low]);
-            uint32_t twin;
-            if (ids_find(ids, members[low], &twin))
-                return false;
-            table_grow(m, ids, table_of(ids, hash));
-            table_insert(table_of(ids, hash), hash, chunk << CHUNK_BITS | low);
-            bit_set(c->live, low);
-            c->n_live++;
-            ids->n_live++;
+        c->n_live += (uint32_t)__builtin_popcountll(live[w]);
+        c->n_dead += (uint32_t)__builtin_popcountll(gone);
+    }
+    memcpy(c->live, live, CHUNK_BYTES);
+    if (c->n_dead > 0) {
+        c->dead = mem_bitmap_new(m);
+        memcpy(c->dead, dead, CHUNK_BYTES);
+    }
+    ids->n_live += c->n_live;
+    ids->n_free += n - c->n_live - c->n_dead;
+    for (uint32_t low = 1; low < n && c->sorted; low++)
+        c->sorted = c->members[low - 1] <= c->members[low];
+    tighten(c);
+    return true;
+}
+
+/* False: the member is there. */
+static bool table_insert_new(const struct ids *ids, struct ids_table *t, uint64_t hash,
+                             uint32_t ordinal)
+{
+    uint32_t i = home_of(t, hash);
+    for (; slot_mark(t, i); i = step(t, i))
+        if (slot_mark(t, i) == mark_of(hash) &&
+            ids_member(ids, slot_ordinal(t, i)) == ids_member(ids, ordinal))
+            return false;
+    slot_put(t, i, mark_of(hash), ordinal);
+    t->n++;
+    return true;
+}
+
+static void size_tables(struct mem *m, struct ids *ids)
+{
+    uint32_t n[IDS_TABLES] = {0};
+    for (uint32_t i = 0; i < ids->n_chunks; i++)
+        for (uint32_t w = 0; w < CHUNK_WORDS; w++)
+            for (uint64_t bits = ids->chunks[i].live[w]; bits; bits &= bits - 1)
+                n[hash_u64(ids->chunks[i].members[w * 64 + (uint32_t)__builtin_ctzll(bits)]) >>
+                  56]++;
+    for (uint32_t i = 0; i < IDS_TABLES; i++) {
+        struct ids_table *t = &ids->tables[i];
+        if (n[i] == 0)
+            continue;
+        t->cap = n[i] + n[i] / 4 + IDS_TABLE_CAP_MIN;
+        t->slots = mem_resize_zero(m, NULL, 0, table_bytes(t->cap));
+    }
+}
+
+/* Members on the way into the tables: their slots are fetched ahead, since each is elsewhere. */
+struct pipe {
+    struct {
+        uint64_t hash;
+        uint32_t ordinal;
+    } items[PIPE_DEPTH];
+    uint32_t n;
+};
+
+static bool pipe_take(struct ids *ids, struct pipe *p, uint32_t at)
+{
+    uint64_t hash = p->items[at].hash;
+    return table_insert_new(ids, table_of(ids, hash), hash, p->items[at].ordinal);
+}
+
+static bool pipe_put(struct ids *ids, struct pipe *p, uint64_t hash, uint32_t ordinal)
+{
+    uint32_t at = p->n++ % PIPE_DEPTH;
+    bool ok = p->n <= PIPE_DEPTH || pipe_take(ids, p, at);
+    const struct ids_table *t = table_of(ids, hash);
+    __builtin_prefetch(t->slots + (size_t)home_of(t, hash) * IDS_SLOT_BYTES, 1);
+    p->items[at].hash = hash;
+    p->items[at].ordinal = ordinal;
+    return ok;
+}
+
+static bool pipe_flush(struct ids *ids, struct pipe *p)
+{
+    bool ok = true;
+    for (uint32_t i = 0; i < PIPE_DEPTH && i < p->n && ok; i++)
+        ok = pipe_take(ids, p, i);
+    return ok;
+}
+
+bool ids_load_end(struct mem *m, struct ids *ids)
+{
+    struct pipe p = {.n = 0};
+    size_tables(m, ids);
+    for (uint32_t i = 0; i < ids->n_chunks; i++) {
+        const struct ids_chunk *c = &ids->chunks[i];
+        for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+            for (uint64_t bits = c->live[w]; bits; bits &= bits - 1) {
+                uint32_t low = w * 64 + (uint32_t)__builtin_ctzll(bits);
+                if (!pipe_put(ids, &p, hash_u64(c->members[low]), i << CHUNK_BITS | low))
+                    return false;
+            }
         }
     }
-    return true;
+    return pipe_flush(ids, &p);
 }

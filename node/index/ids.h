@@ -13,11 +13,14 @@
 
 #include <stdbool.h>
 
-enum { IDS_TABLES = 256 };
+enum { IDS_TABLES = 256, IDS_SLOT_BYTES = 5 };
 
 struct ids_chunk {
-    one_id *members; /* meaningful where live */
+    one_id *members; /* meaningful where live; elsewhere the last one who was there */
+    one_id least,
+        most; /* bounds of the live ones, perhaps not tight; least > most: no member yet */
     uint32_t cap;
+    bool sorted; /* `members` rise with the position (new One-IDs are greater than older ones) */
     uint32_t n_live, n_dead;
     uint64_t *live;
     uint64_t *dead; /* NULL: none */
@@ -49,10 +52,12 @@ uint32_t ids_kill(struct mem *m, struct ids *ids, uint32_t ordinal);
 /* All dead of the chunk to free: nothing refers to them any more. */
 void ids_release_dead(struct mem *m, struct ids *ids, uint32_t chunk);
 void ids_close(struct mem *m, struct ids *ids);
-/* For loading: a chunk of that many members, given out in full; false when a member is there
- * twice. `live` and `dead` are bitmaps; `dead` may be NULL. */
-bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n,
-                    const one_id *members, const uint64_t *live, const uint64_t *dead);
+/* For loading, chunk by chunk: that many positions were given out, with these One-IDs (8 bytes
+ * each, anywhere). `live` and `dead` are bitmaps; `dead` may be NULL. False: they contradict. */
+bool ids_load_chunk(struct mem *m, struct ids *ids, uint32_t chunk, uint32_t n, const void *members,
+                    const uint64_t *live, const uint64_t *dead);
+/* After the last chunk: members can be found from then on. False: one is there twice. */
+bool ids_load_end(struct mem *m, struct ids *ids);
 
 static inline one_id ids_member(const struct ids *ids, uint32_t ordinal)
 {

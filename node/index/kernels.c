@@ -2,7 +2,11 @@
 #define KERNELS_NAME "plain"
 #include "kernels_body.h"
 
+#include <index/index.h>
+
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 const struct kernels *kernels_at(size_t i)
 {
@@ -28,7 +32,36 @@ const struct kernels *kernels_at(size_t i)
     return NULL;
 }
 
+/* What index_use_kernels chose; NULL: the best. */
+static const struct kernels *chosen;
+
 const struct kernels *kernels_get(void)
 {
-    return kernels_at(0);
+    const struct kernels *k = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+    return k ? k : kernels_at(0);
+}
+
+enum error_code index_use_kernels(const char *name, struct error *err)
+{
+    char names[64] = "auto";
+    const struct kernels *k = NULL;
+    bool found = !name || strcmp(name, "auto") == 0;
+    for (size_t i = 0; kernels_at(i); i++) {
+        size_t len = strlen(names);
+        (void)snprintf(names + len, sizeof names - len, ", %s", kernels_at(i)->name);
+        if (!name || strcmp(name, kernels_at(i)->name) != 0)
+            continue;
+        k = kernels_at(i);
+        found = true;
+    }
+    if (!found)
+        return error_set(err, ERR_INVALID, "no kernels '%.32s' on this processor: choose one of %s",
+                         name, names);
+    __atomic_store_n(&chosen, k, __ATOMIC_RELAXED);
+    return ERR_OK;
+}
+
+const char *index_kernels(void)
+{
+    return kernels_get()->name;
 }

@@ -35,6 +35,17 @@ static void kernel_or(uint64_t *restrict dst, const uint64_t *restrict src)
         dst[i] |= src[i];
 }
 
+static uint64_t kernel_keep(uint64_t *restrict dst, const uint64_t *restrict in,
+                            const uint64_t *restrict exists, uint64_t negate, uint64_t absent)
+{
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
+        dst[i] &= ((in[i] ^ negate) & exists[i]) | (absent & ~exists[i]);
+        any |= dst[i];
+    }
+    return any;
+}
+
 #if defined(__POPCNT__)
 static uint32_t kernel_count(const uint64_t *words)
 {
@@ -115,16 +126,86 @@ RANGE(8, 64, _mm512_set1_epi8, _mm512_sub_epi8, _mm512_cmple_epu8_mask)
 RANGE(16, 32, _mm512_set1_epi16, _mm512_sub_epi16, _mm512_cmple_epu16_mask)
 RANGE(32, 16, _mm512_set1_epi32, _mm512_sub_epi32, _mm512_cmple_epu32_mask)
 RANGE(64, 8, _mm512_set1_epi64, _mm512_sub_epi64, _mm512_cmple_epu64_mask)
-#else
-#if defined(__AVX2__)
-/* 64 bytes of 0 or 1 to a word. */
-static inline uint64_t pack64(const uint8_t *flags)
+#elif defined(__AVX2__)
+/* v - lo <= span without sign: the lesser of both is v - lo. One bit per value, 64 values a word.
+ */
+static inline __m256i load_at(const void *v, size_t vectors)
 {
-    __m256i a = _mm256_loadu_si256((const void *)flags);
-    __m256i b = _mm256_loadu_si256((const void *)(flags + 32));
-    uint32_t lo = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(a, 7));
-    uint32_t hi = (uint32_t)_mm256_movemask_epi8(_mm256_slli_epi16(b, 7));
-    return (uint64_t)hi << 32 | lo;
+    return _mm256_loadu_si256((const __m256i *)v + vectors);
+}
+
+static void kernel_range8(const uint8_t *v, uint32_t n, uint8_t lo, uint8_t hi, uint64_t *out)
+{
+    const __m256i low = _mm256_set1_epi8((int8_t)lo), span = _mm256_set1_epi8((int8_t)(hi - lo));
+    for (const uint8_t *end = v + n; v < end; v += 64) {
+        __m256i a = _mm256_sub_epi8(load_at(v, 0), low), b = _mm256_sub_epi8(load_at(v, 1), low);
+        a = _mm256_cmpeq_epi8(_mm256_min_epu8(a, span), a);
+        b = _mm256_cmpeq_epi8(_mm256_min_epu8(b, span), b);
+        *out++ =
+            (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32 | (uint32_t)_mm256_movemask_epi8(a);
+    }
+}
+
+static inline __m256i in16(const uint16_t *v, size_t i, __m256i low, __m256i span)
+{
+    __m256i x = _mm256_sub_epi16(load_at(v, i), low);
+    return _mm256_cmpeq_epi16(_mm256_min_epu16(x, span), x);
+}
+
+static void kernel_range16(const uint16_t *v, uint32_t n, uint16_t lo, uint16_t hi, uint64_t *out)
+{
+    const __m256i low = _mm256_set1_epi16((int16_t)lo),
+                  span = _mm256_set1_epi16((int16_t)(hi - lo));
+    for (const uint16_t *end = v + n; v < end; v += 64) {
+        __m256i a = _mm256_packs_epi16(in16(v, 0, low, span), in16(v, 1, low, span));
+        __m256i b = _mm256_packs_epi16(in16(v, 2, low, span), in16(v, 3, low, span));
+        a = _mm256_permute4x64_epi64(a, 0xD8); /* packing goes by halves */
+        b = _mm256_permute4x64_epi64(b, 0xD8);
+        *out++ =
+            (uint64_t)(uint32_t)_mm256_movemask_epi8(b) << 32 | (uint32_t)_mm256_movemask_epi8(a);
+    }
+}
+
+static inline __m256i in32(const uint32_t *v, size_t i, __m256i low, __m256i span)
+{
+    __m256i x = _mm256_sub_epi32(load_at(v, i), low);
+    return _mm256_cmpeq_epi32(_mm256_min_epu32(x, span), x);
+}
+
+/* 32 values. */
+static inline uint32_t bits32(const uint32_t *v, __m256i low, __m256i span)
+{
+    __m256i a = _mm256_packs_epi32(in32(v, 0, low, span), in32(v, 1, low, span));
+    __m256i b = _mm256_packs_epi32(in32(v, 2, low, span), in32(v, 3, low, span));
+    /* In fours of values: a0 a2 b0 b2 | a1 a3 b1 b3. */
+    const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i c = _mm256_permutevar8x32_epi32(_mm256_packs_epi16(a, b), order);
+    return (uint32_t)_mm256_movemask_epi8(c);
+}
+
+static void kernel_range32(const uint32_t *v, uint32_t n, uint32_t lo, uint32_t hi, uint64_t *out)
+{
+    const __m256i low = _mm256_set1_epi32((int32_t)lo),
+                  span = _mm256_set1_epi32((int32_t)(hi - lo));
+    for (const uint32_t *end = v + n; v < end; v += 64)
+        *out++ = (uint64_t)bits32(v + 32, low, span) << 32 | bits32(v, low, span);
+}
+
+/* There is no unsigned comparison of 64 bits: both sides are moved by the sign bit. */
+static void kernel_range64(const uint64_t *v, uint32_t n, uint64_t lo, uint64_t hi, uint64_t *out)
+{
+    const uint64_t sign = UINT64_C(1) << 63;
+    const __m256i low = _mm256_set1_epi64x((int64_t)(lo ^ sign));
+    const __m256i span = _mm256_set1_epi64x((int64_t)((hi - lo) ^ sign));
+    for (const uint64_t *end = v + n; v < end; v += 64) {
+        uint64_t word = 0;
+        for (size_t i = 0; i < 16; i++) {
+            __m256i beyond = _mm256_cmpgt_epi64(_mm256_sub_epi64(load_at(v, i), low), span);
+            uint64_t bits = (uint64_t)_mm256_movemask_pd(_mm256_castsi256_pd(beyond));
+            word |= (bits ^ 15) << (i * 4);
+        }
+        *out++ = word;
+    }
 }
 #else
 /* 64 bytes of 0 or 1 to a word (the multiplication gathers eight bits in the top byte). */
@@ -138,7 +219,6 @@ static inline uint64_t pack64(const uint8_t *flags)
     }
     return word;
 }
-#endif
 
 #define RANGE(bits)                                                                                \
     static void kernel_range##bits(const uint##bits##_t *v, uint32_t n, uint##bits##_t lo,         \
@@ -163,6 +243,7 @@ const struct kernels KERNELS = {
     .and = kernel_and,
     .and_not = kernel_and_not,
     .or = kernel_or,
+    .keep = kernel_keep,
     .count = kernel_count,
     .and_count = kernel_and_count,
     .range8 = kernel_range8,

@@ -1,4 +1,5 @@
 #include "file.h"
+#include "watch_file.h"
 
 #include <base/hash.h>
 
@@ -17,7 +18,8 @@ struct loader {
     enum part_kind last;
     uint8_t *part;
     size_t part_cap;
-    bool *events; /* which event parts came */
+    bool *events;                   /* which event parts came */
+    uint16_t positions[CHUNK_SIZE]; /* scratch */
     struct error *err;
 };
 
@@ -74,8 +76,8 @@ static bool get_bitmap(struct reader *r, uint64_t *words)
 static bool load_meta(struct loader *l, struct reader *r)
 {
     l->core->applied = reader_u64(r);
-    l->core->generation = reader_u32(r);
     l->n_chunks = reader_u32(r);
+    l->core->today = (int32_t)reader_u32(r);
     return l->place == 0;
 }
 
@@ -86,51 +88,59 @@ static bool load_ids(struct loader *l, struct reader *r)
     bool has_dead = reader_u8(r) != 0;
     if (!get_bitmap(r, live) || (has_dead && !get_bitmap(r, dead)) || n > CHUNK_SIZE)
         return false;
-    struct bytes raw = reader_take(r, (size_t)n * sizeof(one_id));
-    if (!r->ok || n == 0)
-        return false;
-    one_id *members = malloc(raw.len);
-    if (!members)
-        return false;
-    memcpy(members, raw.data, raw.len);
-    bool ok = ids_load_chunk(&l->core->mem, &l->core->ids, chunk, n, members, live,
-                             has_dead ? dead : NULL);
-    free(members);
-    return ok;
+    struct bytes members = reader_take(r, (size_t)n * sizeof(one_id));
+    return r->ok && ids_load_chunk(&l->core->mem, &l->core->ids, chunk, n, members.data, live,
+                                   has_dead ? dead : NULL);
 }
 
-static bool get_view(struct loader *l, struct reader *r, struct set *s)
+static bool get_array(struct loader *l, struct reader *r, struct set *s, uint32_t chunk)
+{
+    uint64_t n = reader_varint(r);
+    if (!r->ok || n == 0 || n > CHUNK_SIZE)
+        return false;
+    struct bytes raw = reader_take(r, (size_t)n * sizeof(uint16_t));
+    if (!r->ok)
+        return false;
+    memcpy(l->positions, raw.data, raw.len);
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_taken(l, chunk, l->positions[i]) ||
+            (i > 0 && l->positions[i - 1] >= l->positions[i]))
+            return false;
+    set_load_array(&l->core->mem, s, chunk, l->positions, (uint32_t)n);
+    return true;
+}
+
+/* What the set has in one chunk after `last`. */
+static bool get_view(struct loader *l, struct reader *r, struct set *s, int64_t *last)
 {
     uint64_t chunk = reader_varint(r);
     bool is_bitmap = reader_u8(r) != 0;
-    if (!r->ok || chunk >= l->core->ids.n_chunks)
+    if (!r->ok || chunk >= l->core->ids.n_chunks || (int64_t)chunk <= *last)
         return false;
-    uint32_t base = (uint32_t)chunk << CHUNK_BITS;
-    if (is_bitmap) {
-        uint64_t words[CHUNK_WORDS];
-        if (!get_bitmap(r, words) || !are_taken(l, (uint32_t)chunk, words))
-            return false;
-        for (uint32_t low = 0; low < CHUNK_SIZE; low++)
-            if (bit_get(words, low) && !set_add(&l->core->mem, s, base | low))
-                return false;
-        return true;
-    }
-    uint64_t n = reader_varint(r);
-    for (uint64_t i = 0; i < n && r->ok; i++) {
-        uint32_t low = reader_u16(r);
-        if (!r->ok || !is_taken(l, (uint32_t)chunk, low) || !set_add(&l->core->mem, s, base | low))
-            return false;
-    }
-    return r->ok;
+    *last = (int64_t)chunk;
+    if (!is_bitmap)
+        return get_array(l, r, s, (uint32_t)chunk);
+    uint64_t words[CHUNK_WORDS];
+    uint32_t n = 0;
+    if (!get_bitmap(r, words) || !are_taken(l, (uint32_t)chunk, words))
+        return false;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++)
+        n += (uint32_t)__builtin_popcountll(words[w]);
+    set_load_bitmap(&l->core->mem, s, (uint32_t)chunk, words, n);
+    return true;
 }
 
 static bool get_set(struct loader *l, struct reader *r, struct set *s)
 {
-    uint64_t n = reader_varint(r);
-    for (uint64_t i = 0; i < n && r->ok; i++)
-        if (!get_view(l, r, s))
+    uint64_t members = reader_varint(r), n = reader_varint(r);
+    int64_t last = -1;
+    if (!r->ok || members > l->core->ids.next)
+        return false;
+    set_load(&l->core->mem, s, (uint32_t)members, l->core->ids.n_chunks);
+    for (uint64_t i = 0; i < n; i++)
+        if (!get_view(l, r, s, &last))
             return false;
-    return r->ok;
+    return r->ok && s->n == members;
 }
 
 static struct dict *dict_of(const struct loader *l, uint8_t family, uint32_t place)
@@ -176,23 +186,38 @@ static struct column *column_of(const struct loader *l, uint8_t family, uint32_t
     return NULL;
 }
 
+#define FIND_BOUNDS(type)                                                                          \
+    for (uint32_t w = 0; w < c->cap / 64; w++) {                                                   \
+        for (uint64_t bits = c->exists[w]; bits; bits &= bits - 1) {                               \
+            uint64_t v = ((const type *)data)[w * 64 + (uint32_t)__builtin_ctzll(bits)];           \
+            least = v < least ? v : least;                                                         \
+            most = v > most ? v : most;                                                            \
+        }                                                                                          \
+    }
+
 /* Counts, finds the bounds and checks them against the dictionary of a text trait. */
 static bool settle_chunk(struct column *column, struct column_chunk *c, const struct dict *d)
 {
-    c->min = INT64_MAX;
-    c->max = INT64_MIN;
-    for (uint32_t low = 0; low < CHUNK_SIZE; low++) {
-        if (!bit_get(c->exists, low))
-            continue;
-        if (low >= c->cap)
+    const void *data = c->data;
+    uint64_t least = UINT64_MAX, most = 0;
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++) {
+        c->n += (uint32_t)__builtin_popcountll(c->exists[w]);
+        if (w >= c->cap / 64 && c->exists[w] != 0)
             return false;
-        int64_t v = column_chunk_value(c, low);
-        c->min = v < c->min ? v : c->min;
-        c->max = v > c->max ? v : c->max;
-        c->n++;
     }
+    if (c->width == 1)
+        FIND_BOUNDS(uint8_t)
+    else if (c->width == 2)
+        FIND_BOUNDS(uint16_t)
+    else if (c->width == 4)
+        FIND_BOUNDS(uint32_t)
+    else
+        FIND_BOUNDS(uint64_t)
+    c->min = (int64_t)(c->base + least);
+    c->max = (int64_t)(c->base + most);
     column->n += c->n;
-    return c->n > 0 && (!d || (c->min >= 0 && c->max < (int64_t)d->n));
+    /* A frame that wraps is none that was saved. */
+    return c->n > 0 && c->min <= c->max && (!d || (c->min >= 0 && c->max < (int64_t)d->n));
 }
 
 static bool load_column(struct loader *l, struct reader *r)
@@ -349,6 +374,8 @@ static bool load_part(struct loader *l, uint32_t kind, struct bytes payload)
 {
     struct reader r = reader_of(payload);
     bool ok = false;
+    if (kind > PART_IDS && l->last <= PART_IDS && !ids_load_end(&l->core->mem, &l->core->ids))
+        return false;
     switch (kind) {
     case PART_META:
         ok = load_meta(l, &r);
@@ -370,6 +397,12 @@ static bool load_part(struct loader *l, uint32_t kind, struct bytes payload)
         break;
     case PART_METRIC:
         ok = load_metric(l, &r);
+        break;
+    case PART_WATCH:
+        ok = watch_file_get(l->core, &r);
+        break;
+    case PART_JOURNAL:
+        ok = watch_file_get_events(l->core, &r);
         break;
     case PART_END:
         ok = load_end(l, &r);
@@ -474,6 +507,22 @@ static enum error_code load_core(struct core *c, const char *path, uint64_t clus
     return code;
 }
 
+/* The registered windows stay, built anew. */
+static void move_windows(const struct core *from, struct core *to)
+{
+    struct window wanted[INDEX_WINDOWS_MAX];
+    const struct windows *w = &from->windows;
+    for (uint32_t i = 0; i < w->n; i++) {
+        wanted[i] = w->items[i];
+        wanted[i].metric = &core_event(to, w->items[i].metric->event->id)->metric;
+    }
+    if (to->today == 0)
+        to->today = from->today;
+    if (w->has_today || to->today != 0)
+        windows_set_today(&to->mem, &to->windows, to->today);
+    windows_set(&to->mem, &to->windows, wanted, w->n);
+}
+
 enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_id, uint16_t shard,
                            uint64_t store_index, struct error *err)
 {
@@ -488,8 +537,11 @@ enum error_code index_load(struct index *ix, const char *path, uint64_t cluster_
         core_close(&fresh);
         return code;
     }
+    uint64_t events_max = ix->core.watches.events_max;
+    move_windows(&ix->core, &fresh);
     core_close(&ix->core);
     ix->core = fresh;
+    watches_set_events_max(&ix->core, events_max);
     ix->applied = fresh.applied;
     gate_write_end(&ix->gate);
     return ERR_OK;

@@ -53,3 +53,12 @@ uint32_t mem_grow_cap(uint32_t cap, uint32_t need)
         grown = need;
     return (grown + 7) & ~UINT32_C(7);
 }
+
+uint32_t mem_grow_tight(uint32_t cap, uint32_t need, uint32_t step)
+{
+    uint32_t grown = cap + cap / 8;
+    if (grown < need)
+        grown = need;
+    grown = (grown + step - 1) & ~(step - 1);
+    return grown < CHUNK_SIZE ? grown : CHUNK_SIZE;
+}

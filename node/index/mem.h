@@ -26,6 +26,9 @@ uint64_t *mem_bitmap_new(struct mem *m);
 void mem_bitmap_free(struct mem *m, uint64_t *bitmap);
 /* The next capacity that holds `need`: grows by a quarter, in steps of 8. */
 uint32_t mem_grow_cap(uint32_t cap, uint32_t need);
+/* The same for what is many and cheap to move: grows by an eighth, in steps of `step` (a power of
+ * two), to at most CHUNK_SIZE. */
+uint32_t mem_grow_tight(uint32_t cap, uint32_t need, uint32_t step);
 
 static inline uint32_t chunk_of(uint32_t ordinal)
 {

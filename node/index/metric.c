@@ -36,7 +36,7 @@ size_t metric_block_bytes(const struct metric_block *b, uint32_t cap)
     return row * cap;
 }
 
-static int64_t sum_at(const struct metric_block *b, uint32_t column, uint32_t i)
+int64_t metric_sum_at(const struct metric_block *b, uint32_t column, uint32_t i)
 {
     const void *p = metric_sum_column(b, column);
     if (metric_sum_width(b, column) == 8)
@@ -50,7 +50,7 @@ void metric_block_row(const struct metric_block *b, uint32_t i, struct metric_ro
     out->combo = metric_combo_at(b, i);
     out->count = metric_count_at(b, i);
     for (uint32_t k = 0; k < b->n_sums; k++)
-        out->sums[k] = sum_at(b, k, i);
+        out->sums[k] = metric_sum_at(b, k, i);
 }
 
 /* Writes a row that fits the block's widths. */

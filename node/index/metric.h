@@ -90,6 +90,8 @@ static inline uint32_t metric_sum_width(const struct metric_block *b, uint32_t i
     return b->wide_sums >> i & 1 ? 8 : 4;
 }
 const uint8_t *metric_sum_column(const struct metric_block *b, uint32_t i);
+/* In millionths. */
+int64_t metric_sum_at(const struct metric_block *b, uint32_t column, uint32_t i);
 
 static inline uint32_t metric_combo_at(const struct metric_block *b, uint32_t i)
 {

@@ -1,4 +1,5 @@
 #include "file.h"
+#include "watch_file.h"
 
 #include <base/hash.h>
 
@@ -94,8 +95,8 @@ static void save_header(struct saver *s, uint64_t cluster_id, uint16_t shard, ui
 static void save_meta(struct saver *s)
 {
     buf_put_u64(&s->part, s->core->applied);
-    buf_put_u32(&s->part, s->core->generation);
     buf_put_u32(&s->part, s->core->ids.n_chunks);
+    buf_put_u32(&s->part, (uint32_t)s->core->today);
     end_part(s, PART_META);
 }
 
@@ -125,11 +126,15 @@ static void put_view(struct buf *b, uint32_t chunk, const struct set_view *v)
         return;
     }
     buf_put_varint(b, v->n);
+    if (v->kind == VIEW_ARRAY) {
+        buf_put(b, v->array, v->n * sizeof *v->array);
+        return;
+    }
     for (uint32_t i = 0; i < v->n; i++)
         buf_put_u16(b, (uint16_t)set_view_at(v, i));
 }
 
-/* Its chunks that are not empty, their number first. */
+/* How many are in it, and its chunks that are not empty, their number first. */
 static void put_set(struct buf *b, const struct set *s, uint32_t n_chunks)
 {
     struct set_view v;
@@ -138,6 +143,7 @@ static void put_set(struct buf *b, const struct set *s, uint32_t n_chunks)
         set_view_chunk(s, i, &v);
         n += v.kind != VIEW_EMPTY;
     }
+    buf_put_varint(b, s->n);
     buf_put_varint(b, n);
     for (uint32_t i = 0; i < n_chunks; i++) {
         set_view_chunk(s, i, &v);
@@ -207,9 +213,25 @@ static void save_column(struct saver *s, enum column_family family, uint32_t pla
     }
 }
 
-/* A column of value numbers, in the numbers that save_dict gives. */
+/* A chunk's value numbers as they are renumbered. */
+static void renumber_chunk(struct mem *m, const struct column_chunk *c, const uint32_t *renumbered,
+                           struct column *one)
+{
+    for (uint32_t w = 0; w < c->cap / 64; w++) {
+        for (uint64_t bits = c->exists[w]; bits; bits &= bits - 1) {
+            uint32_t low = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            column_put(m, one, low, renumbered[column_chunk_value(c, low)]);
+        }
+    }
+}
+
+/* A column of value numbers, in the numbers that save_dict gives: the same where none is free. */
 static void save_codes(struct saver *s, uint32_t place, const struct trait_index *t)
 {
+    if (t->dict.free_head == 0) {
+        save_column(s, COLUMN_TRAIT, place, &t->column);
+        return;
+    }
     struct mem mem = {0};
     uint32_t *renumbered = mem_resize(&mem, NULL, 0, ((size_t)t->dict.n + 1) * sizeof *renumbered);
     uint32_t n = 0;
@@ -218,11 +240,10 @@ static void save_codes(struct saver *s, uint32_t place, const struct trait_index
     for (uint32_t i = 0; i < t->column.n_chunks; i++) {
         const struct column_chunk *c = column_chunk_at(&t->column, i);
         struct column one = {0};
-        for (uint32_t low = 0; c && low < c->cap; low++)
-            if (column_chunk_has(c, low))
-                column_put(&mem, &one, low, renumbered[column_chunk_value(c, low)]);
-        if (c)
-            save_column_chunk(s, COLUMN_TRAIT, place, i, &one.chunks[0]);
+        if (!c)
+            continue;
+        renumber_chunk(&mem, c, renumbered, &one);
+        save_column_chunk(s, COLUMN_TRAIT, place, i, &one.chunks[0]);
         column_close(&mem, &one);
     }
     (void)mem_resize(&mem, renumbered, ((size_t)t->dict.n + 1) * sizeof *renumbered, 0);
@@ -288,6 +309,30 @@ static void save_metrics(struct saver *s)
     }
 }
 
+static void save_journal(struct saver *s, uint32_t slot, const struct watch *w)
+{
+    const uint32_t most = FILE_PART_TARGET_BYTES / sizeof(struct journal_event);
+    for (uint32_t from = 0; from < w->journal.n; from += most) {
+        uint32_t left = w->journal.n - from;
+        watch_file_put_events(&s->part, slot, w, from, left < most ? left : most);
+        end_part(s, PART_JOURNAL);
+    }
+}
+
+static void save_watches(struct saver *s)
+{
+    struct watch *const *slots = s->core->watches.slots;
+    for (uint32_t i = 0; i < INDEX_WATCHES_MAX; i++) {
+        if (!slots[i])
+            continue;
+        watch_file_put(&s->part, i, slots[i]);
+        end_part(s, PART_WATCH);
+    }
+    for (uint32_t i = 0; i < INDEX_WATCHES_MAX; i++)
+        if (slots[i])
+            save_journal(s, i, slots[i]);
+}
+
 static void save_parts(struct saver *s)
 {
     save_meta(s);
@@ -296,6 +341,7 @@ static void save_parts(struct saver *s)
     save_namespaces(s);
     save_columns(s);
     save_metrics(s);
+    save_watches(s);
     buf_put_u32(&s->part, s->place);
     end_part(s, PART_END);
 }

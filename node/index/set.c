@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+enum { CONTAINER_CAP_STEP = 8 };
+
 static uint32_t find_u16(const uint16_t *a, uint32_t n, uint32_t v)
 {
     uint32_t lo = 0;
@@ -54,7 +56,7 @@ static void container_promote(struct mem *m, struct container *c)
 
 static void container_demote(struct mem *m, struct container *c)
 {
-    uint32_t cap = mem_grow_cap(0, c->n);
+    uint32_t cap = mem_grow_tight(0, c->n, CONTAINER_CAP_STEP);
     uint16_t *array = mem_resize(m, NULL, 0, cap * sizeof *array);
     uint32_t n = 0;
     for (uint32_t w = 0; w < CHUNK_WORDS; w++)
@@ -92,7 +94,7 @@ static bool container_add(struct mem *m, struct container *c, uint32_t low)
         return container_add(m, c, low);
     }
     if (c->n == c->cap) {
-        uint32_t cap = mem_grow_cap(c->cap, c->n + 1);
+        uint32_t cap = mem_grow_tight(c->cap, c->n + 1, CONTAINER_CAP_STEP);
         c->u.array = mem_resize(m, c->kind == CONTAINER_EMPTY ? NULL : c->u.array,
                                 c->cap * sizeof(uint16_t), cap * sizeof(uint16_t));
         c->cap = (uint16_t)cap;
@@ -340,4 +342,61 @@ bool set_view_has(const struct set_view *v, uint32_t low)
     uint64_t ordinal = (uint64_t)(v->wide[0] & ~(uint32_t)(CHUNK_SIZE - 1)) | low;
     uint32_t at = find_u32(v->wide, v->n, ordinal);
     return at < v->n && v->wide[at] == ordinal;
+}
+
+bool set_has(const struct set *s, uint32_t ordinal)
+{
+    struct set_view v;
+    if (s->kind == SET_CHUNKED) {
+        set_view_chunk(s, chunk_of(ordinal), &v);
+        return set_view_has(&v, low_of(ordinal));
+    }
+    const uint32_t *items = s->kind == SET_FEW ? s->u.few : s->u.vector;
+    uint32_t at = find_u32(items, s->n, ordinal);
+    return at < s->n && items[at] == ordinal;
+}
+
+void set_load(struct mem *m, struct set *s, uint32_t n, uint32_t n_chunks)
+{
+    if (n <= SET_FEW_MAX)
+        return;
+    if (n > set_vector_max(n_chunks)) {
+        s->kind = SET_CHUNKED;
+        chunked_reach(m, s, n_chunks - 1);
+        return;
+    }
+    uint32_t cap = mem_grow_cap(0, n);
+    s->u.vector = mem_resize(m, NULL, 0, cap * sizeof(uint32_t));
+    s->cap = cap & 0x3FFFFFFF;
+    s->kind = SET_VECTOR;
+}
+
+void set_load_bitmap(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *words,
+                     uint32_t n)
+{
+    if (s->kind == SET_CHUNKED && n >= CONTAINER_BITMAP_MIN) {
+        struct container *c = &s->u.chunks[chunk];
+        *c = (struct container){.u.bitmap = mem_bitmap_new(m), .n = n, .kind = CONTAINER_BITMAP};
+        memcpy(c->u.bitmap, words, CHUNK_BYTES);
+        s->n += n;
+        return;
+    }
+    for (uint32_t w = 0; w < CHUNK_WORDS; w++)
+        for (uint64_t bits = words[w]; bits; bits &= bits - 1)
+            (void)set_add(m, s, chunk << CHUNK_BITS | (w * 64 + (uint32_t)__builtin_ctzll(bits)));
+}
+
+void set_load_array(struct mem *m, struct set *s, uint32_t chunk, const uint16_t *array, uint32_t n)
+{
+    if (s->kind == SET_CHUNKED && n <= CONTAINER_ARRAY_MAX && n > 0) {
+        struct container *c = &s->u.chunks[chunk];
+        uint32_t cap = mem_grow_tight(0, n, CONTAINER_CAP_STEP);
+        *c = (struct container){.n = n, .cap = (uint16_t)cap, .kind = CONTAINER_ARRAY};
+        c->u.array = mem_resize(m, NULL, 0, cap * sizeof *array);
+        memcpy(c->u.array, array, n * sizeof *array);
+        s->n += n;
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        (void)set_add(m, s, chunk << CHUNK_BITS | array[i]);
 }

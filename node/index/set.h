@@ -13,9 +13,9 @@
 
 enum {
     SET_FEW_MAX = 2,
-    SET_VECTOR_MIN = 256,
+    SET_VECTOR_MIN = 64,
     SET_VECTOR_MAX = 4096,
-    SET_VECTOR_PER_CHUNK = 64,
+    SET_VECTOR_PER_CHUNK = 32,
     CONTAINER_ARRAY_MAX = 1024,
     CONTAINER_BITMAP_MIN = 512,
 };
@@ -59,7 +59,15 @@ bool set_add(struct mem *m, struct set *s, uint32_t ordinal);
 bool set_remove(struct mem *m, struct set *s, uint32_t ordinal);
 /* Takes out the positions of one chunk that `gone` has. */
 void set_remove_chunk(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *gone);
+bool set_has(const struct set *s, uint32_t ordinal);
 void set_close(struct mem *m, struct set *s);
+/* Loading into an empty set: `n` members in all of `n_chunks` chunks, then chunk by chunk, rising,
+ * who is in it: a bitmap of that many or an array of rising positions. */
+void set_load(struct mem *m, struct set *s, uint32_t n, uint32_t n_chunks);
+void set_load_bitmap(struct mem *m, struct set *s, uint32_t chunk, const uint64_t *words,
+                     uint32_t n);
+void set_load_array(struct mem *m, struct set *s, uint32_t chunk, const uint16_t *array,
+                    uint32_t n);
 
 /* What a set has in one chunk, borrowed until the set changes. */
 struct set_view {

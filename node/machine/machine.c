@@ -78,6 +78,10 @@ static enum error_code load(struct machine *m, struct error *err)
     if (store_get(m->o.store, bytes_of_str("S"), &value) && !take_state(m, value))
         return error_set(err, ERR_CORRUPT, "the machine's counters are damaged");
     store_scan(m->o.store, bytes_of_str("m"), load_flight, m);
+    enum error_code rc = segments_load(m, err);
+    if (rc != ERR_OK)
+        return rc;
+    watch_rows_load(m);
     if (store_error(m->o.store, err) != ERR_OK)
         return store_error(m->o.store, err);
     return machine_error(m, err);
@@ -106,6 +110,7 @@ void machine_close(struct machine *m)
     if (!m)
         return;
     flight_close(&m->flight);
+    catalogue_drop(m->catalogue);
     buf_free(&m->key);
     buf_free(&m->row);
     buf_free(&m->join);
@@ -167,6 +172,13 @@ void reply_fail(struct reply *out, enum error_code code, const char *text)
     *out = (struct reply){.status = REPLY_ERROR, .error = code, .text = bytes_of_str(text)};
 }
 
+void reply_fail_copy(struct reply *out, enum error_code code, const char *text,
+                     struct arena *arena)
+{
+    *out = (struct reply){
+        .status = REPLY_ERROR, .error = code, .text = arena_copy(arena, bytes_of_str(text))};
+}
+
 /* --- commands --- */
 
 /* The slot at which a command acts, -1 for one that acts on the shard. */
@@ -186,13 +198,24 @@ static int slot_of_command(const struct command *c)
     case COMMAND_ABORT:
     case COMMAND_DROP:
         return slot_of_one_id(c->profile);
+    case COMMAND_SEGMENT_DEFINE:
+    case COMMAND_SEGMENT_DROP:
+    case COMMAND_SEGMENT_SYNC:
+    case COMMAND_DAY:
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
+    case COMMAND_SEGMENTS:
     case COMMAND_COUNT:
     case COMMAND_LIST:
     case COMMAND_BREAKDOWN:
+    case COMMAND_REFRESH:
+    case COMMAND_OVERLAP:
+    case COMMAND_ROWS:
+    case COMMAND_WATCH_READ:
     case COMMAND_TYPE_END:
     default:
         return -1;
@@ -217,6 +240,9 @@ static bool is_complete(const struct command *c)
         ids = 2;
     else if ((c->type == COMMAND_LOCATE || c->type == COMMAND_GET) && c->profile == 0)
         ids = 1;
+    if (c->type == COMMAND_SEGMENT_DEFINE || c->type == COMMAND_SEGMENT_DROP ||
+        c->type == COMMAND_WATCH_START || c->type == COMMAND_WATCH_STOP)
+        return c->name.len > 0 && c->name.len <= NAME_MAX_LEN;
     profile = c->type >= COMMAND_CLAIM && c->type <= COMMAND_DROP;
     return c->n_ids >= ids && (!profile || c->profile != 0) &&
            c->message_id.len <= MESSAGE_ID_MAX && c->source.len <= SOURCE_MAX_LEN;
@@ -284,15 +310,38 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
     case COMMAND_DROP:
         drop(m, c, out);
         break;
+    case COMMAND_SEGMENT_DEFINE:
+        segments_define(m, c, arena, out);
+        break;
+    case COMMAND_SEGMENT_DROP:
+        segments_drop(m, c, arena, out);
+        break;
+    case COMMAND_SEGMENT_SYNC:
+        segments_sync(m, c, out);
+        break;
+    case COMMAND_DAY:
+        day_set(m, c, out);
+        break;
+    case COMMAND_WATCH_START:
+        watch_start(m, c, arena, out);
+        break;
+    case COMMAND_WATCH_STOP:
+        watch_stop(m, c, out);
+        break;
     case COMMAND_LOCATE:
     case COMMAND_GET:
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
+    case COMMAND_SEGMENTS:
     case COMMAND_COUNT:
     case COMMAND_LIST:
     case COMMAND_BREAKDOWN:
+    case COMMAND_REFRESH:
+    case COMMAND_OVERLAP:
+    case COMMAND_ROWS:
+    case COMMAND_WATCH_READ:
     case COMMAND_TYPE_END:
     default:
         reply_fail(out, ERR_INVALID, "the command does not write");
@@ -315,6 +364,14 @@ void machine_apply(struct machine *m, msec_t now_ms, const struct command *c, st
         reply_fail(out, m->error.code, "the shard's state is damaged");
 }
 
+void machine_prefetch(struct machine *m, const struct command *c, enum store_hint hint)
+{
+    if (c->profile)
+        store_prefetch(m->o.store, key_of_number(m, 'P', c->profile), hint);
+    else if (c->n_ids > 0)
+        store_prefetch(m->o.store, key_of_identity(m, c->ids[0]), hint);
+}
+
 void machine_end_entry(struct machine *m)
 {
     if (m->dirty)
@@ -331,6 +388,8 @@ static void read_stats(struct machine *m, struct arena *arena, struct reply *out
     }
     *s = m->counters;
     s->merging = m->flight.n;
+    s->catalogue = m->catalogue->version;
+    s->today = m->today;
     s->disk_bytes = store_disk_bytes(m->o.store);
     s->memtable_bytes = store_active_bytes(m->o.store);
     *out = (struct reply){.status = REPLY_OK, .stats = s, .in_flight = s->merging};
@@ -352,6 +411,7 @@ void machine_read(struct machine *m, msec_t now_ms, const struct command *c, str
         break;
     case COMMAND_SWEEP:
         read_sweep(m, now_ms, c, arena, out);
+        out->catalogue = m->catalogue->version;
         break;
     case COMMAND_STATS:
         read_stats(m, arena, out);
@@ -362,11 +422,24 @@ void machine_read(struct machine *m, msec_t now_ms, const struct command *c, str
     case COMMAND_CHECK:
         read_check(m, arena, out);
         break;
+    case COMMAND_SEGMENTS:
+        segments_read(m, c, arena, out);
+        break;
     default:
         reply_fail(out, ERR_INVALID, "the command does not read the state");
     }
     if (m->error.code != ERR_OK)
         reply_fail(out, m->error.code, "the shard's state is damaged");
+}
+
+struct catalogue *machine_catalogue(const struct machine *m)
+{
+    return m->catalogue;
+}
+
+int32_t machine_today(const struct machine *m)
+{
+    return m->today;
 }
 
 uint64_t machine_in_flight(const struct machine *m)

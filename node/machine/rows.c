@@ -3,11 +3,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static uint8_t *put_big_endian(uint8_t *p, uint64_t v, size_t width)
+{
+    for (size_t i = width; i-- > 0;)
+        *p++ = (uint8_t)(v >> 8 * i);
+    return p;
+}
+
 struct bytes key_of_number(struct machine *m, char kind, uint64_t number)
 {
     buf_reset(&m->key);
-    buf_put_u8(&m->key, (uint8_t)kind);
-    buf_put_be64(&m->key, number);
+    uint8_t *p = buf_reserve(&m->key, 1 + 8);
+    p[0] = (uint8_t)kind;
+    (void)put_big_endian(p + 1, number, 8);
+    m->key.len = 1 + 8;
     return buf_bytes(&m->key);
 }
 
@@ -15,15 +24,16 @@ struct bytes key_of_part(struct machine *m, char kind, uint64_t number, char par
                          uint32_t part, size_t width)
 {
     key_of_number(m, kind, number);
-    buf_put_u8(&m->key, (uint8_t)part_kind);
-    for (size_t i = width; i-- > 0;)
-        buf_put_u8(&m->key, (uint8_t)(part >> 8 * i));
+    uint8_t *p = buf_reserve(&m->key, 1 + width);
+    p[0] = (uint8_t)part_kind;
+    (void)put_big_endian(p + 1, part, width);
+    m->key.len += 1 + width;
     return buf_bytes(&m->key);
 }
 
 /* --- index entries --- */
 
-static struct bytes key_of_identity(struct machine *m, struct identity id)
+struct bytes key_of_identity(struct machine *m, struct identity id)
 {
     buf_reset(&m->key);
     buf_put_u8(&m->key, 'I');

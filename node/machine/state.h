@@ -7,6 +7,19 @@
 
 #include <machine/machine.h>
 #include <proto/facts.h>
+#include <segment/catalogue.h>
+
+/* A watched segment. */
+struct machine_watch {
+    uint8_t name[NAME_MAX_LEN];
+    uint8_t len;
+    int32_t asked; /* the day of the log on which somebody last asked for it; 0: before all days */
+};
+struct machine_watches {
+    struct machine_watch list[INDEX_WATCHES_MAX];
+    size_t n;
+    uint64_t generation; /* rises with every change to what is watched; not stored */
+};
 
 struct machine {
     struct machine_options o;
@@ -19,6 +32,9 @@ struct machine {
     struct shard_stats counters; /* those that the machine keeps */
     bool dirty;                  /* something of the above is to be written */
     struct flight flight;
+    struct catalogue *catalogue; /* the saved segments of the cluster, as this shard has them */
+    int32_t today;               /* never goes back; 0: none yet */
+    struct machine_watches watches;
     msec_t tombstone_due; /* no tombstone may go before this */
     struct error error;   /* sticky: a row that does not decode */
 };
@@ -34,10 +50,17 @@ bool machine_owns(const struct machine *m, slot_id slot);
 one_id machine_new_one_id(struct machine *m, slot_id slot, one_id above);
 uint64_t machine_new_handle(struct machine *m);
 void reply_fail(struct reply *out, enum error_code code, const char *text);
+/* The same with a text that does not outlive the call. */
+void reply_fail_copy(struct reply *out, enum error_code code, const char *text,
+                     struct arena *arena);
+
+/* The shard that numbers the saved segments. */
+enum { SEGMENTS_AUTHORITY = 0 };
 
 /* --- rows (rows.c) --- */
 
 /* Keys are built in m->key and borrow it until the next key. */
+struct bytes key_of_identity(struct machine *m, struct identity id);
 struct bytes view_key(struct machine *m, one_id p);
 struct bytes key_of_number(struct machine *m, char kind, uint64_t number);
 /* The key of a row that belongs to that of key_of_number, and stands right behind it, so that what
@@ -241,6 +264,24 @@ enum refusal bind_refusal(const struct machine *m, const struct record *w, struc
 void merge_local(struct machine *m, struct profile *winner, struct profile *loser);
 /* The same with a loser that exists in this command only. */
 void merge_fresh(struct machine *m, struct profile *winner, struct profile *fresh);
+
+/* segments.c: the catalogue of saved segments ('G' rows, 'g' its version) and the day ('d'). */
+enum error_code segments_load(struct machine *m, struct error *err);
+void segments_define(struct machine *m, const struct command *c, struct arena *arena,
+                     struct reply *out);
+void segments_drop(struct machine *m, const struct command *c, struct arena *arena,
+                   struct reply *out);
+void segments_sync(struct machine *m, const struct command *c, struct reply *out);
+void segments_read(struct machine *m, const struct command *c, struct arena *arena,
+                   struct reply *out);
+/* watches.c: which segments are watched ('w' rows). */
+void watch_rows_load(struct machine *m);
+void watch_start(struct machine *m, const struct command *c, struct arena *arena,
+                 struct reply *out);
+void watch_stop(struct machine *m, const struct command *c, struct reply *out);
+void watch_rows_segments_changed(struct machine *m);
+void watch_rows_day_moved(struct machine *m);
+void day_set(struct machine *m, const struct command *c, struct reply *out);
 
 void read_locate(struct machine *m, const struct command *c, struct arena *arena,
                  struct reply *out);

@@ -218,6 +218,24 @@ enum memtable_answer memtable_get(const struct memtable *m, uint64_t hash, struc
     return MEMTABLE_PRESENT;
 }
 
+void memtable_prefetch_slot(const struct memtable *m, uint64_t hash)
+{
+    __builtin_prefetch(&m->slots[(uint32_t)hash & m->mask]);
+}
+
+void memtable_prefetch_record(const struct memtable *m, uint64_t hash)
+{
+    uint32_t h = (uint32_t)hash;
+    for (uint64_t i = h & m->mask; m->slots[i].place != PLACE_NONE; i = (i + 1) & m->mask) {
+        if (m->slots[i].hash != h)
+            continue;
+        const char *r = (const char *)record_at(m, m->slots[i].place);
+        __builtin_prefetch(r);
+        __builtin_prefetch(r + 64);
+        return;
+    }
+}
+
 /* The key's record with room for the value, made or moved if need be. */
 static struct record *record_for(struct memtable *m, uint64_t hash, struct bytes key,
                                  size_t value_len, bool deleted)

@@ -64,6 +64,10 @@ void memtable_close(struct memtable *m);
 /* `hash` is hash64(key) everywhere. `*value` stays where it is until the same key is written. */
 enum memtable_answer memtable_get(const struct memtable *m, uint64_t hash, struct bytes key,
                                   struct bytes *value);
+/* Has the processor fetch the key's slot, and the second time its record: for keys that are looked
+ * up soon, some look-ups apart. No effect otherwise. */
+void memtable_prefetch_slot(const struct memtable *m, uint64_t hash);
+void memtable_prefetch_record(const struct memtable *m, uint64_t hash);
 /* Copies both; either may point into this memtable. */
 void memtable_put(struct memtable *m, uint64_t hash, struct bytes key, struct bytes value);
 /* Remembers that the key is deleted, whether or not it was known. */

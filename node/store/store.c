@@ -139,6 +139,15 @@ bool store_get(struct store *s, struct bytes key, struct bytes *value)
     return get_written(s, hash, key, value);
 }
 
+void store_prefetch(const struct store *s, struct bytes key, enum store_hint hint)
+{
+    uint64_t hash = hash64(key);
+    if (hint == STORE_HINT_FIRST)
+        memtable_prefetch_slot(&s->active, hash);
+    else
+        memtable_prefetch_record(&s->active, hash);
+}
+
 void store_put(struct store *s, struct bytes key, struct bytes value)
 {
     assert(key.len > 0 && key.len <= STORE_KEY_MAX);

@@ -1,37 +1,9 @@
-#include <gather/gather.h>
+#include "private.h"
 
-#include <segment/expr.h>
-
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { LIST_DEFAULT = 100, LIST_MAX = 10000, CURSOR_MAX = 64 };
-
-struct part {
-    bool asked, answered;
-    msec_t resend_ms;
-};
-
-struct gather {
-    struct arena arena;
-    const struct schema *schema;
-    const node_id *node_of_shard;
-    enum request_type type;
-    shard_id n_shards;
-    struct part *parts;
-    size_t n_asked, n_answered;
-    msec_t deadline_ms;
-    struct command command;
-    bool query, done;
-    shard_id at; /* LIST, REFUSED: the shard whose turn it is */
-    uint32_t wanted;
-    struct response answer;
-    size_t groups_cap, findings_cap;
-    char cursor[CURSOR_MAX];
-    struct error err;
-};
+enum { AUTHORITY = 0, ROUNDS_MAX = 32, RESEND_DOUBLINGS = 4 };
 
 void gather_effects_free(struct gather_effects *fx)
 {
@@ -39,211 +11,279 @@ void gather_effects_free(struct gather_effects *fx)
     *fx = (struct gather_effects){0};
 }
 
-/* Room for one more item in an array of `n`; memory that is out ends the process. */
-static void *grow(void *items, size_t n, size_t *cap, size_t size)
-{
-    if (n < *cap)
-        return items;
-    *cap = *cap ? *cap * 2 : 16;
-    void *p = realloc(items, *cap * size);
-    if (!p)
-        abort();
-    return p;
-}
-
 static struct gather_effect *add_effect(struct gather_effects *fx)
 {
-    fx->items = grow(fx->items, fx->n, &fx->cap, sizeof *fx->items);
+    if (fx->n == fx->cap) {
+        fx->cap = fx->cap ? fx->cap * 2 : 16;
+        fx->items = realloc(fx->items, fx->cap * sizeof *fx->items);
+        if (!fx->items)
+            abort(); /* memory that is out ends the process */
+    }
     struct gather_effect *e = &fx->items[fx->n++];
     *e = (struct gather_effect){0};
     return e;
 }
 
+/* --- ending --- */
+
 static void finish(struct gather *g, struct gather_effects *fx)
 {
     g->done = true;
+    fold_finish(g);
     struct gather_effect *e = add_effect(fx);
     e->kind = GATHER_ANSWER;
     e->answer = &g->answer;
 }
 
-static void fail(struct gather *g, enum error_code code, const char *text,
-                 struct gather_effects *fx)
+/* The text is in g->err. */
+static void fail(struct gather *g, enum error_code code, struct gather_effects *fx)
 {
-    (void)snprintf(g->err.msg, sizeof g->err.msg, "%s", text);
+    free(g->answer.groups);
+    free(g->answer.findings);
     g->answer = (struct response){.code = code, .text = bytes_of_str(g->err.msg)};
     finish(g, fx);
 }
 
-static void ask(struct gather *g, shard_id shard, msec_t now, struct gather_effects *fx)
+static void fail_with(struct gather *g, enum error_code code, const char *text,
+                      struct gather_effects *fx)
+{
+    fail(g, error_set(&g->err, code, "%s", text), fx);
+}
+
+/* --- asking --- */
+
+static const struct command *command_of(struct gather *g, const struct part *p,
+                                        enum gather_lane *lane)
+{
+    bool carries = g->phase == PHASE_CARRYING || p->state == PART_BEHIND;
+    *lane = carries || g->phase == PHASE_CHANGING  ? GATHER_WRITE
+            : g->query && g->phase == PHASE_ASKING ? GATHER_QUERY
+                                                   : GATHER_READ;
+    if (carries)
+        return &g->sync;
+    if (g->phase == PHASE_FETCHING)
+        return &g->fetch;
+    return g->phase == PHASE_CHANGING ? &g->change : &g->command;
+}
+
+static void send_part(struct gather *g, shard_id shard, msec_t now, struct gather_effects *fx)
 {
     struct part *p = &g->parts[shard];
-    if (!p->asked)
-        g->n_asked++;
-    p->asked = true;
-    p->resend_ms = now + GATHER_RESEND_MS;
+    p->resend_ms = now + ((msec_t)GATHER_RESEND_MS
+                          << (p->sends < RESEND_DOUBLINGS ? p->sends : RESEND_DOUBLINGS));
+    p->sends++;
     struct gather_effect *e = add_effect(fx);
     e->kind = GATHER_SEND;
     e->shard = shard;
-    e->query = g->query;
-    e->command = &g->command;
+    e->call = p->call;
+    e->command = command_of(g, p, &e->lane);
+    g->command.deadline_ms = g->deadline_ms > now ? (uint32_t)(g->deadline_ms - now) : 1;
 }
 
-static bool is_paged(const struct gather *g)
+static void ask(struct gather *g, shard_id shard, enum part_state state, msec_t now,
+                struct gather_effects *fx)
 {
-    return g->type == REQUEST_LIST || g->type == REQUEST_REFUSED;
+    struct part *p = &g->parts[shard];
+    p->state = state;
+    p->call++;
+    p->sends = 0;
+    send_part(g, shard, now, fx);
+}
+
+static void rest_all(struct gather *g)
+{
+    for (shard_id i = 0; i < g->n_shards; i++)
+        g->parts[i].state = PART_IDLE;
+    g->n_answered = 0;
+}
+
+static void fetch(struct gather *g, msec_t now, struct gather_effects *fx)
+{
+    rest_all(g);
+    g->phase = PHASE_FETCHING;
+    g->fetch = (struct command){.type = COMMAND_SEGMENTS,
+                                .catalogue = g->catalogue ? g->catalogue->version : 0};
+    if (++g->rounds > ROUNDS_MAX)
+        fail_with(g, ERR_UNAVAILABLE, "the saved segments change faster than they are read", fx);
+    else
+        ask(g, AUTHORITY, PART_ASKED, now, fx);
+}
+
+static void fill_sync(struct gather *g)
+{
+    buf_reset(&g->sync_content);
+    catalogue_encode(g->catalogue, &g->sync_content);
+    g->sync =
+        (struct command){.type = COMMAND_SEGMENT_SYNC, .content = buf_bytes(&g->sync_content)};
+}
+
+static void ask_shards(struct gather *g, msec_t now, struct gather_effects *fx)
+{
+    rest_all(g);
+    fold_reset(g);
+    g->phase = PHASE_ASKING;
+    if (gather_is_paged(g)) {
+        ask(g, g->at, PART_ASKED, now, fx);
+        return;
+    }
+    for (shard_id i = 0; i < g->n_shards; i++)
+        ask(g, i, PART_ASKED, now, fx);
+}
+
+/* --- definitions --- */
+
+static void carry(struct gather *g, msec_t now, struct gather_effects *fx)
+{
+    rest_all(g);
+    g->phase = PHASE_CARRYING;
+    g->carry_until_ms = now + GATHER_CARRY_MS;
+    fill_sync(g);
+    for (shard_id i = 0; i < g->n_shards; i++) {
+        bool has_it = i == AUTHORITY || (g->versions && g->versions[i] >= g->catalogue->version);
+        if (has_it) {
+            g->parts[i].state = PART_ANSWERED;
+            g->n_answered++;
+        } else {
+            ask(g, i, PART_ASKED, now, fx);
+        }
+    }
+    if (g->n_answered == g->n_shards)
+        finish(g, fx);
+}
+
+/* Is the catalogue what the request wants it to be? */
+static bool is_reached(const struct gather *g)
+{
+    const struct catalogue_entry *e = catalogue_find(g->catalogue, g->name);
+    if (g->type == REQUEST_SEGMENT_DROP)
+        return !e;
+    return e && e->code == ERR_OK && bytes_equal(segment_text(e->segment), g->command.expr);
+}
+
+static void change(struct gather *g, msec_t now, struct gather_effects *fx)
+{
+    g->answer.catalogue = g->catalogue->version;
+    if (is_reached(g)) {
+        if (g->type == REQUEST_SEGMENT_DROP && !g->wanted_there)
+            fail_with(g, ERR_NOT_FOUND, "no such saved segment", fx);
+        else
+            carry(g, now, fx);
+        return;
+    }
+    g->wanted_there = true;
+    rest_all(g);
+    g->phase = PHASE_CHANGING;
+    g->change = g->command;
+    g->change.catalogue = g->catalogue->version;
+    if (++g->rounds > ROUNDS_MAX)
+        fail_with(g, ERR_UNAVAILABLE, "the saved segments change too fast", fx);
+    else
+        ask(g, AUTHORITY, PART_ASKED, now, fx);
+}
+
+/* The catalogue is there, fresh from the authority. */
+static void on_catalogue(struct gather *g, msec_t now, struct gather_effects *fx)
+{
+    enum error_code rc;
+    switch ((int)g->type) {
+    case REQUEST_TYPE_END:
+        if (g->versions)
+            carry(g, now, fx);
+        else
+            finish(g, fx);
+        return;
+    case REQUEST_SEGMENT_DEFINE:
+    case REQUEST_SEGMENT_DROP:
+        change(g, now, fx);
+        return;
+    case REQUEST_SEGMENTS:
+        rc = fold_segments(g);
+        break;
+    default:
+        rc = plan_check(g);
+        if (rc != ERR_OK)
+            break;
+        ask_shards(g, now, fx);
+        return;
+    }
+    if (rc == ERR_OK)
+        finish(g, fx);
+    else
+        fail(g, rc, fx);
+}
+
+/* Takes over what the authority said; false: it failed. */
+static bool learn(struct gather *g, const struct reply *r, struct gather_effects *fx)
+{
+    struct catalogue *next = NULL;
+    if (r->content.len == 0 && g->catalogue && r->catalogue == g->catalogue->version)
+        return true;
+    enum error_code rc = catalogue_decode(r->content, g->schema, g->catalogue, &next, &g->err);
+    if (rc != ERR_OK) {
+        fail(g, rc == ERR_NOMEM ? rc : ERR_INTERNAL, fx);
+        return false;
+    }
+    catalogue_drop(g->catalogue);
+    g->catalogue = next;
+    struct gather_effect *e = add_effect(fx);
+    e->kind = GATHER_LEARN;
+    e->catalogue = next;
+    return true;
 }
 
 /* --- starting --- */
 
-/* Decimal digits at *p as a number; moves *p behind them. */
-static bool parse_number(const char **p, uint64_t *out)
+/* Where a question that names segments begins: with what is known, if that will do. */
+static void start(struct gather *g, msec_t now, struct gather_effects *fx)
 {
-    if (**p < '0' || **p > '9')
-        return false;
-    char *end;
-    errno = 0;
-    *out = strtoull(*p, &end, 10);
-    *p = end;
-    return errno == 0;
-}
-
-static bool parse_cursor(struct gather *g, struct bytes cursor)
-{
-    char text[CURSOR_MAX];
-    if (cursor.len == 0)
-        return true;
-    if (cursor.len >= sizeof text)
-        return false;
-    memcpy(text, cursor.data, cursor.len);
-    text[cursor.len] = '\0';
-    const char *p = text;
-    uint64_t shard, position;
-    if (*p++ != 's' || !parse_number(&p, &shard) || *p++ != '.' || !parse_number(&p, &position) ||
-        *p != '\0' || shard >= g->n_shards)
-        return false;
-    g->at = (shard_id)shard;
-    g->command.cursor = position;
-    return true;
-}
-
-static enum error_code check_expr(struct gather *g)
-{
-    struct arena scratch;
-    struct expr *expr;
-    arena_init(&scratch, 16 << 20);
-    enum error_code rc = expr_parse(g->command.expr, g->schema, &scratch, &expr, &g->err);
-    arena_close(&scratch);
-    return rc;
-}
-
-static enum error_code check_by(struct gather *g)
-{
-    struct bytes by = g->command.by;
-    if (bytes_equal(by, bytes_of_str("level")) && g->schema->level_by)
-        return ERR_OK;
-    if (schema_trait_by_name(g->schema, by))
-        return ERR_OK;
-    return error_set(&g->err, ERR_UNKNOWN_NAME,
-                     "breakdown: unknown trait, expected one of the cluster file's");
-}
-
-static enum error_code set_command(struct gather *g, const struct gather_start *s, msec_t now)
-{
-    const struct request *r = s->request;
-    struct command *c = &g->command;
-    g->wanted = r->limit ? r->limit : LIST_DEFAULT;
-    c->today = s->today;
-    c->deadline_ms = (uint32_t)(s->deadline_ms - now);
-    c->expr = arena_copy(&g->arena, r->expr);
-    c->by = arena_copy(&g->arena, r->by);
-    g->query = true;
-    switch (r->type) {
-    case REQUEST_COUNT:
-        c->type = COMMAND_COUNT;
-        break;
-    case REQUEST_LIST:
-        c->type = COMMAND_LIST;
-        break;
-    case REQUEST_BREAKDOWN:
-        c->type = COMMAND_BREAKDOWN;
-        break;
-    case REQUEST_REFUSED:
-        c->type = COMMAND_REFUSED;
-        g->query = false;
-        break;
-    case REQUEST_CHECK:
-        c->type = COMMAND_CHECK;
-        g->query = false;
-        break;
-    case REQUEST_STATS:
-    case REQUEST_STATUS:
-        c->type = COMMAND_STATS;
-        g->query = false;
-        break;
-    case REQUEST_INGEST:
-    case REQUEST_RESOLVE:
-    case REQUEST_PROFILE:
-    case REQUEST_TYPE_END:
-        return error_set(&g->err, ERR_INTERNAL, "not a question to all shards");
+    bool definitions = g->type == REQUEST_SEGMENT_DEFINE || g->type == REQUEST_SEGMENT_DROP ||
+                       g->type == REQUEST_SEGMENTS || g->type == REQUEST_TYPE_END;
+    if (definitions) {
+        fetch(g, now, fx);
+        return;
     }
-    if (g->wanted > LIST_MAX)
-        return error_set(&g->err, ERR_INVALID, "limit: at most %d members a page", LIST_MAX);
-    if (is_paged(g) && !parse_cursor(g, r->cursor))
-        return error_set(&g->err, ERR_INVALID, "cursor: not one that an earlier page gave");
-    enum error_code rc = g->query ? check_expr(g) : ERR_OK;
-    if (rc == ERR_OK && r->type == REQUEST_BREAKDOWN)
-        rc = check_by(g);
-    return rc;
+    enum error_code rc = g->query || gather_is_paged(g) ? plan_check(g) : ERR_OK;
+    bool may_be_old = g->names_segments && (rc != ERR_OK || !g->catalogue);
+    if (may_be_old)
+        fetch(g, now, fx);
+    else if (rc != ERR_OK)
+        fail(g, rc, fx);
+    else
+        ask_shards(g, now, fx);
 }
 
-static bool prepare_rows(struct gather *g)
-{
-    struct response *a = &g->answer;
-    a->shards = arena_zalloc(&g->arena, g->n_shards * sizeof *a->shards);
-    a->members = arena_alloc(&g->arena, g->wanted * sizeof *a->members);
-    a->lines = arena_alloc(&g->arena, g->wanted * sizeof *a->lines);
-    if (!a->shards || !a->members || !a->lines)
-        return false;
-    if (g->type != REQUEST_STATS && g->type != REQUEST_STATUS)
-        return true;
-    a->n_shards = g->n_shards;
-    for (shard_id i = 0; i < g->n_shards; i++)
-        a->shards[i] = (struct shard_status){.shard = i, .node = g->node_of_shard[i]};
-    return true;
-}
-
-struct gather *gather_new(const struct gather_start *s, msec_t now, struct gather_effects *fx)
+static struct gather *gather_open(const struct gather_start *s)
 {
     struct gather *g = calloc(1, sizeof *g);
     if (!g)
         return NULL;
     g->schema = s->schema;
     g->node_of_shard = s->node_of_shard;
-    g->type = s->request->type;
+    g->type = s->request ? s->request->type : REQUEST_TYPE_END;
     g->n_shards = s->n_shards;
     g->deadline_ms = s->deadline_ms;
+    g->versions = s->versions;
     g->answer.map_epoch = s->map_epoch;
+    g->catalogue = s->catalogue ? catalogue_keep(s->catalogue) : NULL;
     g->parts = arena_zalloc(&g->arena, g->n_shards * sizeof *g->parts);
-    if (!g->parts) {
-        gather_free(g);
+    if (g->parts)
+        return g;
+    gather_free(g);
+    return NULL;
+}
+
+struct gather *gather_new(const struct gather_start *s, msec_t now, struct gather_effects *fx)
+{
+    struct gather *g = gather_open(s);
+    if (!g)
         return NULL;
-    }
-    enum error_code rc = set_command(g, s, now);
-    if (rc == ERR_OK && !prepare_rows(g))
+    enum error_code rc = s->request ? plan_command(g, s) : ERR_OK;
+    if (rc == ERR_OK && !fold_prepare(g))
         rc = error_set(&g->err, ERR_NOMEM, "answer");
-    if (rc != ERR_OK) {
-        g->answer = (struct response){.code = rc, .text = bytes_of_str(g->err.msg)};
-        finish(g, fx);
-        return g;
-    }
-    g->command.limit = g->wanted;
-    if (is_paged(g)) {
-        ask(g, g->at, now, fx);
-        return g;
-    }
-    for (shard_id i = 0; i < g->n_shards; i++)
-        ask(g, i, now, fx);
+    if (rc == ERR_OK)
+        start(g, now, fx);
+    else
+        fail(g, rc, fx);
     return g;
 }
 
@@ -251,118 +291,22 @@ void gather_free(struct gather *g)
 {
     if (!g)
         return;
+    catalogue_drop(g->catalogue);
+    buf_free(&g->sync_content);
     arena_close(&g->arena);
     free(g->answer.groups);
     free(g->answer.findings);
     free(g);
 }
 
-/* --- adding up --- */
-
-static int by_value(const void *a, const void *b)
-{
-    const struct count_row *x = a, *y = b;
-    if (x->none != y->none)
-        return x->none ? 1 : -1;
-    return bytes_compare(x->value, y->value);
-}
-
-static int by_members(const void *a, const void *b)
-{
-    const struct count_row *x = a, *y = b;
-    if (x->members != y->members)
-        return x->members > y->members ? -1 : 1;
-    return by_value(a, b);
-}
-
-/* Rows of all shards, sorted by value, become one row a value. */
-static void fold_groups(struct gather *g)
-{
-    struct response *a = &g->answer;
-    if (a->n_groups == 0)
-        return;
-    qsort(a->groups, a->n_groups, sizeof *a->groups, by_value);
-    size_t n = 0;
-    for (size_t i = 1; i < a->n_groups; i++) {
-        if (by_value(&a->groups[n], &a->groups[i]) == 0)
-            a->groups[n].members += a->groups[i].members;
-        else
-            a->groups[++n] = a->groups[i];
-    }
-    a->n_groups = n + 1;
-    qsort(a->groups, a->n_groups, sizeof *a->groups, by_members);
-}
-
-static void add_counts(struct gather *g, const struct reply *r)
-{
-    struct response *a = &g->answer;
-    a->population += r->population;
-    a->in_flight += r->in_flight;
-    if (g->type == REQUEST_COUNT) {
-        for (size_t i = 0; i < r->n_counts; i++)
-            a->count += r->counts[i].members;
-        return;
-    }
-    for (size_t i = 0; i < r->n_counts; i++) {
-        a->groups = grow(a->groups, a->n_groups, &g->groups_cap, sizeof *a->groups);
-        a->groups[a->n_groups++] = (struct count_row){arena_copy(&g->arena, r->counts[i].value),
-                                                      r->counts[i].none, r->counts[i].members};
-        a->count += r->counts[i].members;
-    }
-}
-
-static void add_findings(struct gather *g, shard_id shard, const struct reply *r)
-{
-    struct response *a = &g->answer;
-    for (size_t i = 0; i < r->n_counts; i++) {
-        a->findings = grow(a->findings, a->n_findings, &g->findings_cap, sizeof *a->findings);
-        char line[512];
-        int n = snprintf(line, sizeof line, "shard %u: %.*s", shard, (int)r->counts[i].value.len,
-                         (const char *)r->counts[i].value.data);
-        size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-        a->findings[a->n_findings++] = arena_copy(&g->arena, bytes_of(line, len));
-    }
-}
-
-static const char *ns_name(const struct gather *g, name_id id)
-{
-    const struct schema_namespace *ns = schema_namespace_by_id(g->schema, id);
-    return ns ? ns->name : "";
-}
-
-static void add_lines(struct gather *g, shard_id shard, const struct reply *r)
-{
-    struct response *a = &g->answer;
-    for (size_t i = 0; i < r->n_refusals && a->n_lines < g->wanted; i++) {
-        const struct refused_row *row = &r->refusals[i];
-        a->lines[a->n_lines++] = (struct refused_line){
-            .number = row->number,
-            .shard = shard,
-            .at = row->at,
-            .profile = row->profile,
-            .id = {bytes_of_str(ns_name(g, row->id.ns)), arena_copy(&g->arena, row->id.value)},
-            .with = {bytes_of_str(ns_name(g, row->with.ns)),
-                     arena_copy(&g->arena, row->with.value)},
-            .reason = row->reason,
-            .message_id = arena_copy(&g->arena, row->message_id),
-            .source = arena_copy(&g->arena, row->source),
-        };
-    }
-}
-
-static void add_members(struct gather *g, const struct reply *r)
-{
-    struct response *a = &g->answer;
-    for (size_t i = 0; i < r->n_members && a->n_members < g->wanted; i++)
-        a->members[a->n_members++] = r->members[i];
-}
+/* --- replies --- */
 
 /* The page goes on: in this shard, in the next one, or not at all. */
 static void next_page(struct gather *g, shard_id shard, const struct reply *r, msec_t now,
                       struct gather_effects *fx)
 {
     struct response *a = &g->answer;
-    size_t have = a->n_members + a->n_lines;
+    size_t have = a->n_members + a->n_lines + a->n_rows;
     uint64_t position = r->cursor;
     shard_id next = shard;
     if (position == 0)
@@ -371,106 +315,159 @@ static void next_page(struct gather *g, shard_id shard, const struct reply *r, m
         finish(g, fx);
         return;
     }
-    if (have >= g->wanted) {
-        (void)snprintf(g->cursor, sizeof g->cursor, "s%u.%" PRIu64, next, position);
-        a->cursor = bytes_of_str(g->cursor);
+    bool is_page = have >= g->wanted || (g->type == REQUEST_EXPORT && have > 0);
+    if (is_page) {
+        a->cursor = plan_token(g, next, position);
         finish(g, fx);
         return;
     }
     g->at = next;
-    g->parts[next].answered = false;
     g->command.cursor = position;
     g->command.limit = g->wanted - (uint32_t)have;
-    ask(g, next, now, fx);
+    ask(g, next, PART_ASKED, now, fx);
 }
 
-static void add_reply(struct gather *g, shard_id shard, const struct reply *r)
+static void take_answer(struct gather *g, shard_id shard, const struct reply *r, msec_t now,
+                        struct gather_effects *fx)
 {
-    switch (g->type) {
-    case REQUEST_COUNT:
-    case REQUEST_BREAKDOWN:
-        add_counts(g, r);
-        break;
-    case REQUEST_LIST:
-        add_members(g, r);
-        break;
-    case REQUEST_REFUSED:
-        add_lines(g, shard, r);
-        break;
-    case REQUEST_CHECK:
-        add_findings(g, shard, r);
-        break;
-    case REQUEST_STATS:
-    case REQUEST_STATUS:
-        g->answer.shards[shard].reachable = r->stats != NULL;
-        if (r->stats)
-            g->answer.shards[shard].stats = *r->stats;
-        g->answer.in_flight += r->stats ? r->stats->merging : 0;
-        break;
-    case REQUEST_INGEST:
-    case REQUEST_RESOLVE:
-    case REQUEST_PROFILE:
-    case REQUEST_TYPE_END:
-        break;
-    }
-}
-
-void gather_reply(struct gather *g, shard_id shard, const struct reply *reply, msec_t now,
-                  struct gather_effects *fx)
-{
-    if (g->done || shard >= g->n_shards || !g->parts[shard].asked || g->parts[shard].answered)
-        return;
-    if (reply->status == REPLY_ERROR && error_is_retryable(reply->error))
-        return; /* asked again by the timer */
-    if (reply->status != REPLY_OK) {
-        char text[sizeof g->err.msg];
-        (void)snprintf(text, sizeof text, "%.*s",
-                       (int)(reply->text.len < 200 ? reply->text.len : 200),
-                       reply->text.len ? (const char *)reply->text.data : "");
-        fail(g, reply->status == REPLY_ERROR ? reply->error : ERR_INTERNAL, text, fx);
-        return;
-    }
-    g->parts[shard].answered = true;
+    g->parts[shard].state = PART_ANSWERED;
     g->n_answered++;
-    add_reply(g, shard, reply);
-    if (is_paged(g)) {
-        next_page(g, shard, reply, now, fx);
+    enum error_code rc = fold_reply(g, shard, r);
+    if (rc != ERR_OK)
+        fail(g, rc, fx);
+    else if (gather_is_paged(g))
+        next_page(g, shard, r, now, fx);
+    else if (g->n_answered == g->n_shards)
+        finish(g, fx);
+}
+
+/* The shard has another version than the question. */
+static void on_other_version(struct gather *g, shard_id shard, uint64_t version, msec_t now,
+                             struct gather_effects *fx)
+{
+    if (version > g->catalogue->version || shard == AUTHORITY) {
+        fetch(g, now, fx);
         return;
     }
-    if (g->n_answered == g->n_shards) {
-        fold_groups(g);
-        finish(g, fx);
+    fill_sync(g);
+    ask(g, shard, PART_BEHIND, now, fx);
+}
+
+static void reply_asking(struct gather *g, shard_id shard, const struct reply *r, msec_t now,
+                         struct gather_effects *fx)
+{
+    if (r->status == REPLY_STALE)
+        on_other_version(g, shard, r->catalogue, now, fx);
+    else if (g->parts[shard].state != PART_BEHIND)
+        take_answer(g, shard, r, now, fx);
+    else if (r->catalogue > g->catalogue->version)
+        fetch(g, now, fx);
+    else
+        ask(g, shard, PART_ASKED, now, fx);
+}
+
+static void fail_as_reply(struct gather *g, const struct reply *r, struct gather_effects *fx)
+{
+    char text[sizeof g->err.msg];
+    (void)snprintf(text, sizeof text, "%.*s", (int)(r->text.len < 200 ? r->text.len : 200),
+                   r->text.len ? (const char *)r->text.data : "");
+    fail_with(g, r->status == REPLY_ERROR ? r->error : ERR_INTERNAL, text, fx);
+}
+
+static void dispatch(struct gather *g, shard_id shard, const struct reply *r, msec_t now,
+                     struct gather_effects *fx)
+{
+    switch (g->phase) {
+    case PHASE_ASKING:
+        reply_asking(g, shard, r, now, fx);
+        break;
+    case PHASE_FETCHING:
+        if (learn(g, r, fx))
+            on_catalogue(g, now, fx);
+        break;
+    case PHASE_CHANGING:
+        if (learn(g, r, fx))
+            change(g, now, fx);
+        break;
+    case PHASE_CARRYING:
+        g->parts[shard].state = PART_ANSWERED;
+        if (++g->n_answered == g->n_shards)
+            finish(g, fx);
+        break;
+    }
+}
+
+void gather_reply(struct gather *g, shard_id shard, uint32_t call, const struct reply *reply,
+                  msec_t now, struct gather_effects *fx)
+{
+    if (g->done || shard >= g->n_shards)
+        return;
+    const struct part *p = &g->parts[shard];
+    if ((p->state != PART_ASKED && p->state != PART_BEHIND) || p->call != call)
+        return;
+    bool later = reply->status == REPLY_WRONG_SHARD ||
+                 (reply->status == REPLY_ERROR && error_is_retryable(reply->error));
+    if (later)
+        return; /* asked again by the timer */
+    bool stale = reply->status == REPLY_STALE && reply->catalogue != 0;
+    bool stale_here =
+        stale && ((g->phase == PHASE_ASKING && g->names_segments) || g->phase == PHASE_CHANGING);
+    if (reply->status == REPLY_OK || stale_here)
+        dispatch(g, shard, reply, now, fx);
+    else
+        fail_as_reply(g, reply, fx);
+}
+
+/* --- time --- */
+
+static void list_carrying(struct gather *g)
+{
+    for (shard_id i = 0; i < g->n_shards; i++) {
+        if (g->parts[i].state != PART_ANSWERED)
+            g->answer.carrying[g->answer.n_carrying++] = i;
     }
 }
 
 static void give_up(struct gather *g, struct gather_effects *fx)
 {
     bool status = g->type == REQUEST_STATS || g->type == REQUEST_STATUS;
+    if (g->phase == PHASE_CARRYING) {
+        list_carrying(g);
+        finish(g, fx);
+        return;
+    }
+    if (g->phase != PHASE_ASKING) {
+        fail_with(g, ERR_TIMEOUT, "shard 0, which keeps the saved segments, does not answer", fx);
+        return;
+    }
     if (g->n_answered == 0 && !status) {
-        fail(g, ERR_TIMEOUT, "no shard answered within the deadline", fx);
+        fail_with(g, ERR_TIMEOUT, "no shard answered within the deadline", fx);
         return;
     }
     g->answer.partial = true;
-    if (is_paged(g)) { /* the next page starts with the shard that is missing */
-        (void)snprintf(g->cursor, sizeof g->cursor, "s%u.%" PRIu64, g->at, g->command.cursor);
-        g->answer.cursor = bytes_of_str(g->cursor);
-    }
-    fold_groups(g);
+    if (gather_is_paged(g)) /* the next page starts with the shard that is missing */
+        g->answer.cursor = plan_token(g, g->at, g->command.cursor);
     finish(g, fx);
+}
+
+static msec_t end_ms(const struct gather *g)
+{
+    msec_t end = g->deadline_ms - GATHER_MARGIN_MS;
+    return g->phase == PHASE_CARRYING && g->carry_until_ms < end ? g->carry_until_ms : end;
 }
 
 void gather_tick(struct gather *g, msec_t now, struct gather_effects *fx)
 {
     if (g->done)
         return;
-    if (now >= g->deadline_ms - GATHER_MARGIN_MS) {
+    if (now >= end_ms(g)) {
         give_up(g, fx);
         return;
     }
     for (shard_id i = 0; i < g->n_shards; i++) {
-        struct part *p = &g->parts[i];
-        if (p->asked && !p->answered && now >= p->resend_ms)
-            ask(g, i, now, fx);
+        const struct part *p = &g->parts[i];
+        if ((p->state == PART_ASKED || p->state == PART_BEHIND) && now >= p->resend_ms)
+            send_part(g, i, now, fx);
     }
 }
 
@@ -478,10 +475,10 @@ msec_t gather_wake_ms(const struct gather *g)
 {
     if (g->done)
         return INT64_MAX;
-    msec_t wake = g->deadline_ms - GATHER_MARGIN_MS;
+    msec_t wake = end_ms(g);
     for (shard_id i = 0; i < g->n_shards; i++) {
         const struct part *p = &g->parts[i];
-        if (p->asked && !p->answered && p->resend_ms < wake)
+        if ((p->state == PART_ASKED || p->state == PART_BEHIND) && p->resend_ms < wake)
             wake = p->resend_ms;
     }
     return wake;

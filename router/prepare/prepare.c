@@ -3,7 +3,6 @@
 #include <proto/facts.h>
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* A name from outside, fit for a message: names are not personal data, but may hold any byte. */
@@ -35,17 +34,22 @@ static bool is_text(struct bytes b, size_t max)
 struct candidate {
     struct identity id;
     const struct schema_namespace *ns;
-    size_t position;
 };
 
-static int by_strength(const void *a, const void *b)
+static bool is_stronger(const struct candidate *x, const struct candidate *y)
 {
-    const struct candidate *x = a, *y = b;
     if (x->ns->bridges != y->ns->bridges)
-        return x->ns->bridges ? -1 : 1;
-    if (x->ns->priority != y->ns->priority)
-        return x->ns->priority < y->ns->priority ? -1 : 1;
-    return x->position < y->position ? -1 : x->position > y->position;
+        return x->ns->bridges;
+    return x->ns->priority < y->ns->priority;
+}
+
+/* Behind those that are as strong. Nearly all events have one to three identities. */
+static void put_by_strength(struct candidate *c, size_t n, struct candidate fresh)
+{
+    size_t at = n;
+    for (; at > 0 && is_stronger(&fresh, &c[at - 1]); at--)
+        c[at] = c[at - 1];
+    c[at] = fresh;
 }
 
 static bool is_known(const struct candidate *c, size_t n, struct identity id)
@@ -80,9 +84,8 @@ static enum error_code sort_identities(const struct event_message *e, const stru
         }
         struct identity id = {ns->id, value};
         if (!is_known(c, *n, id))
-            c[(*n)++] = (struct candidate){id, ns, i};
+            put_by_strength(c, (*n)++, (struct candidate){id, ns});
     }
-    qsort(c, *n, sizeof *c, by_strength);
     return ERR_OK;
 }
 
@@ -396,4 +399,54 @@ enum error_code prepare_event(const struct event_message *e, const struct schema
     if (rc == ERR_OK && e->event.len > 0)
         rc = prepare_behaviour(&run, &out->behaviour);
     return rc;
+}
+
+/* --- keeping --- */
+
+static size_t kept_bytes(const struct saga_ingest *in)
+{
+    size_t n = in->n_ids * (sizeof *in->ids + sizeof *in->hints) + in->n_skips * sizeof *in->skips +
+               in->message_id.len + in->source.len + in->facts.len + in->behaviour.len;
+    for (size_t i = 0; i < in->n_ids; i++)
+        n += in->ids[i].value.len;
+    for (size_t i = 0; i < in->n_skips; i++)
+        n += in->skips[i].id.value.len;
+    return n;
+}
+
+static void *keep(uint8_t **at, const void *data, size_t len)
+{
+    uint8_t *kept = *at;
+    if (len > 0)
+        memcpy(kept, data, len);
+    *at += len;
+    return kept;
+}
+
+static struct bytes keep_bytes(uint8_t **at, struct bytes b)
+{
+    return bytes_of(keep(at, b.data, b.len), b.len);
+}
+
+one_id *prepare_keep(struct saga_ingest *in, struct arena *arena)
+{
+    uint8_t *at = arena_alloc(arena, kept_bytes(in));
+    if (!at)
+        return NULL;
+    one_id *hints = (one_id *)(void *)at;
+    at += in->n_ids * sizeof *hints;
+    struct identity *ids = keep(&at, in->ids, in->n_ids * sizeof *ids);
+    struct skip *skips = keep(&at, in->skips, in->n_skips * sizeof *skips);
+    for (size_t i = 0; i < in->n_ids; i++)
+        ids[i].value = keep_bytes(&at, ids[i].value);
+    for (size_t i = 0; i < in->n_skips; i++)
+        skips[i].id.value = keep_bytes(&at, skips[i].id.value);
+    in->message_id = keep_bytes(&at, in->message_id);
+    in->source = keep_bytes(&at, in->source);
+    in->facts = keep_bytes(&at, in->facts);
+    in->behaviour = keep_bytes(&at, in->behaviour);
+    in->ids = ids;
+    in->skips = skips;
+    in->hints = hints;
+    return hints;
 }

@@ -1,11 +1,13 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include <route/idcache.h>
 
 #include <base/hash.h>
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { WAYS = 4, BYTES_MIN = 4096 };
+enum { WAYS = 4, BYTES_MIN = 4096, HUGE_PAGE = 2 << 20, PUTS_AHEAD = 8 };
 
 struct entry {
     uint64_t key; /* never 0 in an entry that is used */
@@ -16,6 +18,8 @@ struct idcache {
     struct entry *entries;
     size_t n_sets; /* a power of two */
     size_t used;
+    struct entry puts[PUTS_AHEAD]; /* announced and not in their sets yet */
+    size_t n_puts, n_put;          /* ever; puts[n % PUTS_AHEAD] */
 };
 
 struct idcache *idcache_new(size_t bytes)
@@ -27,11 +31,13 @@ struct idcache *idcache_new(size_t bytes)
     if (!c)
         return NULL;
     c->n_sets = size / (WAYS * sizeof(struct entry));
-    c->entries = aligned_alloc(64, size);
+    c->entries = aligned_alloc(size < HUGE_PAGE ? BYTES_MIN : HUGE_PAGE, size);
     if (!c->entries) {
         free(c);
         return NULL;
     }
+    /* Each look-up is at a random place: with small pages it would wait for the address as well. */
+    (void)madvise(c->entries, size, MADV_HUGEPAGE);
     memset(c->entries, 0, size);
     return c;
 }
@@ -59,40 +65,69 @@ static struct entry *set_of(const struct idcache *c, uint64_t key)
 /* Moves set[i] to the front; those before it step back by one. */
 static void make_first(struct entry *set, size_t i, struct entry e)
 {
-    memmove(&set[1], &set[0], i * sizeof e);
+    for (; i > 0; i--)
+        set[i] = set[i - 1];
     set[0] = e;
 }
 
-one_id idcache_get(struct idcache *c, struct identity i)
+static void put(struct idcache *c, struct entry e)
+{
+    struct entry *set = set_of(c, e.key);
+    size_t w = 0;
+    while (w < WAYS - 1 && set[w].key != e.key && set[w].key != 0)
+        w++;
+    if (set[w].key == 0)
+        c->used++;
+    make_first(set, w, e);
+}
+
+static void put_all(struct idcache *c)
+{
+    while (c->n_put < c->n_puts)
+        put(c, c->puts[c->n_put++ % PUTS_AHEAD]);
+}
+
+uint64_t idcache_announce(const struct idcache *c, struct identity i)
 {
     uint64_t key = key_of(i);
+    __builtin_prefetch(set_of(c, key), 1);
+    return key;
+}
+
+one_id idcache_get_announced(struct idcache *c, uint64_t key)
+{
+    put_all(c);
     struct entry *set = set_of(c, key);
     for (size_t w = 0; w < WAYS; w++) {
-        if (set[w].key == key) {
-            struct entry e = set[w];
+        if (set[w].key != key)
+            continue;
+        struct entry e = set[w];
+        if (w > 0)
             make_first(set, w, e);
-            return e.profile;
-        }
+        return e.profile;
     }
     return 0;
 }
 
+one_id idcache_get(struct idcache *c, struct identity i)
+{
+    return idcache_get_announced(c, key_of(i));
+}
+
+/* What is learned comes in bursts, from batches of replies: each waits until the next ones have
+ * been announced, or somebody asks. */
 void idcache_put(struct idcache *c, struct identity i, one_id profile)
 {
-    uint64_t key = key_of(i);
-    struct entry *set = set_of(c, key);
-    size_t w = 0;
-    while (w < WAYS - 1 && set[w].key != key && set[w].key != 0)
-        w++;
-    if (set[w].key == 0)
-        c->used++;
-    make_first(set, w, (struct entry){key, profile});
+    if (c->n_puts - c->n_put == PUTS_AHEAD)
+        put(c, c->puts[c->n_put++ % PUTS_AHEAD]);
+    c->puts[c->n_puts++ % PUTS_AHEAD] = (struct entry){idcache_announce(c, i), profile};
 }
 
 void idcache_drop(struct idcache *c, struct identity i, one_id profile)
 {
     uint64_t key = key_of(i);
     struct entry *set = set_of(c, key);
+    put_all(c);
     for (size_t w = 0; w < WAYS; w++) {
         if (set[w].key != key || set[w].profile != profile)
             continue;
@@ -103,7 +138,8 @@ void idcache_drop(struct idcache *c, struct identity i, one_id profile)
     }
 }
 
-size_t idcache_count(const struct idcache *c)
+size_t idcache_count(struct idcache *c)
 {
+    put_all(c);
     return c->used;
 }

@@ -6,6 +6,7 @@
 #include <route/router.h>
 
 #include <cluster/map.h>
+#include <follow/follow.h>
 #include <gather/gather.h>
 #include <prepare/prepare.h>
 #include <proto/endpoint.h>
@@ -25,6 +26,7 @@ enum {
     STALL_MS = 3000, /* without any answer from the lane: what was sent is taken for lost */
     WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,    /* how fine the cores' timers are */
+    IDLE_MS = 100,   /* the longest wait of a router that has nothing to do */
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
@@ -33,6 +35,9 @@ enum {
                                  the table of requests */
     SWEEP_LIMIT = 64,
     SWEEP_AGE_MS = 1000,
+    STARTS_AHEAD = 8, /* sagas between the announcement of a look-up in the cache and itself */
+    CARRY_DEADLINE_MS = 5000,
+    BEHIND_ROUNDS = 2,
 };
 
 /* A message of a client, until all its requests are answered. */
@@ -46,26 +51,35 @@ struct client_message {
     bool dirty;
 };
 
-/* One request in flight: a saga or a gather. */
+/* One request in flight: a saga, a gather or a follow. */
 struct task {
     uint32_t number, generation; /* of the slot in the table; which use of it */
     bool used;
     struct saga *saga; /* kept over uses */
     struct gather *gather;
+    struct follow *follow;
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
-    msec_t wake_ms;
-    struct task *next_free;
+    usec_t began_us; /* gathers */
+};
+
+/* A saga that is ready but for what the identity cache says of its identities: that look-up waits
+ * for memory, and meanwhile the next events are prepared. */
+struct starting {
+    struct task *task;
+    struct saga_start start;
+    one_id *hints; /* n of them, each the cache's key of its identity until it is looked up */
+    size_t n;
 };
 
 /* Who waits for an item of a batch. */
 struct ref {
     uint32_t task, generation;
-    uint32_t call; /* saga's call; gathers have one call a shard */
+    uint32_t call; /* the saga's, or the gather's of this shard */
 };
 
-enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANES };
+enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANE_WATCH, LANES };
 
 /* The batch of a shard and lane that is being filled. */
 struct outgoing {
@@ -76,6 +90,7 @@ struct outgoing {
     uint64_t sent_bytes, answered_bytes;
     msec_t heard_ms; /* the last answer, or since when one is waited for */
     struct buf buf;
+    size_t usual_bytes; /* of the last batch: the next buffer begins with as much */
     struct ref *refs;
     size_t n, cap;
 };
@@ -101,21 +116,31 @@ struct router {
     struct idcache *cache;
     struct cluster_map map;
     bool has_map;
-    msec_t map_refused_ms; /* the last one; 0: none was */
+    struct catalogue *catalogue; /* the newest heard of from shard 0; NULL: none yet */
+    uint64_t *versions;          /* of the catalogue, by shard, as their answers say; 0: unknown */
+    unsigned *behind;            /* by shard: sweeps in a row that found it behind */
+    struct task *carrier;        /* brings shards up to date; NULL: nobody has to */
+    msec_t map_refused_ms;       /* the last one; 0: none was */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;
-    struct task *free_tasks;
-    size_t n_tasks;            /* in use */
-    struct outgoing *outgoing; /* [shard][lane] */
+    uint32_t *free_tasks; /* their numbers; the last one, which is warmest, is taken first */
+    msec_t *wake_ms;      /* by the task's number; INT64_MAX: it is not used */
+    size_t n_tasks;       /* in use */
+    size_t touched;       /* tasks[0 .. touched) have been used at least once */
+    struct starting starting[STARTS_AHEAD];
+    uint64_t n_starting, n_started; /* ever; starting[n % STARTS_AHEAD] */
+    struct outgoing *outgoing;      /* [shard][lane] */
     struct sent *sent;
     uint64_t next_request;
     struct client_message *dirty;
-    struct arena arena; /* of one message */
+    struct arena arena;   /* of one message */
+    struct arena scratch; /* of one event that is prepared */
     struct saga_effects saga_effects;
     struct gather_effects gather_effects;
+    struct follow_effects follow_effects;
     uint64_t seed, refused_frames;
-    msec_t now; /* monotonic, of this turn */
+    msec_t now, wall_ms; /* monotonic and wall clock, of this turn */
     _Atomic bool stop;
 };
 
@@ -123,20 +148,37 @@ struct router {
 /* Answers a message that cannot be taken, and counts it. */
 void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id,
                   enum error_code code, const char *text);
+/* What a client does not want any more. */
+void tasks_cancel(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e);
 void tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                  const struct reply *reply);
+/* Announces to the processor's cache what the replies for refs[at] and a little later will touch:
+ * to be called once before the first, and for each. */
+void tasks_expect_first(const struct router *r, const struct ref *refs, size_t n);
+void tasks_expect(const struct router *r, const struct ref *refs, size_t n, size_t at);
 void tasks_tick(struct router *r);
 void tasks_sweep(struct router *r);
 /* Sends the answers of this turn. */
 void tasks_flush(struct router *r);
 void tasks_close(struct router *r);
 
+/* Answers the task's client, and ends it. */
+void tasks_end(struct router *r, struct task *t, const struct response *answered);
+
+/* --- follows.c: batches of events of watched segments --- */
+void follows_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms);
+void follows_reply(struct router *r, struct task *t, shard_id shard, uint32_t call,
+                   const struct reply *reply);
+void follows_tick(struct router *r, struct task *t);
+
 /* --- shards.c: batches to and from shards, and the map --- */
 enum error_code shards_open(struct router *r, struct error *err);
 void shards_close(struct router *r);
 void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
                  struct ref ref);
+/* Stops the task's questions where they run, unless others' travelled in the same message. */
+void shards_cancel(struct router *r, const struct task *t);
 void shards_flush(struct router *r);
 void shards_take_frame(struct router *r, size_t node, const struct frame *f);
 void shards_refresh_map(struct router *r);

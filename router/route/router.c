@@ -16,12 +16,16 @@ static const char *listen_of(const struct cluster_config *c, uint16_t id)
 static enum error_code open_tasks(struct router *r, struct error *err)
 {
     r->tasks = calloc(TASKS_MAX, sizeof *r->tasks);
-    if (!r->tasks)
+    r->wake_ms = malloc(TASKS_MAX * sizeof *r->wake_ms);
+    r->free_tasks = malloc(TASKS_MAX * sizeof *r->free_tasks);
+    r->versions = calloc(r->config->n_shards, sizeof *r->versions);
+    r->behind = calloc(r->config->n_shards, sizeof *r->behind);
+    if (!r->tasks || !r->wake_ms || !r->free_tasks || !r->versions || !r->behind)
         return error_set(err, ERR_NOMEM, "router");
-    for (uint32_t i = TASKS_MAX; i-- > 0;) {
+    for (uint32_t i = 0; i < TASKS_MAX; i++) {
+        r->wake_ms[i] = INT64_MAX;
         r->tasks[i].number = i;
-        r->tasks[i].next_free = r->free_tasks;
-        r->free_tasks = &r->tasks[i];
+        r->free_tasks[i] = TASKS_MAX - 1 - i;
     }
     return ERR_OK;
 }
@@ -56,6 +60,7 @@ enum error_code router_open(const struct cluster_config *config, uint16_t id, st
     r->log = log;
     r->seed = (uint64_t)clock_wall_ms() * 65536 + id;
     arena_init(&r->arena, ARENA_MAX);
+    arena_init(&r->scratch, ARENA_MAX);
     enum error_code rc = open_parts(r, listen, err);
     if (rc != ERR_OK) {
         router_close(r);
@@ -106,6 +111,15 @@ static void log_refused(struct router *r, uint64_t *logged)
     *logged = n;
 }
 
+/* While nothing is in flight, only sweeps and the map are on time. */
+static long wait_ms(const struct router *r)
+{
+    if (r->n_tasks > 0 || !r->has_map)
+        return TICK_MS;
+    long sweep_ms = SWEEP_MS / r->map.n_shards;
+    return sweep_ms < TICK_MS ? TICK_MS : sweep_ms > IDLE_MS ? IDLE_MS : sweep_ms;
+}
+
 void router_run(struct router *r)
 {
     uint64_t logged = 0;
@@ -115,6 +129,7 @@ void router_run(struct router *r)
     r->waits[n_links].server = r->server;
     while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
         r->now = clock_mono_ms();
+        r->wall_ms = clock_wall_ms();
         if (!r->has_map || r->now - r->map_asked_ms >= MAP_CHECK_MS)
             shards_refresh_map(r);
         take_replies(r);
@@ -129,7 +144,7 @@ void router_run(struct router *r)
         log_refused(r, &logged);
         bool listening = r->has_map && r->n_tasks < TASKS_MAX / 2;
         r->waits[n_links].ready = false;
-        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, TICK_MS);
+        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, wait_ms(r));
     }
 }
 
@@ -148,6 +163,7 @@ void router_close(struct router *r)
     net_close(r->net);
     idcache_free(r->cache);
     arena_close(&r->arena);
+    arena_close(&r->scratch);
     free(r->waits);
     free(r);
 }

@@ -138,7 +138,7 @@ static bool is_full(const struct outgoing *o, enum lane lane)
  * by side: a long one must not hold up others. */
 static bool is_held_back(const struct router *r, enum lane lane, struct outgoing *o)
 {
-    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX};
+    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX, UINT_MAX};
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
@@ -147,7 +147,7 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
-                                                   MESSAGE_SHARD_QUERY};
+                                                   MESSAGE_SHARD_QUERY, MESSAGE_SHARD_WATCH};
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (o->n == 0 || is_held_back(r, lane, o))
         return;
@@ -165,7 +165,7 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
-    size_t len = o->buf.len;
+    size_t len = o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_shard(r, shard);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
@@ -192,8 +192,10 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (is_clogged(r, o))
         return;
-    if (o->n == 0)
+    if (o->n == 0) {
+        (void)buf_reserve(&o->buf, o->usual_bytes);
         (void)envelope_begin(&o->buf);
+    }
     if (o->n == o->cap) {
         o->cap = o->cap ? o->cap * 2 : 64;
         o->refs = realloc(o->refs, o->cap * sizeof *o->refs);
@@ -210,6 +212,36 @@ void shards_flush(struct router *r)
     for (shard_id s = 0; s < r->config->n_shards; s++) {
         for (int lane = 0; lane < LANES; lane++)
             flush(r, s, (enum lane)lane);
+    }
+}
+
+static bool is_of_task(const struct ref *ref, const struct task *t)
+{
+    return ref->task == t->number && ref->generation == t->generation;
+}
+
+static void cancel_batch(struct router *r, const struct sent *s)
+{
+    struct buf b = {0};
+    struct frame f = {0};
+    struct link *link = link_of_shard(r, s->shard);
+    struct envelope e = {.type = MESSAGE_CANCEL, .shard = s->shard, .request_id = s->request_id};
+    envelope_encode(&e, 0, &b);
+    if (link && frame_of_buf(&f, &b) == ERR_OK)
+        (void)link_send(link, &f);
+    buf_free(&b);
+    frame_close(&f);
+}
+
+void shards_cancel(struct router *r, const struct task *t)
+{
+    for (size_t i = 0; i < SENT_MAX; i++) {
+        const struct sent *s = &r->sent[i];
+        bool mine = s->request_id != 0 && s->lane == LANE_QUERY && s->n > 0;
+        for (size_t k = 0; k < s->n && mine; k++)
+            mine = is_of_task(&s->refs[k], t);
+        if (mine)
+            cancel_batch(r, s);
     }
 }
 
@@ -272,8 +304,11 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
         return;
     }
     struct sent batch = settle(r, s);
-    for (size_t i = 0; i < n; i++)
+    tasks_expect_first(r, batch.refs, n);
+    for (size_t i = 0; i < n; i++) {
+        tasks_expect(r, batch.refs, n, i);
         tasks_reply(r, &batch.refs[i], batch.shard, &replies[i]);
+    }
     free(batch.refs);
 }
 

@@ -2,8 +2,11 @@
 
 #include <base/hash.h>
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { ANSWERS_BYTES = 4096 }; /* the first buffer for a client's answers */
 
 /* --- answers to clients --- */
 
@@ -29,8 +32,10 @@ static void answer(struct router *r, struct client_message *c, struct response *
         c->next_dirty = r->dirty;
         r->dirty = c;
     }
-    if (c->n_out == 0)
+    if (c->n_out == 0) {
+        (void)buf_reserve(&c->out, ANSWERS_BYTES);
         (void)envelope_begin(&c->out);
+    }
     resp->item = item;
     response_encode(resp, &c->out);
     c->n_out++;
@@ -73,13 +78,32 @@ void tasks_refuse(struct router *r, const struct peer *peer, uint64_t request_id
 
 /* --- tasks --- */
 
+/* Announces to the processor's cache what is at these distances in a list of tasks that are about
+ * to be used: the task, its saga, and what that keeps of its input. */
+enum { NEAR = 4, FAR = 8, FARTHEST = 16 };
+
+static void expect(const struct router *r, const uint32_t *near, const uint32_t *far,
+                   const uint32_t *farthest)
+{
+    if (farthest)
+        __builtin_prefetch(&r->tasks[*farthest]);
+    if (far && r->tasks[*far].saga)
+        saga_prefetch(r->tasks[*far].saga);
+    if (near && r->tasks[*near].saga)
+        saga_prefetch_input(r->tasks[*near].saga);
+}
+
 static struct task *take_task(struct router *r)
 {
-    struct task *t = r->free_tasks;
-    if (!t)
+    if (r->n_tasks == TASKS_MAX)
         return NULL;
-    r->free_tasks = t->next_free;
-    r->n_tasks++;
+    size_t left = TASKS_MAX - ++r->n_tasks;
+    const uint32_t *number = &r->free_tasks[left];
+    expect(r, left >= NEAR ? number - NEAR : NULL, left >= FAR ? number - FAR : NULL,
+           left >= FARTHEST ? number - FARTHEST : NULL);
+    struct task *t = &r->tasks[*number];
+    if (*number >= r->touched)
+        r->touched = *number + 1;
     t->used = true;
     t->generation++;
     t->client = NULL;
@@ -88,14 +112,14 @@ static struct task *take_task(struct router *r)
 
 static void end_task(struct router *r, struct task *t)
 {
-    gather_free(t->gather);
+    if (t->gather)
+        gather_free(t->gather);
     t->gather = NULL;
-    if (t->saga)
-        saga_reset(t->saga);
+    follow_free(t->follow);
+    t->follow = NULL;
     t->used = false;
-    t->next_free = r->free_tasks;
-    r->free_tasks = t;
-    r->n_tasks--;
+    r->wake_ms[t->number] = INT64_MAX;
+    r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
 }
 
 static const char *answer_text(enum error_code code)
@@ -125,6 +149,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .n_refused = n,
                             .view = a->content};
     answer(r, t->client, &resp, t->item);
+    t->client = NULL; /* the saga may go on, and its client's message end before it */
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -163,24 +188,56 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
     if (perform_saga(r, t))
         end_task(r, t);
     else
-        t->wake_ms = saga_wake_ms(t->saga);
+        r->wake_ms[t->number] = saga_wake_ms(t->saga);
+}
+
+static void learn_catalogue(struct router *r, struct catalogue *c)
+{
+    (void)catalogue_keep(c);
+    catalogue_drop(r->catalogue);
+    r->catalogue = c;
+}
+
+void tasks_end(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
+static void end_gather(struct router *r, struct task *t, const struct response *answered)
+{
+    struct response resp = *answered;
+    if (t == r->carrier)
+        r->carrier = NULL;
+    if (resp.n_explain)
+        resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
+    if (t->client)
+        answer(r, t->client, &resp, t->item);
+    end_task(r, t);
 }
 
 static void perform_gather(struct router *r, struct task *t)
 {
+    static const enum lane LANE_OF[] = {
+        [GATHER_READ] = LANE_READ, [GATHER_QUERY] = LANE_QUERY, [GATHER_WRITE] = LANE_WRITE};
     for (size_t i = 0; i < r->gather_effects.n; i++) {
         const struct gather_effect *e = &r->gather_effects.items[i];
-        if (e->kind == GATHER_SEND) {
-            shards_send(r, e->shard, e->query ? LANE_QUERY : LANE_READ, e->command,
-                        (struct ref){t->number, t->generation, 0});
-            continue;
+        switch (e->kind) {
+        case GATHER_SEND:
+            shards_send(r, e->shard, LANE_OF[e->lane], e->command,
+                        (struct ref){t->number, t->generation, e->call});
+            break;
+        case GATHER_LEARN:
+            learn_catalogue(r, e->catalogue);
+            break;
+        case GATHER_ANSWER:
+            end_gather(r, t, e->answer);
+            return;
         }
-        struct response resp = *e->answer;
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
-        return;
     }
-    t->wake_ms = gather_wake_ms(t->gather);
+    r->wake_ms[t->number] = gather_wake_ms(t->gather);
 }
 
 /* --- requests in --- */
@@ -194,60 +251,46 @@ static bool ready_saga(struct task *t)
     return t->saga != NULL;
 }
 
-static struct bytes keep(struct arena *a, struct bytes b)
-{
-    return arena_copy(a, b);
-}
-
 /* What the decoder lent lives as long as the message's arena: the saga keeps its own copy. */
-static enum error_code start_ingest(struct router *r, struct task *t, const struct request *q,
-                                    struct saga_start *start, struct error *err)
+static enum error_code prepare_ingest(struct router *r, struct starting *w, const struct request *q,
+                                      struct error *err)
 {
-    struct arena *arena = saga_arena(t->saga);
-    struct saga_ingest *in = &start->in.ingest;
-    start->kind = SAGA_INGEST;
+    struct saga_ingest *in = &w->start.in.ingest;
+    w->start.kind = SAGA_INGEST;
     enum error_code rc =
-        prepare_event(q->event, &r->config->schema, clock_wall_ms(), arena, in, err);
+        prepare_event(q->event, &r->config->schema, r->wall_ms, &r->scratch, in, err);
     if (rc != ERR_OK)
         return rc;
-    in->message_id = keep(arena, in->message_id);
-    in->source = keep(arena, in->source);
-    struct identity *ids = arena_alloc(arena, in->n_ids * sizeof *ids);
-    one_id *hints = arena_alloc(arena, in->n_ids * sizeof *hints);
-    struct skip *skips = arena_alloc(arena, (in->n_skips + 1) * sizeof *skips);
-    if (!ids || !hints || !skips)
+    w->hints = prepare_keep(in, saga_arena(w->task->saga));
+    if (!w->hints)
         return error_set(err, ERR_NOMEM, "event");
-    for (size_t i = 0; i < in->n_ids; i++) {
-        ids[i] = (struct identity){in->ids[i].ns, keep(arena, in->ids[i].value)};
-        hints[i] = idcache_get(r->cache, ids[i]);
-    }
-    for (size_t i = 0; i < in->n_skips; i++) {
-        skips[i] = in->skips[i];
-        skips[i].id.value = keep(arena, skips[i].id.value);
-    }
-    in->ids = ids;
-    in->hints = hints;
-    in->skips = skips;
+    w->n = in->n_ids;
+    for (size_t i = 0; i < w->n; i++)
+        w->hints[i] = idcache_announce(r->cache, in->ids[i]);
     return ERR_OK;
 }
 
-static enum error_code start_read(struct router *r, struct task *t, const struct request *q,
-                                  struct saga_start *start, struct error *err)
+static enum error_code prepare_read(struct router *r, struct starting *w, const struct request *q,
+                                    struct error *err)
 {
-    struct saga_read *in = &start->in.read;
-    start->kind = SAGA_READ;
-    in->want_profile = q->type == REQUEST_PROFILE;
+    struct saga_read *in = &w->start.in.read;
+    w->start.kind = SAGA_READ;
+    w->n = 0;
+    *in = (struct saga_read){.want_profile = q->type == REQUEST_PROFILE};
     if (q->type == REQUEST_PROFILE && q->id.ns.len == 0) {
         in->profile = q->profile;
         return q->profile ? ERR_OK
                           : error_set(err, ERR_INVALID, "an identity or a One-ID is expected");
     }
-    struct arena *arena = saga_arena(t->saga);
-    enum error_code rc = prepare_identity(&q->id, &r->config->schema, arena, &in->id, err);
+    enum error_code rc = prepare_identity(&q->id, &r->config->schema, &r->scratch, &in->id, err);
     if (rc != ERR_OK)
         return rc;
-    in->id.value = keep(arena, in->id.value);
-    in->profile = idcache_get(r->cache, in->id);
+    in->id.value = arena_copy(saga_arena(w->task->saga), in->id.value);
+    if (!in->id.value.data)
+        return error_set(err, ERR_NOMEM, "identity");
+    in->profile = idcache_announce(r->cache, in->id);
+    w->hints = &in->profile;
+    w->n = 1;
     return ERR_OK;
 }
 
@@ -256,42 +299,88 @@ static msec_t deadline_of(const struct router *r, const struct request *q)
     return r->now + (q->deadline_ms ? q->deadline_ms : r->config->deadline_ms);
 }
 
-static void start_saga(struct router *r, struct task *t, const struct request *q)
+/* Starts the saga that has waited longest. */
+static void start_oldest(struct router *r)
 {
-    struct saga_start start = {.deadline_ms = deadline_of(r, q), .seed = hash_u64(++r->seed)};
-    struct error err = {.code = ERR_NOMEM};
-    enum error_code rc = ERR_NOMEM;
-    if (ready_saga(t))
-        rc = q->type == REQUEST_INGEST ? start_ingest(r, t, q, &start, &err)
-                                       : start_read(r, t, q, &start, &err);
-    if (rc != ERR_OK) {
-        struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
-        return;
-    }
-    struct saga_event e = {.kind = SAGA_START, .start = &start};
-    step_saga(r, t, &e);
+    assert(r->n_started < r->n_starting);
+    struct starting *w = &r->starting[r->n_started++ % STARTS_AHEAD];
+    for (size_t i = 0; i < w->n; i++)
+        w->hints[i] = idcache_get_announced(r->cache, w->hints[i]);
+    struct saga_event e = {.kind = SAGA_START, .start = &w->start};
+    step_saga(r, w->task, &e);
 }
 
-static void start_gather(struct router *r, struct task *t, const struct request *q)
+static void start_all(struct router *r)
+{
+    while (r->n_started < r->n_starting)
+        start_oldest(r);
+}
+
+static void refuse_request(struct router *r, struct task *t, enum error_code code, const char *text)
+{
+    struct response resp = {.code = code, .text = bytes_of_str(text)};
+    answer(r, t->client, &resp, t->item);
+    end_task(r, t);
+}
+
+static void start_saga(struct router *r, struct task *t, const struct request *q)
+{
+    if (r->n_starting - r->n_started == STARTS_AHEAD)
+        start_oldest(r);
+    if (!ready_saga(t)) {
+        refuse_request(r, t, ERR_NOMEM, error_text(ERR_NOMEM));
+        return;
+    }
+    struct starting *w = &r->starting[r->n_starting % STARTS_AHEAD];
+    w->task = t;
+    w->start.deadline_ms = deadline_of(r, q);
+    w->start.seed = hash_u64(++r->seed);
+    arena_reset(&r->scratch);
+    struct error err;
+    enum error_code rc =
+        q->type == REQUEST_INGEST ? prepare_ingest(r, w, q, &err) : prepare_read(r, w, q, &err);
+    if (rc == ERR_OK)
+        r->n_starting++;
+    else
+        refuse_request(r, t, rc, err.msg);
+}
+
+static void start_gather(struct router *r, struct task *t, const struct request *q,
+                         const uint64_t *versions)
 {
     struct gather_start start = {.request = q,
                                  .schema = &r->config->schema,
                                  .node_of_shard = r->map.leader_of_shard,
+                                 .catalogue = r->catalogue,
+                                 .versions = versions,
                                  .map_epoch = r->map.epoch,
                                  .n_shards = r->map.n_shards,
-                                 .today = clock_day_of_ms(clock_wall_ms()),
-                                 .deadline_ms = deadline_of(r, q)};
+                                 .today = clock_day_of_ms(r->wall_ms),
+                                 .deadline_ms = q ? deadline_of(r, q) : r->now + CARRY_DEADLINE_MS};
     r->gather_effects.n = 0;
+    t->began_us = clock_mono_us();
     t->gather = gather_new(&start, r->now, &r->gather_effects);
     if (!t->gather) {
         struct response resp = {.code = ERR_NOMEM, .text = bytes_of_str(error_text(ERR_NOMEM))};
-        answer(r, t->client, &resp, t->item);
-        end_task(r, t);
+        end_gather(r, t, &resp);
         return;
     }
     perform_gather(r, t);
+}
+
+/* What sweeps hear of the catalogue. A newer one is fetched. A shard that is behind twice has been
+ * left so by a router that died: it is brought up to date. */
+static void note_version(struct router *r, shard_id shard, uint64_t version)
+{
+    uint64_t known = r->catalogue ? r->catalogue->version : 1;
+    r->versions[shard] = version;
+    r->behind[shard] = version < known ? r->behind[shard] + 1 : 0;
+    bool carries = r->behind[shard] >= BEHIND_ROUNDS;
+    if (r->carrier || (version <= known && !carries))
+        return;
+    r->carrier = take_task(r);
+    if (r->carrier)
+        start_gather(r, r->carrier, NULL, carries ? r->versions : NULL);
 }
 
 static void start_request(struct router *r, struct client_message *c, uint32_t item,
@@ -316,12 +405,49 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     t->type = q->type;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
+    else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
+        follows_start(r, t, q, deadline_of(r, q));
     else
-        start_gather(r, t, q);
+        start_gather(r, t, q, NULL);
+}
+
+static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t request_id)
+{
+    return t->used && t->client && t->client->request_id == request_id &&
+           t->client->peer.len == peer->len && memcmp(t->client->peer.id, peer->id, peer->len) == 0;
+}
+
+/* Only questions are stopped: a saga that was left half-way would be finished by sweeps anyway. */
+static void cancel_task(struct router *r, struct task *t)
+{
+    struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
+    if (!t->gather)
+        return;
+    shards_cancel(r, t);
+    end_gather(r, t, &resp);
+}
+
+void tasks_cancel(struct router *r, const struct peer *peer, const struct envelope *e)
+{
+    struct reader body = reader_of(e->body);
+    while (reader_left(&body) >= 4) {
+        uint32_t item = reader_u32(&body);
+        for (size_t i = 0; i < TASKS_MAX; i++) {
+            struct task *t = &r->tasks[i];
+            if (is_asked_by(t, peer, e->request_id) && t->item == item) {
+                cancel_task(r, t);
+                break;
+            }
+        }
+    }
 }
 
 void tasks_take_message(struct router *r, const struct peer *peer, const struct envelope *e)
 {
+    if (e->type == MESSAGE_CANCEL) {
+        tasks_cancel(r, peer, e);
+        return;
+    }
     struct request *requests = NULL;
     size_t n = 0;
     struct error err;
@@ -344,6 +470,7 @@ void tasks_take_message(struct router *r, const struct peer *peer, const struct 
     c->open = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
         start_request(r, c, (uint32_t)i, &requests[i]);
+    start_all(r);
 }
 
 /* --- events of tasks --- */
@@ -353,14 +480,37 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
     struct task *t = &r->tasks[ref->task];
     if (!t->used || t->generation != ref->generation)
         return;
+    if (t->follow) {
+        follows_reply(r, t, shard, ref->call, reply);
+        return;
+    }
     if (t->gather) {
         r->gather_effects.n = 0;
-        gather_reply(t->gather, shard, reply, r->now, &r->gather_effects);
+        gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
         perform_gather(r, t);
         return;
     }
+    if (reply->catalogue)
+        note_version(r, shard, reply->catalogue);
     struct saga_event e = {.kind = SAGA_REPLY, .call = ref->call, .reply = reply};
     step_saga(r, t, &e);
+}
+
+void tasks_expect_first(const struct router *r, const struct ref *refs, size_t n)
+{
+    for (size_t i = 0; i < FARTHEST && i < n; i++)
+        __builtin_prefetch(&r->tasks[refs[i].task]);
+    for (size_t i = 0; i < FAR && i < n; i++)
+        expect(r, NULL, &refs[i].task, NULL);
+    for (size_t i = 0; i < NEAR && i < n; i++)
+        expect(r, &refs[i].task, NULL, NULL);
+}
+
+void tasks_expect(const struct router *r, const struct ref *refs, size_t n, size_t at)
+{
+    const struct ref *ref = &refs[at];
+    expect(r, at + NEAR < n ? &ref[NEAR].task : NULL, at + FAR < n ? &ref[FAR].task : NULL,
+           at + FARTHEST < n ? &ref[FARTHEST].task : NULL);
 }
 
 void tasks_tick(struct router *r)
@@ -368,11 +518,13 @@ void tasks_tick(struct router *r)
     if (r->n_tasks == 0 || r->now - r->ticked_ms < TICK_MS)
         return;
     r->ticked_ms = r->now;
-    for (size_t i = 0; i < TASKS_MAX; i++) {
+    for (size_t i = 0; i < r->touched; i++) {
         struct task *t = &r->tasks[i];
-        if (!t->used || t->wake_ms > r->now)
+        if (r->wake_ms[i] > r->now)
             continue;
-        if (t->gather) {
+        if (t->follow) {
+            follows_tick(r, t);
+        } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
             perform_gather(r, t);
@@ -422,10 +574,17 @@ void tasks_close(struct router *r)
             answer(r, t->client, &resp, t->item);
         }
         gather_free(t->gather);
+        follow_free(t->follow);
         saga_free(t->saga);
     }
     tasks_flush(r);
     free(r->tasks);
+    free(r->wake_ms);
+    free(r->free_tasks);
+    free(r->versions);
+    free(r->behind);
+    catalogue_drop(r->catalogue);
     saga_effects_free(&r->saga_effects);
     gather_effects_free(&r->gather_effects);
+    follow_effects_free(&r->follow_effects);
 }

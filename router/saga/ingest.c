@@ -113,8 +113,10 @@ void ingest_start(struct saga *s, const struct saga_ingest *in)
     g->in = *in;
     g->profile = in->hints ? in->hints[0] : 0;
     g->epoch = 0;
-    for (size_t i = 0; i < in->n_ids; i++)
-        g->skip[i] = REFUSAL_NONE;
+    g->skip = saga_alloc(s, 2 * in->n_ids); /* all REFUSAL_NONE */
+    g->sent = g->skip + in->n_ids;
+    g->links = NULL;
+    g->losers = NULL;
     g->n_links = g->n_losers = g->n_sent = 0;
     g->hops = g->restarts = g->freezes = 0;
     ingest_apply(s);
@@ -124,7 +126,7 @@ static void answer_ok(struct saga *s, const struct reply *r)
 {
     struct ingest *g = &s->u.ingest;
     one_id profile = r->profile ? r->profile : g->profile;
-    struct skip *refused = saga_alloc(s, r->n_refused * sizeof *refused);
+    struct skip *refused = r->n_refused ? saga_alloc(s, r->n_refused * sizeof *refused) : NULL;
 
     for (size_t i = 0; i < r->n_refused; i++)
         refused[i] = (struct skip){saga_copy_identity(s, r->refused[i].id), r->refused[i].reason};
@@ -152,7 +154,11 @@ static void on_missing(struct saga *s, const struct reply *r)
         g->profile = r->profile;
     g->epoch = r->epoch;
     g->n_links = 0;
-    for (size_t k = 0; k < r->n_missing && g->n_links < EVENT_IDENTITIES_MAX; k++) {
+    if (!g->links) {
+        g->links = saga_alloc(s, g->in.n_ids * sizeof *g->links);
+        g->losers = saga_alloc(s, g->in.n_ids * sizeof *g->losers);
+    }
+    for (size_t k = 0; k < r->n_missing && g->n_links < g->in.n_ids; k++) {
         uint32_t i;
         /* The primary is what the profile was found by, it cannot be missing. */
         if (r->missing[k].index >= g->n_sent || (i = g->sent[r->missing[k].index]) == 0)

@@ -18,7 +18,7 @@
 #include <base/rng.h>
 #include <saga/saga.h>
 
-enum { CALLS_MAX = 160, HOPS_MAX = 32 };
+enum { CALLS_MAX = 160, CALLS_FIRST = 2, HOPS_MAX = 32 };
 
 #define SAGA_STATES(X)                                                                             \
     X(IDLE)                                                                                        \
@@ -127,13 +127,12 @@ struct ingest {
     struct saga_ingest in;
     one_id profile; /* where APPLY goes; 0: to the index entry of the primary */
     uint32_t epoch;
-    uint8_t skip[EVENT_IDENTITIES_MAX]; /* enum refusal; 0: not skipped */
-    uint8_t
-        sent[EVENT_IDENTITIES_MAX]; /* place in in.ids of each identity of the APPLY under way */
+    uint8_t *skip; /* one for each of in.ids, enum refusal; 0: not skipped */
+    uint8_t *sent; /* place in in.ids of each identity of the APPLY under way */
     uint32_t n_sent;
-    struct link links[EVENT_IDENTITIES_MAX];
+    struct link *links; /* room for one of each of in.ids; NULL until the first is needed */
     uint32_t n_links;
-    struct loser losers[EVENT_IDENTITIES_MAX];
+    struct loser *losers; /* as `links` */
     uint32_t n_losers;
     uint32_t hops, restarts, freezes;
     uint32_t lower;  /* the link whose holder the profile is frozen into */
@@ -172,26 +171,29 @@ struct sweep {
     uint32_t helped, dropped;
 };
 
+/* Thousands are in flight, and each step of one begins with cache misses: what the usual event
+ * needs lies together, at the front, and what few need is in the arena. */
 struct saga {
     enum saga_kind kind;
     enum saga_state state;
-    struct arena arena;
-    struct rng rng;
     msec_t now, deadline_ms, wait_ms; /* wait_ms: end of a back-off */
     struct saga_effects *fx;          /* of the step under way */
+    struct arena arena;
     bool answered;
-    struct saga_answer answer;
     uint32_t last_call;
-    uint32_t n_calls, pending;
-    struct call calls[CALLS_MAX];
-    struct closing *closings;
-    size_t n_closings, cap_closings, closing, closing_holder;
-    struct help help;
+    uint32_t n_calls, pending, cap_calls;
+    struct call *calls; /* first_calls, or in the arena once these are too few */
+    struct call first_calls[CALLS_FIRST];
     union {
         struct ingest ingest;
         struct read read;
         struct sweep sweep;
     } u;
+    struct saga_answer answer;
+    struct rng rng;
+    struct closing *closings;
+    size_t n_closings, cap_closings, closing, closing_holder;
+    struct help help;
 };
 
 /* saga.c */

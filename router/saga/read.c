@@ -57,7 +57,7 @@ static void answer_here(struct saga *s, const struct reply *r)
 
     if (is_by_identity(d) && profile != d->in.profile)
         saga_learn(s, d->in.id, profile);
-    answer(s, profile, saga_copy(s, r->content));
+    answer(s, profile, r->content);
 }
 
 static void from_the_start(struct saga *s)

@@ -5,7 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RESEND_FIRST_MS = 500, RESEND_LAST_MS = 2000, TAIL_SENDS_MAX = 4 };
+enum {
+    RESEND_FIRST_MS = 500,
+    RESEND_LAST_MS = 2000,
+    TAIL_SENDS_MAX = 4,
+    ARENA_KEPT =
+        256 * 1024, /* what a saga that carried a great profile may keep for the next one */
+    CACHE_LINE = 64,
+    HOT_BYTES = 512,   /* of struct saga: what the usual event touches */
+    INPUT_BYTES = 256, /* the same, of the arena */
+};
 
 #define BIT(name) (1u << STATE_##name)
 
@@ -150,6 +159,21 @@ static void calls_compact(struct saga *s)
     s->n_calls = n;
 }
 
+static void calls_make_room(struct saga *s)
+{
+    if (s->pending == 0)
+        s->n_calls = 0;
+    else if (s->n_calls == CALLS_MAX)
+        calls_compact(s);
+    if (s->n_calls < s->cap_calls)
+        return;
+    uint32_t cap = s->cap_calls * 4 < CALLS_MAX ? s->cap_calls * 4 : CALLS_MAX;
+    struct call *grown = saga_alloc(s, cap * sizeof *grown);
+    memcpy(grown, s->calls, s->n_calls * sizeof *grown);
+    s->calls = grown;
+    s->cap_calls = cap;
+}
+
 static void call_emit(struct saga *s, struct call *c)
 {
     msec_t delay = (msec_t)RESEND_FIRST_MS << (c->sends < 2 ? c->sends : 2);
@@ -169,10 +193,7 @@ void saga_send(struct saga *s, enum purpose purpose, uint32_t at, slot_id slot,
     struct call *c;
 
     assert(saga_has_room(s, 1));
-    if (s->pending == 0)
-        s->n_calls = 0;
-    else if (s->n_calls == CALLS_MAX)
-        calls_compact(s);
+    calls_make_room(s);
     c = &s->calls[s->n_calls++];
     *c = (struct call){.number = ++s->last_call,
                        .purpose = purpose,
@@ -235,7 +256,14 @@ void saga_back_off(struct saga *s, enum saga_state state, uint32_t tries)
 
 struct saga *saga_new(void)
 {
-    return calloc(1, sizeof(struct saga));
+    struct saga *s = calloc(1, sizeof *s);
+    if (s && !arena_alloc(&s->arena, 1)) { /* its first block, right behind it in memory */
+        free(s);
+        return NULL;
+    }
+    if (s)
+        saga_reset(s);
+    return s;
 }
 
 void saga_free(struct saga *s)
@@ -248,13 +276,18 @@ void saga_free(struct saga *s)
 
 void saga_reset(struct saga *s)
 {
-    arena_reset(&s->arena);
+    if (s->arena.used > ARENA_KEPT)
+        arena_close(&s->arena);
+    else
+        arena_reset(&s->arena);
     s->kind = SAGA_NONE;
     s->state = STATE_IDLE;
     s->wait_ms = 0;
     s->answered = false;
     s->answer = (struct saga_answer){0};
     s->last_call = s->n_calls = s->pending = 0;
+    s->calls = s->first_calls;
+    s->cap_calls = CALLS_FIRST;
     s->closings = NULL;
     s->n_closings = s->cap_closings = s->closing = s->closing_holder = 0;
     s->help.phase = HELP_IDLE;
@@ -263,6 +296,23 @@ void saga_reset(struct saga *s)
 struct arena *saga_arena(struct saga *s)
 {
     return &s->arena;
+}
+
+static void prefetch(const void *p, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += CACHE_LINE)
+        __builtin_prefetch((const char *)p + at);
+}
+
+void saga_prefetch(const struct saga *s)
+{
+    prefetch(s, HOT_BYTES);
+}
+
+void saga_prefetch_input(const struct saga *s)
+{
+    if (s->arena.first)
+        prefetch(s->arena.first, INPUT_BYTES);
 }
 
 static void on_start(struct saga *s, const struct saga_start *start)

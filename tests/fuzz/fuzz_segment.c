@@ -1,7 +1,7 @@
 /* The segment language on any text: what it takes has a canonical text that it takes again and that
  * stays as it is; what it refuses has a column. */
 #include <cluster/config.h>
-#include <segment/expr.h>
+#include <segment/catalogue.h>
 
 #include <retail_yaml.h>
 
@@ -49,6 +49,31 @@ static void check_canonical(const struct expr *e, const struct schema *schema, s
     buf_free(&twice);
 }
 
+/* Any bytes as a catalogue; and any text as a definition beside others. */
+static void check_catalogue(struct bytes in, const struct schema *schema)
+{
+    struct catalogue *c = NULL, *again = NULL, *base = catalogue_new();
+    struct buf once = {0}, twice = {0};
+    struct error err;
+    REQUIRE(base);
+    if (catalogue_decode(in, schema, NULL, &c, &err) != ERR_OK)
+        c = catalogue_keep(base);
+    (void)catalogue_define(base, bytes_of_str("base"), bytes_of_str("tag(a)"), schema, &again,
+                           &err);
+    catalogue_drop(base);
+    if (catalogue_define(again, bytes_of_str("x"), in, schema, &base, &err) == ERR_OK)
+        catalogue_drop(base);
+    catalogue_drop(again);
+    catalogue_encode(c, &once);
+    REQUIRE(!catalogue_decode(buf_bytes(&once), schema, c, &again, &err));
+    catalogue_encode(again, &twice);
+    REQUIRE(bytes_equal(buf_bytes(&once), buf_bytes(&twice)));
+    catalogue_drop(again);
+    catalogue_drop(c);
+    buf_free(&once);
+    buf_free(&twice);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const struct schema *schema = retail_schema();
@@ -64,5 +89,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         REQUIRE(column >= 1 && column <= size + 1);
     }
     arena_close(&arena);
+    check_catalogue(bytes_of(data, size), schema);
     return 0;
 }

@@ -1,3 +1,6 @@
 foreach(subject command request facts)
     oneid_fuzz(NAME fuzz_${subject} CORPUS corpus/${subject} USES oneid_proto oneid_cluster oneid_base)
 endforeach()
+foreach(subject command request)
+    target_include_directories(fuzz_${subject} PRIVATE $<TARGET_PROPERTY:oneid_proto,SOURCE_DIR>)
+endforeach()

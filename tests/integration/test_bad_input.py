@@ -65,6 +65,27 @@ class ImportTest(ClusterTest):
             self.assertIn(says, out.stderr, expr[:20])
         self.assertEqual(self.cluster.ctl("count", "tag(x) or " * 7000 + "true", check=False).returncode, 1)
 
+    def test_monstrous_expressions_are_refused_with_a_column(self):
+        numbers = "points in (" + ",".join(map(str, range(1000, 11000))) + ")"
+        for expr, text in [(" " * 70000 + "true", "column 1: expected at most 65536 bytes"),
+                           ("(" * 100000 + "true" + ")" * 20000, "column 1: expected at most 65536 bytes"),
+                           ("(" * 30000 + "true" + ")" * 30000, "levels of nesting"), ("not " * 16000 + "true", "levels of nesting"),
+                           (numbers, "at most 4096 terms"), ("true or " * 8000 + "true", "at most 4096 terms"),
+                           ("segment(nobody)", "column 1: unknown saved segment"),
+                           ("points = 上海", "column 10"), ("tag(a) and nothing", "column 12")]:
+            for args in (["count", expr], ["list", expr], ["breakdown", expr, "--by", "city"], ["count", expr, "--explain"],
+                         ["segment", "define", "x", expr], ["segment", "overlap", "true", expr], ["export", expr]):
+                out = self.cluster.ctl(*args, check=False)
+                self.assertEqual(out.returncode, 1, (args[0], expr[:30]))
+                self.assertIn("column ", out.stderr, (args[0], expr[:30]))
+                self.assertIn(text, out.stderr, (args[0], expr[:30]))
+        self.assertEqual(self.cluster.json("segment", "list")["segments"], [])
+        self.cluster.ctl("segment", "define", "big", "points in (" + ",".join(map(str, range(4000))) + ")")
+        self.cluster.ctl("segment", "define", "big1", " or ".join(["segment(big)"] * 4))
+        out = self.cluster.ctl("segment", "define", "big2", " or ".join(["segment(big1)"] * 4), check=False)
+        self.assertIn("at most 50000 terms", out.stderr)
+        self.assertEqual(self.cluster.count("segment(big1)"), 0)
+
     def test_wrong_usage_is_status_2(self):
         for args in (["nothing"], ["count"], ["get"], ["list", "true", "--limit", "x"], ["import"]):
             self.assertEqual(self.cluster.ctl(*args, check=False).returncode, 2, args)

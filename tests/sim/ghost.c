@@ -143,6 +143,17 @@ static bool move_is_allowed(uint8_t from, uint8_t to, enum command_type by)
     case COMMAND_STATS:
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
+    case COMMAND_SEGMENT_DEFINE:
+    case COMMAND_SEGMENT_DROP:
+    case COMMAND_SEGMENT_SYNC:
+    case COMMAND_DAY:
+    case COMMAND_WATCH_START:
+    case COMMAND_WATCH_STOP:
+    case COMMAND_WATCH_READ:
+    case COMMAND_SEGMENTS:
+    case COMMAND_REFRESH:
+    case COMMAND_OVERLAP:
+    case COMMAND_ROWS:
     case COMMAND_COUNT:
     case COMMAND_LIST:
     case COMMAND_BREAKDOWN:

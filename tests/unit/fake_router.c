@@ -39,8 +39,14 @@ bool fake_take(struct fake_router *f, struct fake_message *m, int timeout_ms)
     }
     struct envelope e;
     assert_int_equal(envelope_decode(frame_bytes(&m->frame), &e, NULL), ERR_OK);
-    assert_int_equal(e.type, MESSAGE_CLIENT_REQUEST);
     m->request_id = e.request_id;
+    if (e.type == MESSAGE_CANCEL) {
+        struct reader body = reader_of(e.body);
+        m->is_cancel = true;
+        m->item = reader_u32(&body);
+        return true;
+    }
+    assert_int_equal(e.type, MESSAGE_CLIENT_REQUEST);
     assert_int_equal(request_decode(e.body, e.items, &m->arena, &m->requests, &m->n, NULL), ERR_OK);
     return true;
 }

@@ -24,6 +24,8 @@ struct fake_message {
     uint64_t request_id;
     struct request *requests;
     size_t n;
+    bool is_cancel; /* of `item` of the message of that request id; no requests */
+    uint32_t item;
 };
 /* Waits for one; false: nothing came within timeout_ms. */
 bool fake_take(struct fake_router *f, struct fake_message *m, int timeout_ms);

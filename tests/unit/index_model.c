@@ -25,7 +25,8 @@ void model_text(char *out, size_t size, char kind, int i)
 
 void model_init(struct model *m, struct rig *rig, size_t n, uint64_t seed)
 {
-    *m = (struct model){.rig = rig, .rng = rng_of_seed(seed), .n = n};
+    *m = (struct model){.rig = rig, .rng = rng_of_seed(seed), .n = n, .today = RIG_TODAY};
+    m->kept_from[MODEL_ORDER] = m->kept_from[MODEL_VIEW] = INT32_MIN;
     m->members = calloc(n, sizeof *m->members);
     assert_non_null(m->members);
     for (size_t i = 0; i < n; i++)
@@ -44,6 +45,14 @@ void model_close(struct model *m)
     for (size_t i = 0; i < m->n; i++)
         forget(&m->members[i]);
     free(m->members);
+}
+
+struct model_member *model_member(const struct model *m, one_id id)
+{
+    size_t i = 0;
+    while (m->members[i].id != id)
+        i++;
+    return &m->members[i];
 }
 
 static void put_tag(struct model *m, struct model_member *x, int i, bool on)
@@ -118,8 +127,18 @@ static void put_number(struct model *m, struct model_member *x, int i, bool on)
 static void put_last(struct model *m, struct model_member *x, int i, bool on)
 {
     x->has_last[i] = on;
-    x->last[i] = RIG_TODAY + 2 - below(m, 60);
+    x->last[i] = m->today + 2 - below(m, 60);
     rig_last(m->rig, x->id, event_names[i], x->last[i], on);
+}
+
+static void remember(struct model_member *x, const struct model_row *row)
+{
+    if (x->n_rows == x->cap_rows) {
+        x->cap_rows = x->cap_rows ? x->cap_rows * 2 : 4;
+        x->rows = realloc(x->rows, x->cap_rows * sizeof *x->rows);
+        assert_non_null(x->rows);
+    }
+    x->rows[x->n_rows++] = *row;
 }
 
 static void put_row(struct model *m, struct model_member *x, const struct model_row *row)
@@ -127,19 +146,14 @@ static void put_row(struct model *m, struct model_member *x, const struct model_
     char category[16], where[16];
     model_text(category, sizeof category, 'g', row->category);
     model_text(where, sizeof where, 'w', row->where);
-    if (x->n_rows == x->cap_rows) {
-        x->cap_rows = x->cap_rows ? x->cap_rows * 2 : 4;
-        x->rows = realloc(x->rows, x->cap_rows * sizeof *x->rows);
-        assert_non_null(x->rows);
-    }
-    x->rows[x->n_rows++] = *row;
+    if (row->day >= m->kept_from[row->event])
+        remember(x, row);
     if (row->event == MODEL_ORDER)
         rig_order(m->rig, x->id, row->day, row->count, row->amount,
                   row->category < 0 ? NULL : category, row->where < 0 ? NULL : where);
     else
         rig_view(m->rig, x->id, row->day, row->count, row->category < 0 ? NULL : category);
 }
-
 static int64_t random_amount(struct model *m)
 {
     switch (below(m, 8)) {
@@ -155,7 +169,7 @@ static int64_t random_amount(struct model *m)
 static void put_event(struct model *m, struct model_member *x)
 {
     struct model_row row = {.event = below(m, MODEL_EVENTS),
-                            .day = RIG_TODAY + 1 - below(m, 40),
+                            .day = m->today + 1 - below(m, 40),
                             .count = below(m, 10) ? 1 : below(m, 1000),
                             .category = below(m, 5) - 1,
                             .where = -1};
@@ -169,6 +183,42 @@ static void put_event(struct model *m, struct model_member *x)
         row.amount = -row.amount;
     }
     put_row(m, x, &row);
+}
+
+static void drop_rows(struct model *m, struct model_member *x)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < x->n_rows; i++)
+        if (x->rows[i].day >= m->kept_from[x->rows[i].event])
+            x->rows[n++] = x->rows[i];
+    x->n_rows = n;
+}
+
+void model_expire(struct model *m, int32_t today)
+{
+    for (int i = 0; i < MODEL_EVENTS; i++) {
+        const struct schema_event *e =
+            schema_event_by_name(m->rig->schema, bytes_of_str(event_names[i]));
+        int32_t from = today - (int32_t)e->keep_days + 1;
+        m->kept_from[i] = from > m->kept_from[i] ? from : m->kept_from[i];
+    }
+    for (size_t i = 0; i < m->n; i++)
+        drop_rows(m, &m->members[i]);
+    index_expire(m->rig->ix, today);
+}
+
+void model_windows(struct model *m)
+{
+    struct index_window windows[6];
+    size_t n = (size_t)below(m, 7);
+    for (size_t i = 0; i < n; i++) {
+        const struct schema_event *e =
+            schema_event_by_name(m->rig->schema, bytes_of_str(event_names[below(m, 2)]));
+        const struct schema_field *f = schema_field_by_name(e, bytes_of_str("amount"));
+        windows[i] = (struct index_window){.event = e->id, .days = (uint32_t)below(m, 12) + 1};
+        windows[i].field = f && below(m, 2) ? f->id : 0;
+    }
+    assert_int_equal(index_set_windows(m->rig->ix, windows, n, &m->rig->err), ERR_OK);
 }
 
 /* Chances fall by tag, so that containers of every kind come about. */
@@ -327,7 +377,7 @@ static void random_metric(struct model *m, struct expr *e)
     e->event = schema_event_by_name(m->rig->schema, bytes_of_str(event));
     if (sum)
         e->field = schema_field_by_name(e->event, bytes_of_str("amount"));
-    e->window_days = (uint32_t)(below(m, 4) ? below(m, 40) + 1 : 0);
+    e->window_days = (uint32_t)(below(m, 4) ? below(m, below(m, 2) ? 12 : 40) + 1 : 0);
     random_wheres(m, e);
     if (sum)
         random_bounds(m, e, (int64_t)below(m, 20000) * 1000, random_amount(m));
@@ -340,7 +390,7 @@ static void random_last(struct model *m, struct expr *e)
     e->kind = EXPR_LAST;
     e->event = schema_event_by_name(m->rig->schema, bytes_of_str(event_names[below(m, 2)]));
     e->relative = below(m, 2);
-    int64_t base = e->relative ? 0 : RIG_TODAY;
+    int64_t base = e->relative ? 0 : m->today;
     random_bounds(m, e, base - below(m, 60), base - below(m, 60));
 }
 
@@ -429,14 +479,20 @@ static bool in_bounds(const struct expr *e, int64_t v)
     return in != e->negate;
 }
 
-static bool matches_level(const struct model *m, const struct model_member *x, const struct expr *e)
+void model_level(const struct model *m, const struct model_member *x, char *out, size_t size)
 {
     const struct schema *s = m->rig->schema;
-    const char *level = "none";
+    *out = '\0';
     for (size_t i = 0; i < s->n_levels; i++)
         if (x->numbers[MODEL_GROWTH] >= s->levels[i].at_least)
-            level = s->levels[i].name;
-    return bytes_equal(e->values[0], bytes_of_str(level));
+            (void)snprintf(out, size, "%s", s->levels[i].name);
+}
+
+static bool matches_level(const struct model *m, const struct model_member *x, const struct expr *e)
+{
+    char level[32];
+    model_level(m, x, level, sizeof level);
+    return bytes_equal(e->values[0], bytes_of_str(*level ? level : "none"));
 }
 
 static bool matches_values(const struct model *m, const struct model_member *x,
@@ -475,11 +531,11 @@ static bool matches_range(const struct model_member *x, const struct expr *e)
     return false;
 }
 
-static bool row_counts(const struct model_row *row, const struct expr *e)
+static bool row_counts(const struct model *m, const struct model_row *row, const struct expr *e)
 {
     if (strcmp(e->event->name, event_names[row->event]) != 0)
         return false;
-    if (e->window_days && (row->day <= RIG_TODAY - (int32_t)e->window_days || row->day > RIG_TODAY))
+    if (e->window_days && (row->day <= m->today - (int32_t)e->window_days || row->day > m->today))
         return false;
     for (size_t i = 0; i < e->n_wheres; i++) {
         const struct expr_where *w = &e->wheres[i];
@@ -491,19 +547,20 @@ static bool row_counts(const struct model_row *row, const struct expr *e)
     return true;
 }
 
-static bool matches_metric(const struct model_member *x, const struct expr *e)
+static bool matches_metric(const struct model *m, const struct model_member *x,
+                           const struct expr *e)
 {
     int64_t total = 0;
     for (size_t i = 0; i < x->n_rows; i++)
-        if (row_counts(&x->rows[i], e))
+        if (row_counts(m, &x->rows[i], e))
             total += e->kind == EXPR_SUM ? x->rows[i].amount : x->rows[i].count;
     return in_bounds(e, total);
 }
 
-static bool matches_last(const struct model_member *x, const struct expr *e)
+static bool matches_last(const struct model *m, const struct model_member *x, const struct expr *e)
 {
     int i = strcmp(e->event->name, "order") == 0 ? MODEL_ORDER : MODEL_VIEW;
-    return x->has_last[i] && in_bounds(e, x->last[i] - (e->relative ? RIG_TODAY : 0));
+    return x->has_last[i] && in_bounds(e, x->last[i] - (e->relative ? m->today : 0));
 }
 
 static bool matches_children(const struct model *m, const struct model_member *x,
@@ -539,9 +596,9 @@ bool model_matches(const struct model *m, const struct model_member *x, const st
         return matches_range(x, e);
     case EXPR_COUNT:
     case EXPR_SUM:
-        return matches_metric(x, e);
+        return matches_metric(m, x, e);
     case EXPR_LAST:
-        return matches_last(x, e);
+        return matches_last(m, x, e);
     case EXPR_SEGMENT:
         break;
     }

@@ -35,19 +35,35 @@ struct model {
     struct rng rng;
     struct model_member *members;
     size_t n;
+    int32_t today;
+    int32_t kept_from[MODEL_EVENTS]; /* rows of days before are dropped and ignored */
 };
+
+/* A query of the model's day. */
+static inline struct index_query model_query(const struct model *m, const struct expr *e)
+{
+    return (struct index_query){.expr = e, .today = m->today};
+}
 
 /* `n` members, none of them alive; the ids are 1..n in a scattered order. */
 void model_init(struct model *m, struct rig *rig, size_t n, uint64_t seed);
 void model_close(struct model *m);
+/* The one with this id. */
+struct model_member *model_member(const struct model *m, one_id id);
 /* Brings a member to life with a full set of random properties. */
 void model_fill(struct model *m, struct model_member *x);
 /* One random change of a random member, or its death or rebirth. */
 void model_step(struct model *m);
+/* Drops what is kept no more on that day, here and in the index. */
+void model_expire(struct model *m, int32_t today);
+/* Registers random windows of some of the last 12 days, or none. */
+void model_windows(struct model *m);
 /* A random expression in the rig's arena. */
 struct expr *model_expr(struct model *m, int depth);
 bool model_matches(const struct model *m, const struct model_member *x, const struct expr *e);
 
+/* The name of the member's level, empty below the first. */
+void model_level(const struct model *m, const struct model_member *x, char *out, size_t size);
 /* The texts of values. */
 void model_text(char *out, size_t size, char kind, int i);
 

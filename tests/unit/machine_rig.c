@@ -46,7 +46,8 @@ int world_setup(void **state)
                                           .dedup_hours = 72,
                                           .dedup_min = 4096,
                                           .dedup_max = 65536,
-                                          .redirect_days = 400};
+                                          .redirect_days = 400,
+                                          .watch_idle_days = 7};
     w->now = WORLD_NOW;
     for (unsigned i = 0; i < WORLD_SHARDS; i++) {
         struct store_options o = {.map_bytes = 1 << 20, .shard = (uint16_t)i};

@@ -63,6 +63,59 @@ static void test_arena_copy_is_independent(void **state)
     arena_close(&a);
 }
 
+static void test_arena_limit_counts_over_blocks(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 5000);
+    for (int round = 0; round < 2; round++) {
+        size_t n = 0;
+        while (arena_alloc(&a, 90)) /* takes 96 */
+            n++;
+        assert_int_equal(n, 5000 / 96);
+        assert_int_equal(a.used, n * 96);
+        assert_null(arena_alloc(&a, 33));
+        arena_reset(&a);
+    }
+    arena_close(&a);
+}
+
+static void test_arena_of_nothing_is_something(void **state)
+{
+    (void)state;
+    struct arena a = {0};
+    assert_non_null(arena_alloc(&a, 0));
+    assert_null(arena_alloc(&a, SIZE_MAX));
+    assert_null(arena_alloc(&a, SIZE_MAX - 8)); /* would wrap when rounded up */
+    assert_non_null(arena_alloc(&a, 0));
+    arena_close(&a);
+}
+
+static void test_arena_rewind_gives_back(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 1 << 20);
+    struct arena_mark empty = arena_mark(&a);
+    memset(arena_alloc(&a, 100), 1, 100);
+    char *older = arena_alloc(&a, 16);
+    memcpy(older, "kept", 5);
+    struct arena_mark m = arena_mark(&a);
+    char *next = arena_alloc(&a, 16);
+    for (int i = 0; i < 200; i++)
+        memset(arena_alloc(&a, 1000), 2, 1000); /* several blocks */
+    arena_rewind(&a, m);
+    assert_int_equal(a.used, 128);
+    assert_ptr_equal(arena_alloc(&a, 16), next);
+    for (int i = 0; i < 200; i++)
+        memset(arena_alloc(&a, 1000), 3, 1000);
+    assert_string_equal(older, "kept");
+    arena_rewind(&a, empty);
+    assert_int_equal(a.used, 0);
+    assert_non_null(arena_alloc(&a, 1000000));
+    arena_close(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -70,6 +123,9 @@ int main(void)
         cmocka_unit_test(test_arena_limit_refuses_more),
         cmocka_unit_test(test_arena_reset_keeps_blocks),
         cmocka_unit_test(test_arena_copy_is_independent),
+        cmocka_unit_test(test_arena_limit_counts_over_blocks),
+        cmocka_unit_test(test_arena_of_nothing_is_something),
+        cmocka_unit_test(test_arena_rewind_gives_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

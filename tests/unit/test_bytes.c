@@ -41,6 +41,27 @@ static void test_bytes_utf8_takes_only_wellformed(void **state)
         assert_int_equal(bytes_is_utf8(bytes_of_str(rows[i].text)), rows[i].good);
 }
 
+static void test_bytes_utf8_looks_at_every_byte(void **state)
+{
+    (void)state;
+    uint8_t text[40];
+    for (size_t len = 1; len <= sizeof text; len++) {
+        memset(text, 'a', sizeof text);
+        assert_true(bytes_is_utf8(bytes_of(text, len)));
+        for (size_t bad = 0; bad < len; bad++) {
+            text[bad] = 0xFF;
+            assert_false(bytes_is_utf8(bytes_of(text, len)));
+            text[bad] = 'a';
+        }
+        for (size_t at = 0; at + 2 <= len; at++) {
+            memcpy(text + at, "\xC3\xA4", 2);
+            assert_true(bytes_is_utf8(bytes_of(text, len)));
+            assert_false(bytes_is_utf8(bytes_of(text, at + 1)));
+            memset(text, 'a', sizeof text);
+        }
+    }
+}
+
 static void test_reader_gives_back_what_was_put(void **state)
 {
     (void)state;
@@ -94,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_compare_orders_by_content),
         cmocka_unit_test(test_bytes_utf8_takes_only_wellformed),
+        cmocka_unit_test(test_bytes_utf8_looks_at_every_byte),
         cmocka_unit_test(test_reader_gives_back_what_was_put),
         cmocka_unit_test(test_reader_stops_at_the_end),
     };

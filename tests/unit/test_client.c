@@ -119,6 +119,67 @@ static void expect_callbacks(struct world *w, int n)
     }
 }
 
+static void test_cancel_ends_the_call_and_tells_the_router(void **state)
+{
+    struct world *w = *state;
+    struct seen *seen = w->seen;
+    struct fake_message m, cancel;
+    open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
+    assert_int_equal(oneid_submit_count(w->client, "true", 0, on_result, &seen[0]), ONEID_OK);
+    assert_int_equal(oneid_submit_count(w->client, "false", 0, on_result, &seen[1]), ONEID_OK);
+    uint64_t call = oneid_last_call(w->client);
+    expect_message(w, 0, &m, 2);
+    assert_true(oneid_cancel(w->client, call));
+    assert_false(oneid_cancel(w->client, call));
+    assert_int_equal(seen[1].calls, 0); /* not before the next poll */
+    assert_true(fake_take(&w->fakes[0], &cancel, FAKE_WAIT_MS));
+    assert_true(cancel.is_cancel);
+    assert_int_equal(cancel.request_id, m.request_id);
+    assert_int_equal(cancel.item, 1);
+    expect_callbacks(w, 1);
+    assert_int_equal(seen[1].code, ONEID_ERR_CANCELLED);
+    struct response r[] = {{.item = 0, .count = 1}, {.item = 1, .count = 2}};
+    fake_answer(&w->fakes[0], &m, r, 2); /* too late for the second */
+    expect_callbacks(w, 1);
+    assert_int_equal(seen[0].code, ONEID_OK);
+    assert_int_equal(seen[1].calls, 1);
+    assert_int_equal(oneid_in_flight(w->client), 0);
+    fake_forget(&m);
+    fake_forget(&cancel);
+}
+
+static void test_monstrous_expressions_go_to_no_router(void **state)
+{
+    struct world *w = *state;
+    struct buf text = {0};
+    open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
+    for (int i = 0; i < 1 << 20; i++)
+        buf_put_u8(&text, '(');
+    buf_put_u8(&text, '\0');
+    assert_int_equal(oneid_submit_count(w->client, (const char *)text.data, 0, on_result, w->seen),
+                     ONEID_ERR_USAGE);
+    assert_string_equal(oneid_error_text(w->client),
+                        "column 1: expected at most 65536 bytes, found more");
+    assert_int_equal(oneid_in_flight(w->client), 0);
+    buf_free(&text);
+}
+
+static void test_interrupt_ends_all_calls(void **state)
+{
+    struct world *w = *state;
+    struct seen *seen = w->seen;
+    open_client(w, 1, PATIENT_MS, PATIENT_MS, 0);
+    assert_int_equal(submit(w->client, "m1", &seen[0]), ONEID_OK);
+    assert_int_equal(oneid_submit_count(w->client, "true", 0, on_result, &seen[1]), ONEID_OK);
+    oneid_interrupt(w->client);
+    struct oneid_result *blocked = oneid_count(w->client, "true");
+    assert_int_equal(blocked->code, ONEID_ERR_CANCELLED);
+    oneid_result_free(blocked);
+    assert_int_equal(seen[0].code, ONEID_ERR_CANCELLED);
+    assert_int_equal(seen[1].code, ONEID_ERR_CANCELLED);
+    assert_int_equal(oneid_in_flight(w->client), 0);
+}
+
 static void test_submit_is_answered_once_from_poll(void **state)
 {
     struct world *w = *state;
@@ -544,6 +605,9 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_submit_is_answered_once_from_poll),
+        T(test_cancel_ends_the_call_and_tells_the_router),
+        T(test_monstrous_expressions_go_to_no_router),
+        T(test_interrupt_ends_all_calls),
         T(test_requests_of_a_turn_share_a_message),
         T(test_answer_that_comes_twice_counts_once),
         T(test_junk_from_a_router_is_ignored),

@@ -2,6 +2,8 @@
 #include "fake_router.h"
 
 #include <oneid/oneid.h>
+#include <proto/rows.h>
+#include <proto/watch.h>
 
 #include <pthread.h>
 #include <setjmp.h>
@@ -53,7 +55,8 @@ static void encode_profile(struct buf *out)
 }
 
 static struct named_refusal REFUSED[] = {{{(const uint8_t *)"device", 6}, REFUSAL_NON_BRIDGING}};
-static struct count_row GROUPS[] = {{{(const uint8_t *)"x", 1}, false, 5}, {{NULL, 0}, true, 6}};
+static struct count_row GROUPS[] = {{.value = {(const uint8_t *)"x", 1}, .members = 5},
+                                    {.none = true, .members = 6}};
 static one_id MEMBERS[] = {7, 8};
 static struct refused_line LINES[] = {
     {.number = 1,
@@ -67,6 +70,52 @@ static struct shard_status SHARDS[] = {
     {.shard = 0, .node = 1, .reachable = true, .stats = {.profiles = 9, .events = 10}},
     {.shard = 1, .node = 2}};
 static struct bytes FINDINGS[] = {{(const uint8_t *)"shard 1: odd", 12}};
+
+static uint32_t CARRYING[] = {1, 4};
+static struct segment_row SEGMENTS[] = {
+    {{(const uint8_t *)"a", 1}, {(const uint8_t *)"tag(a)", 6}, ERR_OK},
+    {{(const uint8_t *)"b", 1}, {(const uint8_t *)"gone = 1", 8}, ERR_UNKNOWN_NAME}};
+
+/* One row with a value of each kind; cut short when the cursor says so. */
+static struct response export_page(const struct request *q)
+{
+    static uint8_t room[200];
+    struct bytes list[] = {bytes_of_str("x"), bytes_of_str("y")};
+    struct buf rows = {0};
+    rows_put_member(&rows, 42);
+    rows_put_text(&rows, bytes_of_str("Aix"));
+    rows_put_integer(&rows, -5);
+    rows_put_decimal(&rows, 2500000);
+    rows_put_none(&rows);
+    rows_put_list(&rows, list, 2);
+    size_t len = bytes_equal(q->cursor, bytes_of_str("cut")) ? rows.len - 1 : rows.len;
+    assert_true(len <= sizeof room);
+    memcpy(room, rows.data, len);
+    buf_free(&rows);
+    return (struct response){.rows = bytes_of(room, len),
+                             .n_rows = 1,
+                             .fields = q->fields,
+                             .n_fields = q->n_fields,
+                             .cursor = bytes_of_str("next")};
+}
+
+/* Two events; cut short when the token says so, one promised too many on another. */
+static struct response watch_batch(const struct request *q)
+{
+    static uint8_t room[100];
+    struct buf rows = {0};
+    watch_row_put(&rows, &(struct watch_row){3, 900, 42, 1700000000123, true});
+    watch_row_put(&rows, &(struct watch_row){3, 901, 43, 0, false});
+    size_t len = bytes_equal(q->cursor, bytes_of_str("cut")) ? rows.len - 1 : rows.len;
+    assert_true(len <= sizeof room);
+    memcpy(room, rows.data, len);
+    buf_free(&rows);
+    return (struct response){.events = bytes_of(room, len),
+                             .n_events = bytes_equal(q->cursor, bytes_of_str("many")) ? 3 : 2,
+                             .cursor = q->wait_ms == 5000 ? bytes_of_str("next")
+                                                          : bytes_of_str("other"),
+                             .partial = true};
+}
 
 /* What this router says to each type of question. */
 static struct response answer_to(const struct request *q, struct bytes profile)
@@ -97,6 +146,21 @@ static struct response answer_to(const struct request *q, struct bytes profile)
         return (struct response){.lines = LINES, .n_lines = 1};
     case REQUEST_CHECK:
         return (struct response){.findings = FINDINGS, .n_findings = 1};
+    case REQUEST_SEGMENT_DEFINE:
+    case REQUEST_SEGMENT_DROP:
+        return (struct response){.catalogue = 7, .carrying = CARRYING, .n_carrying = 2};
+    case REQUEST_SEGMENTS:
+        return (struct response){.segments = SEGMENTS, .n_segments = 2, .catalogue = 7};
+    case REQUEST_REFRESH:
+        return (struct response){.groups = GROUPS, .n_groups = 2, .catalogue = 7};
+    case REQUEST_OVERLAP:
+        return (struct response){.combos = MEMBERS, .n_combos = 2};
+    case REQUEST_EXPORT:
+        return export_page(q);
+    case REQUEST_WATCH:
+        return watch_batch(q);
+    case REQUEST_UNWATCH:
+        return (struct response){.code = ERR_NOT_FOUND};
     case REQUEST_STATUS:
     case REQUEST_TYPE_END:
         break;
@@ -183,6 +247,46 @@ static void test_ingest_and_resolve_give_the_person(void **state)
     oneid_result_free(r);
 }
 
+static void test_watch_gives_events_and_a_token(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_watch(w->client, "vips", "start", NULL);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->n_events, 2);
+    assert_int_equal(r->events[0].one_id, 42);
+    assert_true(r->events[0].enter);
+    assert_int_equal(r->events[0].at_ms, 1700000000123);
+    assert_int_equal(r->events[0].shard, 3);
+    assert_int_equal(r->events[0].log_index, 900);
+    assert_false(r->events[1].enter);
+    assert_int_equal(r->events[1].at_ms, 0);
+    assert_string_equal(r->cursor, "next");
+    assert_true(r->partial);
+    oneid_result_free(r);
+    struct oneid_watch_options now = {.no_wait = true};
+    r = oneid_watch(w->client, "vips", NULL, &now);
+    assert_string_equal(r->cursor, "other");
+    oneid_result_free(r);
+    r = oneid_unwatch(w->client, "vips");
+    assert_int_equal(r->code, ONEID_ERR_NOT_FOUND);
+    oneid_result_free(r);
+    r = oneid_watch(w->client, "", NULL, NULL);
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+}
+
+static void test_watch_of_damaged_events_is_an_error(void **state)
+{
+    struct world *w = *state;
+    static const char *const tokens[] = {"cut", "many"};
+    for (int i = 0; i < 2; i++) {
+        struct oneid_result *r = oneid_watch(w->client, "vips", tokens[i], NULL);
+        assert_int_equal(r->code, ONEID_ERR_INTERNAL);
+        assert_int_equal(r->n_events, 0);
+        oneid_result_free(r);
+    }
+}
+
 static void test_profile_outlives_the_client(void **state)
 {
     struct world *w = *state;
@@ -228,6 +332,64 @@ static void test_segment_questions_are_answered(void **state)
     assert_str(r->groups[0].value, "x");
     assert_true(r->groups[1].none);
     assert_string_equal(r->cursor, "");
+    oneid_result_free(r);
+}
+
+static void test_saved_segments_are_answered(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_segment_define(w->client, "a", "tag(a)");
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->catalogue, 7);
+    assert_int_equal(r->n_carrying, 2);
+    assert_int_equal(r->carrying[1], 4);
+    oneid_result_free(r);
+    r = oneid_segment_define(w->client, "", "tag(a)");
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+    r = oneid_segment_drop(w->client, NULL);
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+    r = oneid_segments(w->client, NULL);
+    assert_int_equal(r->n_segments, 2);
+    assert_str(r->segments[0].expr, "tag(a)");
+    assert_true(r->segments[0].usable);
+    assert_false(r->segments[1].usable);
+    oneid_result_free(r);
+    r = oneid_refresh(w->client);
+    assert_int_equal(r->n_groups, 2);
+    oneid_result_free(r);
+    const char *many[] = {"true", "true", "true", "true", "true", "true", "true", "true", "true"};
+    r = oneid_overlap(w->client, many, 1);
+    assert_int_equal(r->n_combos, 2);
+    oneid_result_free(r);
+    r = oneid_overlap(w->client, many, 9);
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+}
+
+static void test_rows_of_an_export_are_read(void **state)
+{
+    struct world *w = *state;
+    const char *fields[] = {"city", "points", "height", "birth", "tags"};
+    struct oneid_result *r = oneid_export(w->client, "true", fields, 5, NULL, 10);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->n_rows, 1);
+    assert_int_equal(r->n_fields, 5);
+    const struct oneid_value *v = r->rows[0].values;
+    assert_int_equal(r->rows[0].one_id, 42);
+    assert_string_equal(v[0].name, "city");
+    assert_str(v[0].text, "Aix");
+    assert_int_equal(v[1].integer, -5);
+    assert_true(v[2].type == ONEID_REAL && v[2].real == 2.5);
+    assert_int_equal(v[3].type, ONEID_NULL);
+    assert_int_equal(v[4].n_list, 2);
+    assert_str(v[4].list[1], "y");
+    assert_string_equal(r->cursor, "next");
+    oneid_result_free(r);
+    r = oneid_export(w->client, "true", fields, 5, "cut", 10);
+    assert_int_equal(r->code, ONEID_ERR_INTERNAL);
+    assert_int_equal(r->n_rows, 0);
     oneid_result_free(r);
 }
 
@@ -292,8 +454,12 @@ int main(void)
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_ingest_and_resolve_give_the_person),
+        T(test_watch_gives_events_and_a_token),
+        T(test_watch_of_damaged_events_is_an_error),
         T(test_profile_outlives_the_client),
         T(test_segment_questions_are_answered),
+        T(test_saved_segments_are_answered),
+        T(test_rows_of_an_export_are_read),
         T(test_questions_of_operators_are_answered),
         T(test_batch_larger_than_in_flight_gives_a_code_for_each),
         cmocka_unit_test(test_one_ids_read_back_as_they_are_printed),

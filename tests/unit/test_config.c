@@ -99,6 +99,8 @@ static void test_config_reads_every_section(void **state)
     assert_int_equal(c->dedup_hours, 24);
     assert_int_equal(c->dedup_min, 4096);
     assert_int_equal(c->deadline_ms, 10000);
+    assert_int_equal(c->watch_events, 1000000);
+    assert_int_equal(c->watch_idle_days, 7);
     assert_int_equal(c->schema.tags_max, 100);
     assert_int_equal(c->schema.n_namespaces, 2);
     assert_int_equal(c->schema.namespaces[0].normalize, NORMALIZE_PHONE);
@@ -493,7 +495,7 @@ static void test_config_refuses_mistakes_in_levels_and_limits(void **state)
         {"limits: {dedup_hour: 1}\n",
          "t.yml:13:10: unknown key 'dedup_hour', expected one of dedup_hours, dedup_min, "
          "dedup_max, memtable_mb, checkpoint_seconds, redirect_days, map_gb, router_cache_mb, "
-         "deadline_ms"},
+         "deadline_ms, query_threads, watch_events, watch_idle_days"},
         {"limits: {dedup_hours: 0}\n",
          "t.yml:13:23: expected a whole number from 1 to 8760, found '0'"},
         {"limits: {dedup_min: 100, dedup_max: 99}\n",
@@ -725,6 +727,8 @@ static void test_config_default_file_states_the_default_limits(void **state)
     assert_int_equal(c->map_gb, d->map_gb);
     assert_int_equal(c->router_cache_mb, d->router_cache_mb);
     assert_int_equal(c->deadline_ms, d->deadline_ms);
+    assert_int_equal(c->watch_events, d->watch_events);
+    assert_int_equal(c->watch_idle_days, d->watch_idle_days);
     cluster_config_close(c);
     cluster_config_close(d);
 }

@@ -105,6 +105,33 @@ static void test_endpoint_request_and_answer(void **state)
     assert_int_equal(server_dropped(f->server), 0);
 }
 
+/* A socket that was found empty is not asked again; what comes, or came while it sent, must show
+ * all the same, as often as one waits for it. */
+static void test_endpoint_wait_shows_what_was_left(void **state)
+{
+    struct fixture *fix = *state;
+    struct frame f = {.full = false};
+    struct peer from;
+    send_text(fix->link, "hello");
+    expect_exchange(fix->server, fix->link, "hello");
+    for (int round = 0; round < 200; round++) {
+        struct waitable at_server = {.server = fix->server}, at_link = {.link = fix->link};
+        assert_false(server_recv(fix->server, &from, &f));
+        assert_false(link_recv(fix->link, &f));
+        send_text(fix->link, "one");
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(endpoint_wait(&at_server, 1, PATIENCE_MS), 1);
+        assert_true(server_recv(fix->server, &from, &f));
+        assert_true(server_send(fix->server, &from, &f));
+        send_text(fix->link, "two"); /* may take in what announced the answer */
+        for (int again = 0; again < 2; again++)
+            assert_int_equal(endpoint_wait(&at_link, 1, PATIENCE_MS), 1);
+        assert_true(link_recv(fix->link, &f));
+        assert_true(server_await(fix->server, &from, &f));
+    }
+    frame_close(&f);
+}
+
 static void test_endpoint_port_in_use(void **state)
 {
     struct fixture *f = *state;
@@ -487,6 +514,7 @@ int main(void)
 {
     struct CMUnitTest tests[] = {
         cmocka_unit_test(test_endpoint_request_and_answer),
+        cmocka_unit_test(test_endpoint_wait_shows_what_was_left),
         cmocka_unit_test(test_endpoint_port_in_use),
         cmocka_unit_test(test_endpoint_malformed_names),
         cmocka_unit_test(test_endpoint_link_may_come_first),

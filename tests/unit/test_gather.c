@@ -8,6 +8,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -57,18 +58,18 @@ static void test_gather_count_adds_up_the_shards(void **state)
     assert_int_equal(fx.n, SHARDS);
     for (shard_id i = 0; i < SHARDS; i++) {
         assert_int_equal(fx.items[i].kind, GATHER_SEND);
-        assert_true(fx.items[i].query);
+        assert_int_equal(fx.items[i].lane, GATHER_QUERY);
         assert_int_equal(fx.items[i].command->today, 20000);
     }
     fx.n = 0;
     struct count_row row = {.members = 5};
     struct reply r = {
         .status = REPLY_OK, .counts = &row, .n_counts = 1, .population = 10, .in_flight = 1};
-    gather_reply(g, 0, &r, 1, &fx);
-    gather_reply(g, 0, &r, 1, &fx); /* a second copy counts once */
-    gather_reply(g, 2, &r, 1, &fx);
+    gather_reply(g, 0, 1, &r, 1, &fx);
+    gather_reply(g, 0, 1, &r, 1, &fx); /* a second copy counts once */
+    gather_reply(g, 2, 1, &r, 1, &fx);
     assert_int_equal(fx.n, 0);
-    gather_reply(g, 1, &r, 1, &fx);
+    gather_reply(g, 1, 1, &r, 1, &fx);
     assert_int_equal(fx.n, 1);
     assert_int_equal(fx.items[0].answer->count, 15);
     assert_int_equal(fx.items[0].answer->population, 30);
@@ -87,8 +88,8 @@ static void test_gather_asks_again_and_becomes_partial(void **state)
     struct reply ok = {.status = REPLY_OK, .counts = &row, .n_counts = 1};
     struct reply busy = {.status = REPLY_ERROR, .error = ERR_BUSY};
     fx.n = 0;
-    gather_reply(g, 0, &ok, 1, &fx);
-    gather_reply(g, 1, &busy, 1, &fx);
+    gather_reply(g, 0, 1, &ok, 1, &fx);
+    gather_reply(g, 1, 1, &busy, 1, &fx);
     assert_int_equal(fx.n, 0);
     gather_tick(g, gather_wake_ms(g), &fx);
     assert_int_equal(fx.n, 2);
@@ -125,9 +126,9 @@ static void test_gather_refuses_bad_questions_at_once(void **state)
         {REQUEST_COUNT, "tag(", "", "", 0, ERR_SYNTAX},
         {REQUEST_COUNT, "nothing = 1", "", "", 0, ERR_UNKNOWN_NAME},
         {REQUEST_BREAKDOWN, "true", "nothing", "", 0, ERR_UNKNOWN_NAME},
-        {REQUEST_LIST, "true", "", "s9.0", 0, ERR_INVALID},
-        {REQUEST_LIST, "true", "", "s1.", 0, ERR_INVALID},
-        {REQUEST_LIST, "true", "", "s1.5x", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "1-9-0-00000000", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "1-1-", 0, ERR_INVALID},
+        {REQUEST_LIST, "true", "", "1-1-5-0000000x", 0, ERR_INVALID},
         {REQUEST_LIST, "true", "", "", 1000000, ERR_INVALID},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -143,20 +144,50 @@ static void test_gather_refuses_bad_questions_at_once(void **state)
     }
 }
 
+/* `n` times `text`, in memory that lives until the program ends. */
+static const char *repeated(const char *text, size_t n)
+{
+    static struct buf texts[4];
+    static size_t used;
+    struct buf *b = &texts[used++];
+    for (size_t i = 0; i < n; i++)
+        buf_put(b, text, strlen(text));
+    buf_put_u8(b, '\0');
+    return (const char *)b->data;
+}
+
+static void test_gather_refuses_monsters_with_a_column(void **state)
+{
+    (void)state;
+    const char *monsters[] = {repeated(" ", 1 << 20), repeated("(", 100000), repeated("(", 60000),
+                              repeated("true or ", 8000)};
+    for (size_t i = 0; i < sizeof monsters / sizeof *monsters; i++) {
+        struct gather_effects fx = {0};
+        struct gather *g = ask(REQUEST_COUNT, monsters[i], "", "", 0, &fx);
+        assert_int_equal(fx.n, 1);
+        assert_int_equal(fx.items[0].answer->code, ERR_TOO_LARGE);
+        assert_memory_equal(fx.items[0].answer->text.data, "column ", 7);
+        gather_free(g);
+        gather_effects_free(&fx);
+        free((void *)(uintptr_t)monsters[i]);
+    }
+}
+
 static void test_gather_breakdown_folds_groups(void **state)
 {
     (void)state;
     struct gather_effects fx = {0};
     struct gather *g = ask(REQUEST_BREAKDOWN, "true", "city", "", 0, &fx);
     fx.n = 0;
-    struct count_row a[] = {
-        {bytes_of_str("x"), false, 1}, {bytes_of_str("y"), false, 10}, {{0}, true, 3}};
-    struct count_row b[] = {{bytes_of_str("x"), false, 20}};
+    struct count_row a[] = {{.value = bytes_of_str("x"), .members = 1},
+                            {.value = bytes_of_str("y"), .members = 10},
+                            {.none = true, .members = 3}};
+    struct count_row b[] = {{.value = bytes_of_str("x"), .members = 20}};
     struct reply ra = {.status = REPLY_OK, .counts = a, .n_counts = 3};
     struct reply rb = {.status = REPLY_OK, .counts = b, .n_counts = 1};
-    gather_reply(g, 0, &ra, 1, &fx);
-    gather_reply(g, 1, &rb, 1, &fx);
-    gather_reply(g, 2, &ra, 1, &fx);
+    gather_reply(g, 0, 1, &ra, 1, &fx);
+    gather_reply(g, 1, 1, &rb, 1, &fx);
+    gather_reply(g, 2, 1, &ra, 1, &fx);
     const struct response *r = fx.items[0].answer;
     assert_int_equal(r->n_groups, 3);
     assert_int_equal(r->groups[0].members, 22);
@@ -187,7 +218,7 @@ static void test_gather_list_pages_through_the_shards(void **state)
             uint64_t next = c.cursor + n < 5 ? c.cursor + n : 0;
             struct reply r = {
                 .status = REPLY_OK, .members = members, .n_members = n, .cursor = next};
-            gather_reply(g, shard, &r, 1, &fx);
+            gather_reply(g, shard, fx.items[fx.n - 1].call, &r, 1, &fx);
         }
         const struct response *a = fx.items[fx.n - 1].answer;
         assert_true(a->n_members <= 4);
@@ -212,7 +243,7 @@ static void test_gather_stats_name_shards_that_are_away(void **state)
     fx.n = 0;
     struct shard_stats stats = {.profiles = 7, .merging = 2};
     struct reply r = {.status = REPLY_OK, .stats = &stats};
-    gather_reply(g, 1, &r, 1, &fx);
+    gather_reply(g, 1, 1, &r, 1, &fx);
     gather_tick(g, DEADLINE, &fx);
     const struct response *a = fx.items[fx.n - 1].answer;
     assert_true(a->partial);
@@ -231,6 +262,7 @@ int main(void)
         cmocka_unit_test(test_gather_asks_again_and_becomes_partial),
         cmocka_unit_test(test_gather_without_any_answer_is_an_error),
         cmocka_unit_test(test_gather_refuses_bad_questions_at_once),
+        cmocka_unit_test(test_gather_refuses_monsters_with_a_column),
         cmocka_unit_test(test_gather_breakdown_folds_groups),
         cmocka_unit_test(test_gather_list_pages_through_the_shards),
         cmocka_unit_test(test_gather_stats_name_shards_that_are_away),

@@ -321,137 +321,6 @@ static void test_index_does_not_grow_under_turnover(void **state)
     assert_true(late.bytes < early.bytes + early.bytes / 4);
 }
 
-static void test_index_lists_in_pages_and_resumes_over_changes(void **state)
-{
-    struct rig *r = *state;
-    struct index_query q = rig_query(rig_parse(r, "tag(t)"));
-    one_id page[7];
-    uint64_t cursor = 0;
-    size_t n = 0, seen[101] = {0};
-    for (one_id m = 1; m <= 100; m++) {
-        rig_add(r, m);
-        rig_tag(r, m, "t", true);
-    }
-    index_set_applied(r->ix, 5);
-    rig_publish(r);
-    do {
-        assert_int_equal(index_list_members(r->ix, &q, cursor, 7, page, &n, &cursor, &r->err),
-                         ERR_OK);
-        for (size_t i = 0; i < n; i++)
-            seen[page[i]]++;
-        rig_remove(r, n > 0 && page[0] % 2 ? page[0] : 0);
-        rig_add(r, 1000 + page[0]);
-        index_set_applied(r->ix, index_applied(r->ix) + 1);
-        rig_publish(r);
-    } while (cursor != 0);
-    for (size_t m = 1; m <= 100; m++)
-        assert_int_equal(seen[m], 1);
-}
-
-static void test_index_refuses_a_cursor_of_another_index(void **state)
-{
-    struct rig *r = *state;
-    struct index_query q = rig_query(rig_parse(r, "true"));
-    one_id page[1];
-    uint64_t cursor = 0;
-    size_t n = 0;
-    for (one_id m = 1; m <= 3; m++)
-        rig_add(r, m);
-    index_set_applied(r->ix, 10);
-    rig_publish(r);
-    assert_int_equal(index_list_members(r->ix, &q, 0, 1, page, &n, &cursor, &r->err), ERR_OK);
-    assert_int_not_equal(cursor, 0);
-    rig_renew(r);
-    for (one_id m = 1; m <= 3; m++)
-        rig_add(r, m);
-    index_set_applied(r->ix, 11);
-    rig_publish(r);
-
-    assert_int_equal(index_list_members(r->ix, &q, cursor, 1, page, &n, &cursor, &r->err),
-                     ERR_INVALID);
-}
-
-static const struct schema_trait *trait_of(struct rig *r, const char *name)
-{
-    return schema_trait_by_name(r->schema, bytes_of_str(name));
-}
-
-static void check_group(const struct index_group *g, const char *value, uint64_t members)
-{
-    assert_int_equal(g->none, value == NULL);
-    if (value)
-        assert_true(bytes_equal(g->value, bytes_of_str(value)));
-    assert_int_equal(g->members, members);
-}
-
-static void test_index_breaks_down_by_text(void **state)
-{
-    struct rig *r = *state;
-    struct index_query q = rig_query(rig_parse(r, "tag(t)"));
-    struct index_group *g = NULL;
-    size_t n = 0;
-    for (one_id m = 1; m <= 6; m++) {
-        rig_add(r, m);
-        rig_tag(r, m, "t", m <= 5);
-    }
-    rig_value(r, 1, "city", "b", true);
-    rig_value(r, 2, "city", "b", true);
-    rig_value(r, 3, "city", "a", true);
-    rig_value(r, 4, "city", "c", true);
-    rig_value(r, 6, "city", "d", true);
-    rig_value(r, 1, "interests", "tea", true);
-    rig_value(r, 1, "interests", "run", true);
-    rig_value(r, 2, "interests", "run", true);
-    rig_publish(r);
-
-    assert_int_equal(index_breakdown(r->ix, &q, trait_of(r, "city"), &r->arena, &g, &n, &r->err),
-                     ERR_OK);
-    assert_int_equal(n, 4);
-    check_group(&g[0], "b", 2);
-    check_group(&g[1], "a", 1);
-    check_group(&g[2], "c", 1);
-    check_group(&g[3], NULL, 1);
-    assert_int_equal(
-        index_breakdown(r->ix, &q, trait_of(r, "interests"), &r->arena, &g, &n, &r->err), ERR_OK);
-    assert_int_equal(n, 3);
-    check_group(&g[0], "run", 2);
-    check_group(&g[1], "tea", 1);
-    check_group(&g[2], NULL, 3);
-}
-
-static void test_index_breaks_down_by_number_date_and_level(void **state)
-{
-    struct rig *r = *state;
-    struct index_query q = rig_query(rig_parse(r, "true"));
-    struct index_group *g = NULL;
-    size_t n = 0;
-    for (one_id m = 1; m <= 3; m++)
-        rig_add(r, m);
-    rig_number(r, 1, "growth", 5000, true);
-    rig_number(r, 2, "growth", -7, true);
-    rig_number(r, 1, "score", -1500000, true);
-    rig_number(r, 1, "birth", clock_day_of_date(1990, 5, 1), true);
-    rig_publish(r);
-
-    assert_int_equal(index_breakdown(r->ix, &q, trait_of(r, "growth"), &r->arena, &g, &n, &r->err),
-                     ERR_OK);
-    assert_int_equal(n, 3);
-    check_group(&g[0], "-7", 1);
-    check_group(&g[1], "0", 1);
-    check_group(&g[2], "5000", 1);
-    assert_int_equal(index_breakdown(r->ix, &q, trait_of(r, "score"), &r->arena, &g, &n, &r->err),
-                     ERR_OK);
-    check_group(&g[0], "-1.5", 1);
-    check_group(&g[1], NULL, 2);
-    assert_int_equal(index_breakdown(r->ix, &q, trait_of(r, "birth"), &r->arena, &g, &n, &r->err),
-                     ERR_OK);
-    check_group(&g[0], "1990-05-01", 1);
-    assert_int_equal(index_breakdown(r->ix, &q, NULL, &r->arena, &g, &n, &r->err), ERR_OK);
-    assert_int_equal(n, 2);
-    check_group(&g[0], "gold", 1);
-    check_group(&g[1], NULL, 2);
-}
-
 static const struct expr *segment_by_name(void *ctx, struct bytes name)
 {
     return bytes_equal(name, bytes_of_str("newborn")) ? *(const struct expr **)ctx : NULL;
@@ -534,6 +403,18 @@ static void test_index_digest_does_not_depend_on_ordinals_or_history(void **stat
     assert_int_not_equal(index_digest(r->ix), digest);
 }
 
+static void test_index_uses_the_kernels_that_are_asked_for(void **state)
+{
+    struct rig *r = *state;
+    assert_int_equal(index_use_kernels("plain", &r->err), ERR_OK);
+    assert_string_equal(index_kernels(), "plain");
+    assert_int_equal(index_use_kernels("sse9", &r->err), ERR_INVALID);
+    assert_non_null(strstr(r->err.msg, "plain"));
+    assert_string_equal(index_kernels(), "plain");
+    assert_int_equal(index_use_kernels("auto", &r->err), ERR_OK);
+    assert_int_equal(index_use_kernels(NULL, &r->err), ERR_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -553,12 +434,9 @@ int main(void)
         TEST(test_index_forgets_everything_of_a_removed_member),
         TEST(test_index_ignores_operations_on_unknown_members_and_names),
         TEST(test_index_does_not_grow_under_turnover),
-        TEST(test_index_lists_in_pages_and_resumes_over_changes),
-        TEST(test_index_refuses_a_cursor_of_another_index),
-        TEST(test_index_breaks_down_by_text),
-        TEST(test_index_breaks_down_by_number_date_and_level),
         TEST(test_index_resolves_saved_segments),
         TEST(test_index_stops_at_the_deadline_and_when_cancelled),
+        TEST(test_index_uses_the_kernels_that_are_asked_for),
         TEST(test_index_digest_does_not_depend_on_ordinals_or_history),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

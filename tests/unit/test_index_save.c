@@ -1,6 +1,8 @@
 #include "index_rig.h"
 #include "tempdir.h"
 
+#include <index/watch.h>
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,6 +29,10 @@ struct saved {
 /* A little of everything, a removed member among it. */
 static void fill(struct rig *r)
 {
+    struct index_watch watches[] = {{bytes_of_str("odd"), bytes_of_str("tag(odd)")},
+                                    {bytes_of_str("rich"), bytes_of_str("points >= 3000")}};
+    index_set_watches(r->ix, watches, 2);
+    index_set_applied(r->ix, 45);
     for (one_id m = 1; m <= 40; m++) {
         rig_add(r, m);
         rig_tag(r, m, m % 2 ? "odd" : "even", true);

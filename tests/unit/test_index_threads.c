@@ -116,6 +116,66 @@ static void test_index_saves_beside_the_writer(void **state)
     tempdir_remove(dir);
 }
 
+struct endless_reader {
+    pthread_t thread;
+    struct index *ix;
+    struct index_query query;
+    const bool *stop;
+    uint64_t answered;
+};
+
+static void *read_endlessly(void *arg)
+{
+    struct endless_reader *t = arg;
+    struct index_count count;
+    struct error err;
+    while (!__atomic_load_n(t->stop, __ATOMIC_ACQUIRE))
+        if (index_count_members(t->ix, &t->query, &count, &err) == ERR_OK)
+            (void)__atomic_add_fetch(&t->answered, 1, __ATOMIC_ACQ_REL);
+    return NULL;
+}
+
+static uint64_t answered(const struct endless_reader *readers)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < THREADS; i++)
+        n += __atomic_load_n(&readers[i].answered, __ATOMIC_ACQUIRE);
+    return n;
+}
+
+/* From when the writer has something until it is in, only those queries end that had begun (and
+ * those whose end had not been counted yet): readers without a pause do not starve the writer. And
+ * each publish lets in who waits: the writer does not starve them. */
+static void test_index_neither_readers_nor_the_writer_starve(void **state)
+{
+    struct rig *r = *state;
+    struct endless_reader readers[THREADS] = {0};
+    bool stop = false;
+    for (one_id m = 1; m <= MEMBERS; m++)
+        rig_add(r, m);
+    rig_publish(r);
+    for (int i = 0; i < THREADS; i++) {
+        readers[i] = (struct endless_reader){
+            .ix = r->ix, .query = rig_query(rig_parse(r, "true")), .stop = &stop};
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_endlessly, &readers[i]), 0);
+    }
+    uint64_t worst = 0;
+    one_id next = MEMBERS;
+    while (answered(readers) < QUERIES) {
+        rig_add(r, ++next);
+        uint64_t before = answered(readers), seen;
+        do
+            seen = answered(readers);
+        while (!index_publish(r->ix));
+        worst = seen - before > worst ? seen - before : worst;
+    }
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(readers[i].thread, NULL), 0);
+    assert_true(worst <= 2 * THREADS);
+    assert_int_equal(rig_count(r, "true"), next);
+}
+
 struct blocked_query {
     struct index *ix;
     struct index_query query;
@@ -156,6 +216,7 @@ int main(void)
         TEST(test_index_queries_see_whole_batches),
         TEST(test_index_queries_see_whole_batches_through_metrics_and_negation),
         TEST(test_index_saves_beside_the_writer),
+        TEST(test_index_neither_readers_nor_the_writer_starve),
         TEST(test_index_query_waits_for_the_changes_before_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,8 @@ static const struct event_message sample_event = {
     .n_fields = 2,
 };
 
+static struct bytes two_texts[] = {B("tag(a)"), B("tag(b)")};
+
 static struct request full_request(enum request_type t)
 {
     return (struct request){
@@ -54,17 +56,30 @@ static struct request full_request(enum request_type t)
         .by = B("city"),
         .cursor = B("\0\1\xFF"),
         .limit = REQUEST_LIMIT_MAX,
+        .name = B("newborn"),
+        .exprs = two_texts,
+        .n_exprs = 2,
+        .by2 = B("level"),
+        .fields = two_texts,
+        .n_fields = 2,
+        .explain = true,
     };
 }
 
 static struct response full_response(void)
 {
     static const struct shard_stats stats = {
-        1, 2, 3, 4, 5, 6, 7, 8, 9, {7, 6, 5, 4, 3, 2, 1, 0}, 10, 11, 12, 13, 14};
+        1, 2, 3, 4, 5, 6, 7, 8, 9, {7, 6, 5, 4, 3, 2, 1, 0}, 10, 11, 12, 13, 14, B("avx2"), 15, 16};
+    static struct segment_row segments[] = {{B("s"), B("tag(a)"), ERR_OK},
+                                            {B("t"), B("tag(b)"), ERR_UNKNOWN_NAME}};
+    static struct explain_row terms[] = {{B("tag(a)"), 1, B("set"), 2, 3, 4, 5, 6, 7, 8}};
+    static struct explain_shard explain[] = {{UINT16_MAX, 1, 2, 3, terms, 1}, {0}};
+    static uint32_t carrying[] = {0, UINT16_MAX};
     static struct shard_status shards[] = {{.shard = UINT16_MAX, .node = 2, .reachable = true},
                                            {0}};
     static struct named_refusal refused[] = {{B("phone"), REFUSAL_LIMIT}, {B("x"), REFUSAL_NONE}};
-    static struct count_row groups[] = {{B("g"), false, 4}, {{NULL, 0}, true, 5}};
+    static struct count_row groups[] = {{.value = B("g"), .members = 4, .value2 = B("h")},
+                                        {.none = true, .members = 5, .none2 = true}};
     static one_id members[] = {7, UINT64_MAX};
     static struct refused_line lines[] = {
         {UINT64_MAX, 3, -1, 8, {B("a"), B("b")}, {B("c"), B("d")}, REFUSAL_BLOCKED, B("m"), B("s")},
@@ -96,6 +111,20 @@ static struct response full_response(void)
         .map_epoch = 11,
         .findings = findings,
         .n_findings = 2,
+        .segments = segments,
+        .n_segments = 2,
+        .catalogue = 4,
+        .combos = members,
+        .n_combos = 2,
+        .rows = B("\0rows"),
+        .n_rows = 6,
+        .fields = two_texts,
+        .n_fields = 2,
+        .explain = explain,
+        .n_explain = 2,
+        .nanos = 7,
+        .carrying = carrying,
+        .n_carrying = 2,
     };
 }
 
@@ -161,6 +190,11 @@ static void assert_request(const struct request *a, const struct request *b)
     assert_bytes(a->by, b->by);
     assert_bytes(a->cursor, b->cursor);
     assert_int_equal(a->limit, b->limit);
+    assert_bytes(a->name, b->name);
+    assert_list(a->exprs, a->n_exprs, b->exprs, b->n_exprs);
+    assert_bytes(a->by2, b->by2);
+    assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
+    assert_int_equal(a->explain, b->explain);
 }
 
 static void assert_line(const struct refused_line *a, const struct refused_line *b)
@@ -198,8 +232,44 @@ static void assert_response_rows(const struct response *a, const struct response
         assert_int_equal(a->shards[i].shard, b->shards[i].shard);
         assert_int_equal(a->shards[i].node, b->shards[i].node);
         assert_int_equal(a->shards[i].reachable, b->shards[i].reachable);
-        assert_memory_equal(&a->shards[i].stats, &b->shards[i].stats, sizeof a->shards[i].stats);
+        const struct shard_stats *x = &a->shards[i].stats, *y = &b->shards[i].stats;
+        assert_memory_equal(x, y, offsetof(struct shard_stats, kernels));
+        assert_bytes(x->kernels, y->kernels);
+        assert_true(x->catalogue == y->catalogue && x->today == y->today);
     }
+}
+
+static void assert_segments(const struct response *a, const struct response *b)
+{
+    assert_int_equal(a->n_segments, b->n_segments);
+    for (size_t i = 0; i < a->n_segments; i++) {
+        assert_bytes(a->segments[i].name, b->segments[i].name);
+        assert_bytes(a->segments[i].expr, b->segments[i].expr);
+        assert_int_equal(a->segments[i].code, b->segments[i].code);
+    }
+    assert_int_equal(a->n_carrying, b->n_carrying);
+    for (size_t i = 0; i < a->n_carrying; i++)
+        assert_int_equal(a->carrying[i], b->carrying[i]);
+}
+
+static void assert_explain(const struct response *a, const struct response *b)
+{
+    assert_int_equal(a->n_explain, b->n_explain);
+    for (size_t i = 0; i < a->n_explain; i++) {
+        const struct explain_shard *x = &a->explain[i], *y = &b->explain[i];
+        assert_int_equal(x->shard, y->shard);
+        assert_true(x->nanos == y->nanos && x->count == y->count && x->in_flight == y->in_flight);
+        assert_int_equal(x->n_rows, y->n_rows);
+        for (size_t k = 0; k < x->n_rows; k++) {
+            assert_bytes(x->rows[k].term, y->rows[k].term);
+            assert_bytes(x->rows[k].strategy, y->rows[k].strategy);
+            assert_true(x->rows[k].estimate == y->rows[k].estimate);
+            assert_true(x->rows[k].nanos == y->rows[k].nanos);
+        }
+    }
+    assert_int_equal(a->n_combos, b->n_combos);
+    for (size_t i = 0; i < a->n_combos; i++)
+        assert_true(a->combos[i] == b->combos[i]);
 }
 
 static void assert_response(const struct response *a, const struct response *b)
@@ -216,6 +286,11 @@ static void assert_response(const struct response *a, const struct response *b)
     assert_bytes(a->cursor, b->cursor);
     assert_list(a->findings, a->n_findings, b->findings, b->n_findings);
     assert_response_rows(a, b);
+    assert_segments(a, b);
+    assert_explain(a, b);
+    assert_true(a->catalogue == b->catalogue && a->nanos == b->nanos && a->n_rows == b->n_rows);
+    assert_bytes(a->rows, b->rows);
+    assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
 }
 
 static void test_request_round_trip_of_every_type(void **state)
@@ -232,10 +307,10 @@ static void test_request_round_trip_of_every_type(void **state)
     for (size_t i = 0; i < N; i++)
         request_encode(&sent[i], &body);
     assert_int_equal(request_decode(buf_bytes(&body), N, &arena, &got, &n, NULL), ERR_OK);
-    buf_free(&body); /* what was decoded lives in the arena */
     assert_int_equal(n, N);
     for (size_t i = 0; i < N; i++)
         assert_request(&got[i], &sent[i]);
+    buf_free(&body);
     arena_close(&arena);
 }
 
@@ -249,10 +324,10 @@ static void test_response_round_trip(void **state)
     response_encode(&sent[0], &body);
     response_encode(&sent[1], &body);
     assert_int_equal(response_decode(buf_bytes(&body), 2, &arena, &got, &n, NULL), ERR_OK);
-    buf_free(&body);
     assert_int_equal(n, 2);
     assert_response(&got[0], &sent[0]);
     assert_response(&got[1], &sent[1]);
+    buf_free(&body);
     arena_close(&arena);
 }
 
@@ -287,7 +362,6 @@ static void test_profile_round_trip(void **state)
     struct buf out = {0};
     profile_encode(a, &out);
     assert_int_equal(profile_decode(buf_bytes(&out), &arena, &b, NULL), ERR_OK);
-    buf_free(&out);
     assert_true(a->id == b->id);
     assert_int_equal(a->n_ids, b->n_ids);
     for (size_t i = 0; i < a->n_ids; i++) {
@@ -309,6 +383,7 @@ static void test_profile_round_trip(void **state)
         assert_values(x->sums, x->n_sums, y->sums, y->n_sums);
     }
     assert_bytes(a->level, b->level);
+    buf_free(&out);
     arena_close(&arena);
 }
 
@@ -320,7 +395,7 @@ static void test_request_malformed(void **state)
         struct bytes body;
     } bad[] = {
         {"request 0: unknown type", B("\x0A\0")},
-        {"request 0: unknown type", B("\x0A\2\x08\x0B")},
+        {"request 0: unknown type", B("\x0A\2\x08\x7F")},
         {"request 0: missing event", B("\x0A\2\x08\1")},
         {"request 0: not a message", B("\x0A\2\x08\x80")},
         {"request 0: unknown type of a value", B("\x0A\x08\x08\1\x1A\4\x2A\2\x10\x05")},
@@ -477,7 +552,7 @@ static void test_request_arena_limit_at_every_step(void **state)
             arena_close(&arena);
             limit += 16;
         } while (code != ERR_OK);
-        assert_true(limit > 1000);
+        assert_true(limit > 500);
         buf_free(&b);
     }
 }

@@ -9,6 +9,29 @@
 static const char PAGE_HELP[] = "  --limit N          at most so many (default: 100)\n"
                                 "  --cursor C         go on where an earlier answer ended\n";
 
+static const char EXPORT_HELP[] =
+    "  --fields A,B,...   traits, level, tags, channels; one_id stands first in any case\n"
+    "  --ids NS,NS,...    identities of these namespaces as well (slower: they are not indexed)\n"
+    "  --format FORMAT    jsonl (default) or csv\n"
+    "  --out FILE         instead of standard output; mode 0600, it holds personal data\n"
+    "  --cursor C         go on where an interrupted export ended\n";
+
+static const char SEGMENT_HELP[] =
+    "  segment define NAME EXPR   saves the expression under the name, or replaces it\n"
+    "  segment show NAME          its expression\n"
+    "  segment list [--counts]    all of them, with their numbers of members\n"
+    "  segment drop NAME          unless others use it\n"
+    "  segment refresh            the numbers of members of all, in one pass\n"
+    "  segment overlap A B ...    2 to 8 names or expressions: who is in which of them\n\n";
+
+static const char WATCH_HELP[] =
+    "  --from WHERE       now (default): what comes; start: everybody in it, then what comes;\n"
+    "                     or a token that an earlier watch gave\n"
+    "  --token-file FILE  the token is written there after each batch that was printed; a watch\n"
+    "                     without --from goes on from it\n"
+    "  --once             ends when nothing more is there\n"
+    "  --stop             the cluster watches the segment no more\n";
+
 static const struct command COMMANDS[] = {
     {"status", "", 0, TAKES_ROUTER, "Routers, nodes and shards: who answers", NULL, run_status},
     {"stats", "", 0, TAKES_ROUTER, "Counts of the cluster and of each shard", NULL, run_stats},
@@ -19,12 +42,20 @@ static const struct command COMMANDS[] = {
      "  --in-flight N      events without an answer at a time (default: 1024)\n",
      run_import},
     {"get", "KEY", 1, TAKES_ROUTER, "A person's profile, by ns:value or by One-ID", NULL, run_get},
-    {"count", "EXPR", 1, TAKES_ROUTER, "How many members satisfy a segment expression", NULL,
-     run_count},
+    {"count", "EXPR", 1, TAKES_ROUTER | TAKES_EXPLAIN,
+     "How many members satisfy a segment expression",
+     "  --explain          how the answer came about: terms, strategies, times\n", run_count},
     {"list", "EXPR", 1, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR, "Who satisfies it: One-IDs",
      PAGE_HELP, run_list},
     {"breakdown", "EXPR", 1, TAKES_ROUTER | TAKES_BY, "How many for each value of a trait",
-     "  --by TRAIT         an enum trait of the cluster file, or level\n", run_breakdown},
+     "  --by TRAIT[,TRAIT] one or two traits of the cluster file, or level\n", run_breakdown},
+    {"export", "EXPR", 1, TAKES_ROUTER | TAKES_CURSOR | TAKES_EXPORT,
+     "Everybody who satisfies it, with chosen fields, as JSON lines or CSV", EXPORT_HELP,
+     run_export},
+    {"segment", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_COUNTS,
+     "Saved segments: define, show, list, drop, refresh, overlap", SEGMENT_HELP, run_segment},
+    {"watch", "NAME", 1, TAKES_ROUTER | TAKES_WATCH,
+     "Who comes into a saved segment and who leaves it, as it happens", WATCH_HELP, run_watch},
     {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,
      "Identities and tags that were not taken, and why", PAGE_HELP, run_refused},
     {"check", "", 0, TAKES_ROUTER, "Do the shards' books balance? Says what does not", NULL,

@@ -23,7 +23,17 @@ enum option_id {
     OPTION_CURSOR,
     OPTION_BY,
     OPTION_REJECTS,
-    OPTION_IN_FLIGHT
+    OPTION_IN_FLIGHT,
+    OPTION_EXPLAIN,
+    OPTION_COUNTS,
+    OPTION_FIELDS,
+    OPTION_IDS,
+    OPTION_FORMAT,
+    OPTION_OUT,
+    OPTION_FROM,
+    OPTION_TOKEN_FILE,
+    OPTION_ONCE,
+    OPTION_STOP
 };
 
 struct option {
@@ -45,6 +55,16 @@ static const struct option OPTIONS[] = {
     {"by", NULL, OPTION_BY, true, TAKES_BY},
     {"rejects", NULL, OPTION_REJECTS, true, TAKES_REJECTS},
     {"in-flight", NULL, OPTION_IN_FLIGHT, true, TAKES_IN_FLIGHT},
+    {"explain", NULL, OPTION_EXPLAIN, false, TAKES_EXPLAIN},
+    {"counts", NULL, OPTION_COUNTS, false, TAKES_COUNTS},
+    {"fields", NULL, OPTION_FIELDS, true, TAKES_EXPORT},
+    {"ids", NULL, OPTION_IDS, true, TAKES_EXPORT},
+    {"format", NULL, OPTION_FORMAT, true, TAKES_EXPORT},
+    {"out", NULL, OPTION_OUT, true, TAKES_EXPORT},
+    {"from", NULL, OPTION_FROM, true, TAKES_WATCH},
+    {"token-file", NULL, OPTION_TOKEN_FILE, true, TAKES_WATCH},
+    {"once", NULL, OPTION_ONCE, false, TAKES_WATCH},
+    {"stop", NULL, OPTION_STOP, false, TAKES_WATCH},
 };
 
 struct parser {
@@ -133,6 +153,36 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_IN_FLIGHT:
         return parse_number(p, o->name, value, IN_FLIGHT_MAX, &out->in_flight);
+    case OPTION_EXPLAIN:
+        out->explain = true;
+        return true;
+    case OPTION_COUNTS:
+        out->counts = true;
+        return true;
+    case OPTION_FIELDS:
+        out->fields = value;
+        return true;
+    case OPTION_IDS:
+        out->ids = value;
+        return true;
+    case OPTION_FORMAT:
+        out->format = value;
+        return true;
+    case OPTION_OUT:
+        out->out = value;
+        return true;
+    case OPTION_FROM:
+        out->from = value;
+        return true;
+    case OPTION_TOKEN_FILE:
+        out->token_file = value;
+        return true;
+    case OPTION_ONCE:
+        out->once = true;
+        return true;
+    case OPTION_STOP:
+        out->stop = true;
+        return true;
     }
     return false;
 }
@@ -209,7 +259,7 @@ static enum error_code check(const struct parser *p)
     }
     if (o->n_args < c->n_args)
         return error_set(p->err, ERR_USAGE, "%s: %s is missing", c->name, c->args);
-    if (o->n_args > c->n_args)
+    if (o->n_args > c->n_args && !(c->takes & TAKES_MORE))
         return error_set(p->err, ERR_USAGE, "%s: too many arguments (quote an expression)",
                          c->name);
     if ((c->takes & TAKES_BY) && !o->by)

@@ -10,7 +10,7 @@
 
 enum { EXIT_OK = 0, EXIT_PROBLEM = 1, EXIT_USAGE = 2 };
 
-enum { ARGS_MAX = 4, ROUTERS_MAX = 64 };
+enum { ARGS_MAX = 12, ROUTERS_MAX = 64 };
 
 /* Options that only some commands take; bits of `command.takes`. */
 enum {
@@ -19,7 +19,12 @@ enum {
     TAKES_BY = 1 << 2,
     TAKES_REJECTS = 1 << 3,
     TAKES_IN_FLIGHT = 1 << 4,
-    TAKES_ROUTER = 1 << 5 /* and --deadline: what asks a router */
+    TAKES_ROUTER = 1 << 5, /* and --deadline: what asks a router */
+    TAKES_MORE = 1 << 6,   /* more words than n_args */
+    TAKES_EXPLAIN = 1 << 7,
+    TAKES_COUNTS = 1 << 8,
+    TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format, --out */
+    TAKES_WATCH = 1 << 10  /* --from, --token-file, --once, --stop */
 };
 
 struct options;
@@ -45,7 +50,10 @@ struct options {
     const char *args[ARGS_MAX];
     size_t n_args;
     const char *cursor, *by, *rejects; /* NULL: not given */
-    uint32_t limit;                    /* 0: not given */
+    const char *fields, *ids, *format, *out;
+    const char *from, *token_file;
+    bool explain, counts, once, stop;
+    uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };
 

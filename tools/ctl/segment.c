@@ -1,5 +1,6 @@
 /* count, list, breakdown: questions in the segment language. */
 #include "commands.h"
+#include "explain.h"
 #include "session.h"
 #include "show.h"
 
@@ -8,13 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LIST_DEFAULT = 100, PAGE_MAX = 10000 };
+enum { LIST_DEFAULT = 100, PAGE_MAX = 10000, NAME_SIZE = 80 };
 
 /* An empty text goes to no router. */
 static int open_for(struct session *s, const struct options *o)
 {
     if (o->args[0][0] != '\0')
-        return session_open(s, o);
+        return session_open_interruptible(s, o);
     *s = (struct session){0};
     complain_code(ONEID_ERR_SYNTAX, "column 1: an expression is expected");
     return EXIT_PROBLEM;
@@ -51,8 +52,11 @@ int run_count(const struct options *o)
     struct session s;
     int rc = open_for(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_count(s.client, o->args[0]);
-        if (has_answer(r))
+        struct oneid_result *r =
+            o->explain ? oneid_explain(s.client, o->args[0]) : oneid_count(s.client, o->args[0]);
+        if (has_answer(r) && o->explain)
+            explain_print(o, r);
+        else if (has_answer(r))
             print_count(o, r);
         rc = result_check(r);
         oneid_result_free(r);
@@ -63,18 +67,26 @@ int run_count(const struct options *o)
 
 /* --- breakdown --- */
 
-static void emit_groups(const struct oneid_result *r)
+static void emit_group_value(struct emit *e, const char *key, struct oneid_str value, bool none)
+{
+    if (none)
+        emit_null(e, key);
+    else
+        emit_text(e, key, bytes_of_str_of(value));
+}
+
+static void emit_groups(const struct oneid_result *r, bool two)
 {
     struct emit e;
     emit_init(&e, stdout);
     emit_object(&e, NULL);
     emit_array(&e, "groups");
     for (size_t i = 0; i < r->n_groups; i++) {
+        const struct oneid_group *g = &r->groups[i];
         emit_object(&e, NULL);
-        if (r->groups[i].none)
-            emit_null(&e, "value");
-        else
-            emit_text(&e, "value", bytes_of_str_of(r->groups[i].value));
+        emit_group_value(&e, "value", g->value, g->none);
+        if (two)
+            emit_group_value(&e, "value2", g->value2, g->none2);
         emit_unsigned(&e, "count", r->groups[i].members);
         emit_end(&e);
     }
@@ -84,30 +96,62 @@ static void emit_groups(const struct oneid_result *r)
     emit_end(&e);
 }
 
-static void print_groups(const struct options *o, const struct oneid_result *r)
+static void show_group_value(struct oneid_str value, bool none)
+{
+    if (none)
+        (void)printf("(none)");
+    else
+        show_text(stdout, value);
+}
+
+static void print_groups(const struct options *o, const struct oneid_result *r, bool two)
 {
     if (o->json) {
-        emit_groups(r);
+        emit_groups(r, two);
         return;
     }
     for (size_t i = 0; i < r->n_groups; i++) {
         (void)printf("%12" PRIu64 "  ", r->groups[i].members);
-        if (r->groups[i].none)
-            (void)printf("(none)");
-        else
-            show_text(stdout, r->groups[i].value);
+        show_group_value(r->groups[i].value, r->groups[i].none);
+        if (two) {
+            (void)printf("  |  ");
+            show_group_value(r->groups[i].value2, r->groups[i].none2);
+        }
         (void)printf("\n");
     }
+}
+
+/* "a" or "a,b". */
+struct by {
+    char first[NAME_SIZE];
+    const char *second; /* NULL: by one */
+};
+
+static bool split_by(const char *text, struct by *out)
+{
+    const char *comma = strchr(text, ',');
+    size_t len = comma ? (size_t)(comma - text) : strlen(text);
+    if (len >= sizeof out->first)
+        return false;
+    memcpy(out->first, text, len);
+    out->first[len] = '\0';
+    out->second = comma ? comma + 1 : NULL;
+    return len > 0 && (!comma || (comma[1] != '\0' && !strchr(comma + 1, ',')));
 }
 
 int run_breakdown(const struct options *o)
 {
     struct session s;
+    struct by by;
+    if (!split_by(o->by, &by)) {
+        complain("--by: one trait, or two with a comma between them");
+        return EXIT_USAGE;
+    }
     int rc = open_for(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_breakdown(s.client, o->args[0], o->by);
+        struct oneid_result *r = oneid_breakdown2(s.client, o->args[0], by.first, by.second);
         if (has_answer(r))
-            print_groups(o, r);
+            print_groups(o, r, by.second != NULL);
         rc = result_check(r);
         oneid_result_free(r);
     }

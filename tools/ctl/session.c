@@ -1,5 +1,7 @@
 #include "session.h"
 
+#include "interrupt.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,8 +89,17 @@ int session_open(struct session *s, const struct options *o)
     return session_open_at(s, o, routers, s->config->n_routers, o->in_flight);
 }
 
+int session_open_interruptible(struct session *s, const struct options *o)
+{
+    int rc = session_open(s, o);
+    if (rc == EXIT_OK)
+        interrupt_watch(s->client);
+    return rc;
+}
+
 void session_close(struct session *s)
 {
+    interrupt_watch(NULL);
     oneid_close(s->client);
     cluster_config_close(s->config);
     *s = (struct session){0};

@@ -17,6 +17,8 @@ int session_open(struct session *s, const struct options *o);
 /* The same with these routers, and so many requests in flight (0: as the client likes it). */
 int session_open_at(struct session *s, const struct options *o, const char *const *routers,
                     size_t n_routers, uint32_t in_flight);
+/* Ctrl-C gives up what is under way at the cluster, until the session is closed. */
+int session_open_interruptible(struct session *s, const struct options *o);
 void session_close(struct session *s);
 
 /* The cluster file; NULL: the problem has been told. */

@@ -32,6 +32,11 @@ static struct oneid_shard sum_of(const struct oneid_result *r)
     return t;
 }
 
+static double bytes_a_member(const struct oneid_shard *s)
+{
+    return s->index_members ? (double)s->index_bytes / (double)s->index_members : 0;
+}
+
 static void emit_counts(struct emit *e, const struct oneid_shard *s)
 {
     emit_unsigned(e, "profiles", s->profiles);
@@ -47,6 +52,7 @@ static void emit_counts(struct emit *e, const struct oneid_shard *s)
     emit_unsigned(e, "memtable_bytes", s->memtable_bytes);
     emit_unsigned(e, "index_bytes", s->index_bytes);
     emit_unsigned(e, "index_members", s->index_members);
+    emit_real(e, "index_bytes_a_member", (double)(uint64_t)(bytes_a_member(s) * 10) / 10);
 }
 
 static void emit_stats(const struct oneid_result *r)
@@ -67,6 +73,8 @@ static void emit_stats(const struct oneid_result *r)
         emit_bool(&e, "reachable", r->shards[i].reachable);
         emit_counts(&e, &r->shards[i]);
         emit_unsigned(&e, "applied", r->shards[i].applied);
+        emit_unsigned(&e, "catalogue", r->shards[i].catalogue);
+        emit_string(&e, "kernels", r->shards[i].kernels);
         emit_end(&e);
     }
     emit_end(&e);
@@ -79,6 +87,21 @@ static void show_counts(const char *name, const struct oneid_shard *s)
                  " %10" PRIu64 " %8" PRIu64 " %9.1f\n",
                  name, s->profiles, s->identities, s->events, s->merges, s->refused, s->duplicates,
                  s->merging, (double)s->disk_bytes / (1 << 20));
+}
+
+/* The segment index: its memory, and the instruction sets that nodes count with. */
+static void show_index(const struct oneid_result *r, const struct oneid_shard *sum)
+{
+    (void)printf("\nsegment index: %" PRIu64 " members, %.1f MiB, %.1f bytes a member\n",
+                 sum->index_members, (double)sum->index_bytes / (1 << 20), bytes_a_member(sum));
+    for (size_t i = 0; i < r->n_shards; i++) {
+        const struct oneid_shard *s = &r->shards[i];
+        bool first = s->reachable;
+        for (size_t k = 0; k < i && first; k++)
+            first = r->shards[k].node != s->node;
+        if (first)
+            (void)printf("node %u counts with %s\n", s->node, s->kernels);
+    }
 }
 
 static void show_stats(const struct oneid_result *r)
@@ -95,6 +118,7 @@ static void show_stats(const struct oneid_result *r)
             (void)printf("%-8s node %u does not answer\n", name, r->shards[i].node);
     }
     show_counts("all", &sum);
+    show_index(r, &sum);
     if (sum.dedup_cut)
         (void)printf("message ids let go inside their window: %" PRIu64 "\n", sum.dedup_cut);
 }

@@ -37,7 +37,8 @@
     X(SYNTAX, 21, false, "syntax error")                                                           \
     X(ERASED, 22, false, "erased")                                                                 \
     X(SHUTDOWN, 23, true, "shutting down")                                                         \
-    X(INTERNAL, 24, false, "internal error")
+    X(INTERNAL, 24, false, "internal error")                                                       \
+    X(TOO_OLD, 25, false, "not kept any more")
 
 enum error_code {
 #define X(name, wire, retry, text) ERR_##name = (wire),

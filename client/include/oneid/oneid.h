@@ -44,8 +44,9 @@ enum oneid_code {
     ONEID_ERR_TIMEOUT,     /* no answer within the deadline; an event may or may not have counted */
     ONEID_ERR_UNAVAILABLE, /* no router could be reached within the deadline */
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
-    ONEID_ERR_CANCELLED,   /* the client was closed */
-    ONEID_ERR_INTERNAL
+    ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
+    ONEID_ERR_INTERNAL,
+    ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
 };
 
 struct oneid_client;
@@ -143,9 +144,45 @@ struct oneid_profile {
     const char *level; /* NULL: none */
 };
 struct oneid_group {
-    struct oneid_str value;
-    bool none; /* the members without a value */
+    struct oneid_str value; /* refresh: the segment's name */
+    bool none;              /* the members without a value */
     uint64_t members;
+    struct oneid_str value2; /* of the second trait */
+    bool none2;
+    enum oneid_code code; /* refresh: not ONEID_OK where this segment could not be counted */
+};
+struct oneid_segment {
+    struct oneid_str name, expr;
+    bool usable; /* false: it does not fit the cluster file any more */
+};
+/* One term of a count, in the order of evaluation. */
+struct oneid_term {
+    struct oneid_str term, strategy;
+    unsigned depth;                    /* of nesting */
+    uint64_t estimate;                 /* members that satisfy it, as the order was planned with */
+    uint64_t chunks, skipped;          /* of 65,536 members: looked at, or not */
+    uint64_t emptied, decided, probed; /* chunks: nobody left after it; by least and greatest value;
+                                          member by member */
+    uint64_t ns;                       /* in it, and in what is beneath it */
+};
+struct oneid_explain {
+    uint16_t shard;
+    uint64_t ns, count, in_flight_merges;
+    const struct oneid_term *terms;
+    size_t n_terms;
+};
+struct oneid_row {
+    uint64_t one_id;
+    const struct oneid_value *values; /* one for each field that was asked for, in that order */
+};
+/* A member that entered a watched segment or left it. (shard, log_index, one_id) says it apart: an
+ * event that is delivered again has the same. */
+struct oneid_watch_event {
+    uint64_t one_id;
+    bool enter;
+    int64_t at_ms; /* 0: the member was there when the watch began */
+    uint16_t shard;
+    uint64_t log_index;
 };
 struct oneid_refused_line {
     uint64_t number, one_id;
@@ -161,6 +198,8 @@ struct oneid_shard {
     uint64_t profiles, identities, events, merges, refused, duplicates, merging, tombstones,
         dedup_cut;
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
+    uint64_t catalogue;  /* version of the saved segments */
+    const char *kernels; /* instruction set of its queries */
 };
 
 struct oneid_result {
@@ -186,6 +225,21 @@ struct oneid_result {
     uint64_t map_epoch;
     const char *const *findings;
     size_t n_findings;
+    const struct oneid_watch_event *events; /* watch: in order for each member */
+    size_t n_events;
+    const struct oneid_segment *segments; /* by name */
+    size_t n_segments;
+    uint64_t catalogue;       /* version of the saved segments that was meant; 0: none was named */
+    const uint16_t *carrying; /* shards that do not have the definition yet; they get it before
+                                 they answer anything that names it */
+    size_t n_carrying;
+    const uint64_t *combos; /* overlap: by bit mask of the segments, members in exactly those */
+    size_t n_combos;
+    const struct oneid_explain *explain; /* by shard, as they answered */
+    size_t n_explain;
+    uint64_t router_ns; /* explain: from the first question to the last answer */
+    const struct oneid_row *rows;
+    size_t n_rows, n_fields;
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);
@@ -212,6 +266,22 @@ ONEID_API enum oneid_code oneid_submit_profile(struct oneid_client *c,
 ONEID_API enum oneid_code oneid_submit_count(struct oneid_client *c, const char *expr,
                                              uint32_t deadline_ms, oneid_cb cb, void *ctx);
 
+/* The number of the call that was submitted last, for oneid_cancel; 0: none yet. */
+ONEID_API uint64_t oneid_last_call(const struct oneid_client *c);
+/* Gives a call up: its callback runs with ONEID_ERR_CANCELLED at the next oneid_poll. Questions are
+ * stopped at the shards as well, as far as they can be reached; an event may or may not have
+ * counted. False: it has ended. */
+ONEID_API bool oneid_cancel(struct oneid_client *c, uint64_t call);
+/* Gives up all calls that are under way, also a blocking one. May be called from a signal handler
+ * or another thread, as long as the client is open. */
+ONEID_API void oneid_interrupt(struct oneid_client *c);
+
+/* The next page may be asked for in the callback, before this one is worked off. */
+ONEID_API enum oneid_code oneid_submit_export(struct oneid_client *c, const char *expr,
+                                              const char *const *fields, size_t n_fields,
+                                              const char *cursor, uint32_t limit,
+                                              uint32_t deadline_ms, oneid_cb cb, void *ctx);
+
 /* Sends what is queued, takes what has come, runs callbacks; waits up to timeout_ms (0: not at all,
  * -1: until something happens) for the first of them. Returns the number of callbacks run. */
 ONEID_API int oneid_poll(struct oneid_client *c, int timeout_ms);
@@ -237,8 +307,64 @@ ONEID_API struct oneid_result *oneid_count(struct oneid_client *c, const char *e
 /* A page of at most `limit` members; cursor NULL or "": from the start. */
 ONEID_API struct oneid_result *oneid_list(struct oneid_client *c, const char *expr,
                                           const char *cursor, uint32_t limit);
+/* A page of members with the values of the named fields (traits; level, tags, channels), all from
+ * the index: `rows`, of at most `limit` (1 to 10,000), fewer where a shard ends. Cursor as with
+ * oneid_list. */
+ONEID_API struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
+                                            const char *const *fields, size_t n_fields,
+                                            const char *cursor, uint32_t limit);
 ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
                                                const char *by);
+/* By one trait, or by two (by2 not NULL). */
+ONEID_API struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr,
+                                                const char *by, const char *by2);
+/* A count that says how it came about. */
+ONEID_API struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr);
+/* All combinations of 1 to 8 expressions. */
+ONEID_API struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *exprs,
+                                             size_t n);
+
+/* Saved segments: a name of 1 to 64 bytes for an expression, to be used as segment(name). Defining
+ * an existing one replaces it. */
+ONEID_API struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
+                                                    const char *expr);
+/* ONEID_ERR_INVALID: others use it, the text says which. */
+ONEID_API struct oneid_result *oneid_segment_drop(struct oneid_client *c, const char *name);
+/* The definitions: of one, or of all (NULL). */
+ONEID_API struct oneid_result *oneid_segments(struct oneid_client *c, const char *name);
+/* The counts of all saved segments, in `groups`, in one pass over each shard. */
+ONEID_API struct oneid_result *oneid_refresh(struct oneid_client *c);
+
+/* --- watching a saved segment --- */
+
+struct oneid_watch_options {
+    uint32_t limit;       /* events of a batch, about; 0: 1,000, at most 10,000 */
+    uint32_t wait_ms;     /* how long to wait where there is nothing; 0: 5,000, at most 30,000 */
+    bool no_wait;         /* take what is there */
+    uint32_t deadline_ms; /* 0: the client's; at least 2 s more than the wait */
+};
+
+/* The next batch of who came into the segment and who left it: `events`, perhaps none, and the
+ * token to go on from in `cursor`, which is never empty. `from`: the token of the last batch that
+ * was worked off; NULL or "now": what comes from now on; "start": everybody who is in it, then what
+ * comes. Keep the token only when its batch has been worked off, and nothing is lost: at most it is
+ * delivered again. The members of a batch of "start" come as events that enter, exactly as of one
+ * point. `partial`: a shard did not answer; its events come later.
+ *
+ * A segment that is asked for is watched from then on, until oneid_unwatch, or nobody has asked
+ * for it for watch_idle_days of the cluster file. ONEID_ERR_TOO_OLD: the events after the token are
+ * not kept any more, or the watch has ended meanwhile: begin again with "start".
+ * ONEID_ERR_NOT_FOUND: there is no such segment (any more). */
+ONEID_API struct oneid_result *oneid_watch(struct oneid_client *c, const char *segment,
+                                           const char *from,
+                                           const struct oneid_watch_options *options);
+ONEID_API enum oneid_code oneid_submit_watch(struct oneid_client *c, const char *segment,
+                                             const char *from,
+                                             const struct oneid_watch_options *options, oneid_cb cb,
+                                             void *ctx);
+/* The shards keep no more events of it. */
+ONEID_API struct oneid_result *oneid_unwatch(struct oneid_client *c, const char *segment);
+
 ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
                                              uint32_t limit);

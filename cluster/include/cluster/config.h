@@ -38,6 +38,9 @@ struct cluster_config {
     uint32_t map_gb;             /* 256: largest size of one LMDB file */
     uint32_t router_cache_mb;    /* 256: the identity cache of a router */
     uint32_t deadline_ms;        /* 10000: of a request that names none */
+    uint32_t query_threads;      /* of a node; 0: as many as it has cores, at most 4 */
+    uint32_t watch_events;       /* 1000000: of watched segments, kept by each shard */
+    uint32_t watch_idle_days;    /* 7: a watch that nobody asks for ends after so long */
     struct schema schema;
 };
 

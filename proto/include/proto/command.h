@@ -1,8 +1,8 @@
 /* What routers ask of shards, and the answers: docs/protocol.md in plain structs.
  *
  * A command acts at one slot and is one atomic step of the log; a batch is applied in order, and
- * when it fits in one log entry, at once. All pointers borrow: from the frame, or from the arena
- * that was given to the decoder.
+ * when it fits in one log entry, at once. All pointers borrow: what was decoded points into the
+ * message's bytes and into the arena that was given to the decoder, and lives as long as both.
  */
 #ifndef PROTO_COMMAND_H
 #define PROTO_COMMAND_H
@@ -22,6 +22,12 @@ enum command_type {
     COMMAND_ABORT,
     COMMAND_REPAIR,
     COMMAND_DROP,
+    COMMAND_SEGMENT_DEFINE,
+    COMMAND_SEGMENT_DROP,
+    COMMAND_SEGMENT_SYNC,
+    COMMAND_DAY,
+    COMMAND_WATCH_START = 24,
+    COMMAND_WATCH_STOP,
     /* Reads at the leader. */
     COMMAND_LOCATE = 32,
     COMMAND_GET,
@@ -29,17 +35,26 @@ enum command_type {
     COMMAND_STATS,
     COMMAND_REFUSED,
     COMMAND_CHECK,
+    COMMAND_SEGMENTS,
     /* Answered by query threads from the segment index. */
     COMMAND_COUNT = 64,
     COMMAND_LIST,
     COMMAND_BREAKDOWN,
+    COMMAND_REFRESH,
+    COMMAND_OVERLAP,
+    COMMAND_ROWS,
+    /* Answered by the watch thread, when there is something or the wait is over. */
+    COMMAND_WATCH_READ = 96,
     COMMAND_TYPE_END
 };
 const char *command_type_name(enum command_type t);
 
 enum {
-    COMMAND_LIMIT_MAX = 1000000, /* greatest `limit` */
-    COMMAND_TEXT_MAX = 64 * 1024 /* bytes of `expr` and of `by` */
+    COMMAND_LIMIT_MAX = 1000000,    /* greatest `limit` */
+    COMMAND_TEXT_MAX = 64 * 1024,   /* bytes of `expr` and of `by` */
+    COMMAND_EXPRS_MAX = 8,          /* of an OVERLAP */
+    COMMAND_FIELDS_MAX = 64,        /* of ROWS */
+    COMMAND_CATALOGUE_MAX = 5 << 20 /* bytes of `content` of a SEGMENT_SYNC */
 };
 
 /* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted,
@@ -91,6 +106,16 @@ struct skip {
  * ABORT   profile = L, epoch. → OK
  * REPAIR  ids[0] = i, profile = p, version. At i's slot. → OK
  * DROP    profile: a tombstone whose conditions the router has checked. → OK
+ * SEGMENT_DEFINE  name, expr, catalogue = the version that the asker saw. At shard 0.
+ *         → OK (catalogue, content: the whole of it afterwards), STALE (the same: it has changed
+ *         since, look and ask again), ERROR (why it is no segment)
+ * SEGMENT_DROP    name, catalogue. At shard 0. → as DEFINE
+ * SEGMENT_SYNC    content: a whole catalogue (segment/catalogue.h). At any shard but 0.
+ *         → OK (catalogue: the version here now, which may be a newer one)
+ * WATCH_START  name. The segment is watched from here on, and was asked for on this day. → OK,
+ *         ERROR (NOT_FOUND: no such segment; BUSY: this shard has not heard of it; why it cannot be)
+ * WATCH_STOP   name. → OK
+ * DAY     today: the day that the cluster's time zone has. Proposed by the shard itself. → OK
  * LOCATE  profile, ids[0] (optional: is it here?), want_content.
  *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:
  *           evidence b, a; content if wanted; created: it was born merging), ABSENT, ELSE (whoever it is does not hold it)
@@ -103,7 +128,19 @@ struct skip {
  * STATS   → OK, stats
  * REFUSED cursor, limit → OK, refused rows, cursor
  * CHECK   → OK, findings as text rows
- * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, deadline_ms → OK, counts
+ * SEGMENTS catalogue: the version that the asker has. → OK (catalogue; content unless it is that)
+ * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, by2, explain, deadline_ms
+ *         → OK, counts
+ * REFRESH catalogue → OK, counts: one row for each saved segment, in the order of their names
+ * OVERLAP exprs → OK, combos[1 << n]: members in exactly the segments whose bits are set
+ * ROWS    expr, fields, cursor, limit → OK, rows (proto/rows.h), cursor
+ * WATCH_READ name, limit, and the place to read on from: version = enum index_watch_from, cursor =
+ *         log index, profile = One-ID; age_ms = how long to wait where there is nothing, other = the
+ *         asker's number: a read that waits under the same number is answered at once.
+ *         → OK (rows, n_rows: proto/watch.h; the place to go on from in version, cursor, profile),
+ *           ERROR (NOT_FOUND: not watched, TOO_OLD: the place is not kept any more)
+ *         All queries: catalogue, where saved segments are named: the version they are meant by.
+ *         → STALE (catalogue: the version here) where that is another one
  */
 /* clang-format on */
 struct command {
@@ -129,6 +166,14 @@ struct command {
     uint32_t limit;
     uint32_t age_ms;
     uint32_t deadline_ms; /* time left when it was sent; 0: none */
+    struct bytes name;
+    uint64_t catalogue; /* 0: names no saved segment */
+    struct bytes *exprs;
+    size_t n_exprs;
+    struct bytes by2; /* empty: by one trait */
+    struct bytes *fields;
+    size_t n_fields;
+    bool explain;
 };
 
 enum reply_status {
@@ -182,6 +227,19 @@ struct count_row {
     struct bytes value; /* BREAKDOWN: the group; COUNT: empty */
     bool none;
     uint64_t members;
+    struct bytes value2; /* BREAKDOWN by two */
+    bool none2;
+    enum error_code error; /* REFRESH: this one could not be counted */
+};
+/* One term of a count, in the order of evaluation. */
+struct explain_row {
+    struct bytes term;                 /* as it would be written */
+    uint32_t depth;                    /* of nesting */
+    struct bytes strategy;             /* in words */
+    uint64_t estimate;                 /* members that satisfy it, as it was planned with */
+    uint64_t chunks, skipped;          /* 65,536 members each, in which it was looked at, or not */
+    uint64_t nanos;                    /* in it, and in what is beneath it */
+    uint64_t emptied, decided, probed; /* chunks: see index.h */
 };
 struct shard_stats {
     uint64_t profiles, identities, events, merges, refused, duplicates;
@@ -190,6 +248,9 @@ struct shard_stats {
     uint64_t dedup_cut;     /* message ids let go inside their window */
     uint64_t refused_by[8]; /* by enum refusal */
     uint64_t applied, disk_bytes, memtable_bytes, index_bytes, index_members;
+    struct bytes kernels; /* the instruction set that its node's queries run with */
+    uint64_t catalogue;
+    int32_t today; /* the day of its log; 0: none yet */
 };
 
 struct reply {
@@ -222,11 +283,20 @@ struct reply {
     uint64_t population;
     uint64_t in_flight; /* merges in flight on this shard at that point */
     const struct shard_stats *stats;
-    bool created; /* APPLY: the profile was made by this command */
+    bool created;       /* APPLY: the profile was made by this command */
+    uint64_t catalogue; /* version of the saved segments here; 0: not said */
+    uint64_t *combos;   /* OVERLAP */
+    size_t n_combos;
+    struct bytes rows; /* ROWS */
+    uint32_t n_rows;
+    struct explain_row *explain;
+    size_t n_explain;
+    uint64_t nanos; /* queries: time it took */
 };
 
 bool command_is_read(enum command_type t);
 bool command_is_query(enum command_type t);
+bool command_is_watch(enum command_type t);
 
 /* A batch to the body of MESSAGE_SHARD_WRITE/READ/QUERY, and back. Decoding checks sizes, required
  * fields, identity values' lengths, canonical facts, and gives ERR_MALFORMED with what was wrong.

@@ -30,6 +30,9 @@ enum message_type {
     MESSAGE_MAP_REQUEST,  /* router → node: empty body */
     MESSAGE_MAP_REPLY,    /* node → router: an encoded cluster map (cluster/map.h) */
     MESSAGE_ERROR,        /* → asker: u16 code, text; the whole request failed */
+    MESSAGE_CANCEL, /* → who was asked: the message of this request id is not wanted any more; to a
+                       router the body is the u32 items of it that are not. No answer */
+    MESSAGE_SHARD_WATCH, /* router → node: reads of watched segments, answered when there is news */
     MESSAGE_TYPE_END
 };
 

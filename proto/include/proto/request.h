@@ -21,6 +21,14 @@ enum request_type {
     REQUEST_REFUSED,
     REQUEST_STATUS, /* of nodes and shards as the router sees them */
     REQUEST_CHECK,
+    REQUEST_SEGMENT_DEFINE,
+    REQUEST_SEGMENT_DROP,
+    REQUEST_SEGMENTS, /* the definitions: all, or the one of `name` */
+    REQUEST_REFRESH,  /* counts of all saved segments */
+    REQUEST_OVERLAP,
+    REQUEST_EXPORT,
+    REQUEST_WATCH, /* events of a watched segment */
+    REQUEST_UNWATCH,
     REQUEST_TYPE_END
 };
 
@@ -64,8 +72,18 @@ struct request {
     one_id profile;                    /* PROFILE by One-ID */
     struct bytes expr;
     struct bytes by;
-    struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start */
+    struct bytes cursor; /* LIST, REFUSED: as the last answer gave it; empty: from the start.
+                            WATCH: likewise; empty or `now`: what comes from now on, `start`: who is
+                            in it, then what comes */
     uint32_t limit;
+    struct bytes name;   /* SEGMENT_DEFINE, SEGMENT_DROP, SEGMENTS, WATCH, UNWATCH */
+    struct bytes *exprs; /* OVERLAP */
+    size_t n_exprs;
+    struct bytes by2;     /* BREAKDOWN: the second trait; empty: none */
+    struct bytes *fields; /* EXPORT: names of traits, and level, tags, channels */
+    size_t n_fields;
+    bool explain;     /* COUNT */
+    uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -119,6 +137,16 @@ struct shard_status {
     bool reachable;
     struct shard_stats stats;
 };
+struct segment_row {
+    struct bytes name, expr;
+    enum error_code code; /* not OK: it does not fit the cluster file any more */
+};
+struct explain_shard {
+    shard_id shard;
+    uint64_t nanos, count, in_flight;
+    struct explain_row *rows;
+    size_t n_rows;
+};
 
 /* One message of requests may be answered by several of responses, each with some of the items, as
  * they get ready. */
@@ -145,6 +173,22 @@ struct response {
     uint64_t map_epoch;
     struct bytes *findings; /* CHECK */
     size_t n_findings;
+    struct segment_row *segments; /* SEGMENTS */
+    size_t n_segments;
+    uint64_t catalogue; /* version of the saved segments; 0: not said */
+    uint64_t *combos;   /* OVERLAP: as in a reply */
+    size_t n_combos;
+    struct bytes rows; /* EXPORT: proto/rows.h */
+    uint32_t n_rows;
+    struct bytes *fields; /* EXPORT: what each row has */
+    size_t n_fields;
+    struct bytes events; /* WATCH: proto/watch.h */
+    uint32_t n_events;
+    struct explain_shard *explain;
+    size_t n_explain;
+    uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
+    uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet */
+    size_t n_carrying;
 };
 
 const char *request_type_name(enum request_type t);

@@ -18,6 +18,9 @@
  *                                    n = 0xFFFFFFFF: the newest
  *   'F' be64 handle, 'R' be16 b      behaviour, days of bucket b = day / 64
  *   'X' be64 number                  refused links
+ *   'G' name, 'g'                    saved segments, and the version of all of them
+ *   'd'                              the day of the shard's log
+ *   'w' name                         a watched segment, and when it was last asked for
  *   'm' / 't' be64 one_id            merges in flight / tombstones, with the time they began
  *   'S'                              counters, allocators, machine clock
  *
@@ -31,11 +34,12 @@
 #include <base/clock.h>
 #include <cluster/config.h>
 #include <cluster/map.h>
-#include <index/index.h>
+#include <index/watch.h>
 #include <proto/command.h>
 #include <store/store.h>
 
 struct machine;
+struct catalogue;
 
 /* What changed for the segment index; called during machine_apply and machine_rebuild. */
 typedef void (*machine_emit_cb)(void *ctx, const struct index_op *op);
@@ -47,6 +51,7 @@ struct machine_options {
     shard_id shard;
     uint32_t dedup_hours, dedup_min, dedup_max; /* cluster/config.h */
     uint32_t redirect_days;
+    uint32_t watch_idle_days;
     uint32_t content_max; /* bytes of a profile that may move to another shard; 0: 32 MiB */
     machine_emit_cb emit; /* NULL: none */
     void *emit_ctx;
@@ -61,6 +66,8 @@ void machine_close(struct machine *m);
  * until the next call. A command type that does not write gives REPLY_ERROR. */
 void machine_apply(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
                    struct reply *out);
+/* Hints that the command will be run after some others (store_prefetch). Changes nothing. */
+void machine_prefetch(struct machine *m, const struct command *c, enum store_hint hint);
 /* After the last command of an entry: writes counters and clock to the store. */
 void machine_end_entry(struct machine *m);
 
@@ -72,6 +79,18 @@ void machine_read(struct machine *m, msec_t now_ms, const struct command *c, str
  * command gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows
  * there. */
 enum error_code machine_error(const struct machine *m, struct error *err);
+
+/* The saved segments as this shard has them; lives until the next machine_apply, or as long as the
+ * caller keeps it (segment/catalogue.h). */
+struct catalogue *machine_catalogue(const struct machine *m);
+/* The day that the log has come to: 0 before the first DAY. */
+int32_t machine_today(const struct machine *m);
+
+/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches; the
+ * names live until the next machine_apply, the texts also in `arena`. They have to be told again
+ * when the generation is another one. */
+uint64_t machine_watch_generation(const struct machine *m);
+size_t machine_watched(struct machine *m, struct arena *arena, struct index_watch *out);
 
 /* Merges in flight: MERGING profiles of this shard. */
 uint64_t machine_in_flight(const struct machine *m);

@@ -46,6 +46,10 @@ uint64_t store_durable_index(const struct store *s);
 /* Is there a value? `*value` borrows: valid until the same key is written or deleted, or until the
  * next store_freeze / store_release_frozen, whichever is first. */
 bool store_get(struct store *s, struct bytes key, struct bytes *value);
+/* Hints that the key will be looked up soon: once, and again after some other look-ups. The first
+ * fetches where it is, the second what is there, so that the look-up need not wait for memory. */
+enum store_hint { STORE_HINT_FIRST, STORE_HINT_SECOND };
+void store_prefetch(const struct store *s, struct bytes key, enum store_hint hint);
 /* Copies both. An empty value is a value. */
 void store_put(struct store *s, struct bytes key, struct bytes value);
 void store_del(struct store *s, struct bytes key);

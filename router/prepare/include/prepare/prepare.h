@@ -25,6 +25,11 @@ enum error_code prepare_event(const struct event_message *e, const struct schema
                               msec_t now_ms, struct arena *arena, struct saga_ingest *out,
                               struct error *err);
 
+/* Moves all that a prepared event points to into one piece of `arena`, for a saga that outlives the
+ * message, with room for its hints, which are returned to be filled. NULL: no memory, `in` is left
+ * as it was. */
+one_id *prepare_keep(struct saga_ingest *in, struct arena *arena);
+
 /* One identity of a question. ERR_UNKNOWN_NAME, ERR_INVALID (blocked, ill-formed), ERR_NOMEM. */
 enum error_code prepare_identity(const struct named_identity *i, const struct schema *schema,
                                  struct arena *arena, struct identity *out, struct error *err);

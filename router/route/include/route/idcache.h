@@ -15,10 +15,14 @@ struct idcache *idcache_new(size_t bytes);
 void idcache_free(struct idcache *c);
 /* 0: not known. */
 one_id idcache_get(struct idcache *c, struct identity i);
+/* The same in two steps, for who has several to ask for: the cache is far larger than the
+ * processor's, and each look into it waits for memory unless that was announced. */
+uint64_t idcache_announce(const struct idcache *c, struct identity i);
+one_id idcache_get_announced(struct idcache *c, uint64_t key);
 void idcache_put(struct idcache *c, struct identity i, one_id profile);
 /* Drops the entry if it says `profile`. */
 void idcache_drop(struct idcache *c, struct identity i, one_id profile);
 /* Entries in use. */
-size_t idcache_count(const struct idcache *c);
+size_t idcache_count(struct idcache *c);
 
 #endif

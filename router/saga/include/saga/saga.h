@@ -107,7 +107,9 @@ struct saga_answer {
     one_id profile;             /* INGEST, READ: the One-ID */
     const struct skip *refused; /* INGEST: identities that were not linked, and why */
     size_t n_refused;
-    struct bytes content;     /* READ with want_profile: packed (proto/request.h, profile_decode) */
+    struct bytes content;     /* READ with want_profile: packed (proto/request.h, profile_decode);
+                                 may borrow from the reply of the step: perform ANSWER before the
+                                 reply goes */
     uint32_t helped, dropped; /* SWEEP: merges finished, tombstones dropped. HELP: helped */
 };
 
@@ -136,6 +138,11 @@ void saga_free(struct saga *s);
 void saga_reset(struct saga *s);
 /* Where the input of the next START is built; valid from saga_reset to SAGA_END. */
 struct arena *saga_arena(struct saga *s);
+
+/* For a shell that knows which sagas it steps next: brings the saga into the cache, and, a few steps
+ * later, what it keeps of its input. Thousands of sagas do not fit there. */
+void saga_prefetch(const struct saga *s);
+void saga_prefetch_input(const struct saga *s);
 
 void saga_step(struct saga *s, msec_t now_mono_ms, const struct saga_event *e,
                struct saga_effects *fx);
