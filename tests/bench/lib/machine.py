@@ -145,10 +145,10 @@ def _children_s():
     return u.ru_utime + u.ru_stime
 
 
-def run(command, pids=(), text=None, env=None):
+def run(command, pids=(), text=None, folder=None):
     """Runs a client to its end beside the servers `pids`. A failure raises with what it said."""
     everybody, servers, children, begin = cpu_of_all(), cpu_of(pids), _children_s(), time.monotonic()
-    done = subprocess.run(command, input=text, capture_output=True, text=True, env=env)
+    done = subprocess.run(command, input=text, capture_output=True, text=True, cwd=folder)
     wall, client = time.monotonic() - begin, _children_s() - children
     server = cpu_of(pids) - servers
     others = max(0.0, cpu_of_all() - everybody - server - client) / (wall * CORES)
