@@ -12,8 +12,10 @@ static bool serves(enum command_type t)
 static bool has_others(const struct command *c)
 {
     return c->expr.len || c->by.len || c->today || c->cursor || c->limit || c->age_ms ||
-           c->deadline_ms;
+           c->deadline_ms || c->name.len || c->catalogue || c->n_exprs || c->by2.len ||
+           c->n_fields || c->explain;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct command, explain);
 
 static uint8_t *put_fields(uint8_t *p, const struct command *c)
 {

@@ -6,6 +6,13 @@
 
 #include <proto/request.h>
 
+/* `last` of `type` was the last field when its writer was written: with one behind it, the compiler
+ * asks for has_others to name it, lest it be lost. (What fits into padding or stands further up
+ * only the test sees.) */
+#define DIRECT_KNOWS_ALL_UP_TO(type, last)                                                         \
+    _Static_assert(sizeof(type) - offsetof(type, last) <= 8,                                       \
+                   "a field was added to the struct: has_others must name it")
+
 enum { TAG_ITEM = 1 }; /* the field of a batch that holds its items */
 
 /* The most that an element takes, its tag and length included. */

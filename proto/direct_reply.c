@@ -7,8 +7,10 @@
 static bool has_others(const struct reply *r)
 {
     return r->n_sweeps || r->n_refusals || r->n_counts || r->n_members || r->cursor ||
-           r->population || r->in_flight || r->stats;
+           r->population || r->in_flight || r->stats || r->catalogue || r->n_combos ||
+           r->rows.len || r->n_rows || r->n_explain || r->nanos;
 }
+DIRECT_KNOWS_ALL_UP_TO(struct reply, nanos);
 
 static bool serves(enum reply_status s)
 {

@@ -363,13 +363,14 @@ void link_close(struct link *l)
 
 bool link_recv(struct link *l, struct frame *f)
 {
-    while (recv_part(l->socket, f)) {
+    for (;;) {
+        l->drained = !recv_part(l->socket, f);
+        if (l->drained)
+            return false;
         if (!has_more(f))
             return true;
         skip_message(l->socket, f);
     }
-    l->drained = true;
-    return false;
 }
 
 bool link_send(struct link *l, struct frame *f)

@@ -179,7 +179,6 @@ static uint32_t chunk_add(struct memtable *m, size_t alone)
     }
     uint8_t *data = must(alone ? malloc(size) : usual_chunk(m), size);
     m->chunks[m->n_chunks] = (struct memtable_chunk){.data = data, .alone = (uint32_t)alone};
-    m->chunk_bytes += size;
     return m->n_chunks++;
 }
 
@@ -195,6 +194,7 @@ static uint32_t record_new(struct memtable *m, struct bytes key, size_t value_le
         number = m->open_chunk = chunk_add(m, 0);
     uint32_t place = number << UNIT_BITS | m->chunks[number].used / UNIT_BYTES;
     m->chunks[number].used += (uint32_t)size;
+    m->record_bytes += size;
     struct record *r = record_at(m, place);
     r->value_len = 0;
     r->value_cap = (uint32_t)(size - RECORD_HEADER - key.len);
@@ -397,5 +397,5 @@ struct memtable_record memtable_at(const struct memtable_order *o)
 
 uint64_t memtable_bytes(const struct memtable *m)
 {
-    return m->count == 0 ? 0 : m->chunk_bytes + (m->mask + 1) * sizeof *m->slots;
+    return m->count == 0 ? 0 : m->record_bytes + (m->mask + 1) * sizeof *m->slots;
 }

@@ -43,8 +43,8 @@ struct memtable {
         uint32_t alone; /* bytes of a chunk that was made for one record; 0: a usual one */
     } * chunks;         /* from number 1 on */
     uint32_t n_chunks, cap_chunks;
-    uint32_t open_chunk; /* where the next record goes; 0: none yet */
-    uint64_t chunk_bytes;
+    uint32_t open_chunk;     /* where the next record goes; 0: none yet */
+    uint64_t record_bytes;   /* of all records, replaced ones included */
     struct chunk_pool *pool; /* borrowed; may be NULL */
 };
 
@@ -86,7 +86,7 @@ struct memtable_order {
 struct memtable_order *memtable_sorted(const struct memtable *m);
 struct memtable_record memtable_at(const struct memtable_order *o);
 
-/* Chunks and table; 0 as long as nothing was written. */
+/* Records and table; 0 as long as nothing was written. */
 uint64_t memtable_bytes(const struct memtable *m);
 
 #endif

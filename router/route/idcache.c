@@ -1,13 +1,12 @@
-#define _DEFAULT_SOURCE /* madvise */
 #include <route/idcache.h>
 
 #include <base/hash.h>
+#include <base/pages.h>
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
-enum { WAYS = 4, BYTES_MIN = 4096, HUGE_PAGE = 2 << 20, PUTS_AHEAD = 8 };
+enum { WAYS = 4, BYTES_MIN = 4096, PUTS_AHEAD = 8 };
 
 struct entry {
     uint64_t key; /* never 0 in an entry that is used */
@@ -31,14 +30,11 @@ struct idcache *idcache_new(size_t bytes)
     if (!c)
         return NULL;
     c->n_sets = size / (WAYS * sizeof(struct entry));
-    c->entries = aligned_alloc(size < HUGE_PAGE ? BYTES_MIN : HUGE_PAGE, size);
+    c->entries = pages_alloc(size, size >= PAGES_UNIT);
     if (!c->entries) {
         free(c);
         return NULL;
     }
-    /* Each look-up is at a random place: with small pages it would wait for the address as well. */
-    (void)madvise(c->entries, size, MADV_HUGEPAGE);
-    memset(c->entries, 0, size);
     return c;
 }
 
@@ -46,7 +42,7 @@ void idcache_free(struct idcache *c)
 {
     if (!c)
         return;
-    free(c->entries);
+    pages_free(c->entries, c->n_sets * WAYS * sizeof(struct entry));
     free(c);
 }
 

@@ -128,6 +128,17 @@ static void test_endpoint_wait_shows_what_was_left(void **state)
             assert_int_equal(endpoint_wait(&at_link, 1, PATIENCE_MS), 1);
         assert_true(link_recv(fix->link, &f));
         assert_true(server_await(fix->server, &from, &f));
+        /* Two at once, of which one is taken without waiting. */
+        struct pollfd at_fd = {.fd = link_fd(fix->link), .events = POLLIN};
+        assert_false(link_recv(fix->link, &f));
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(frame_copy(&f, bytes_of_str("three")), ERR_OK);
+            assert_true(server_send(fix->server, &from, &f));
+        }
+        assert_int_equal(poll(&at_fd, 1, PATIENCE_MS), 1);
+        assert_true(link_recv(fix->link, &f) || link_await(fix->link, &f));
+        assert_int_equal(endpoint_wait(&at_link, 1, PATIENCE_MS), 1);
+        assert_true(link_recv(fix->link, &f));
     }
     frame_close(&f);
 }

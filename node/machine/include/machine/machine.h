@@ -12,12 +12,10 @@
  *   'P' be64 one_id, 'V'             unified view, kept only where a profile has several identities
  *                                    (derived)
  *   'I' u32 ns, value                index entry of an identity: (one_id, version)
- *   'F' be64 handle                  fragment of an identity: its recent message ids, the list of its
- *                                    row buckets, its facts (proto/facts.h)
- *   'F' be64 handle, 'D' be32 n      message ids in receipt order, when there are many, in blocks;
- *                                    n = 0xFFFFFFFF: the newest
- *   'F' be64 handle, 'R' be16 b      behaviour, days of bucket b = day / 64
- *   'X' be64 number                  refused links
+ *   'F' be64 handle                  fragment of an identity: its recent message ids, the list of
+ * its row buckets, its facts (proto/facts.h) 'F' be64 handle, 'D' be32 n      message ids in
+ * receipt order, when there are many, in blocks; n = 0xFFFFFFFF: the newest 'F' be64 handle, 'R'
+ * be16 b      behaviour, days of bucket b = day / 64 'X' be64 number                  refused links
  *   'G' name, 'g'                    saved segments, and the version of all of them
  *   'd'                              the day of the shard's log
  *   'w' name                         a watched segment, and when it was last asked for
@@ -86,9 +84,9 @@ struct catalogue *machine_catalogue(const struct machine *m);
 /* The day that the log has come to: 0 before the first DAY. */
 int32_t machine_today(const struct machine *m);
 
-/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches; the
- * names live until the next machine_apply, the texts also in `arena`. They have to be told again
- * when the generation is another one. */
+/* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches;
+ * the names live until the next machine_apply, the texts also in `arena`. They have to be told
+ * again when the generation is another one. */
 uint64_t machine_watch_generation(const struct machine *m);
 size_t machine_watched(struct machine *m, struct arena *arena, struct index_watch *out);
 

@@ -139,8 +139,8 @@ void saga_reset(struct saga *s);
 /* Where the input of the next START is built; valid from saga_reset to SAGA_END. */
 struct arena *saga_arena(struct saga *s);
 
-/* For a shell that knows which sagas it steps next: brings the saga into the cache, and, a few steps
- * later, what it keeps of its input. Thousands of sagas do not fit there. */
+/* For a shell that knows which sagas it steps next: brings the saga into the cache, and, a few
+ * steps later, what it keeps of its input. Thousands of sagas do not fit there. */
 void saga_prefetch(const struct saga *s);
 void saga_prefetch_input(const struct saga *s);
 
