@@ -5,13 +5,20 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <yaml.h>
 
 /* libyaml's document API and not libcyaml: libcyaml binds a mapping to a struct with fixed keys, so
  * it cannot express mappings whose keys the user chooses (events.fields, levels.steps), and what it
  * loads has no positions any more, which a mistake in meaning needs as much as one in form. */
 
-enum { PATH_SHOWN_MAX = 100, TEXT_MAX = 240, DEPTH_MAX = 16, ANCHORS_MAX = 256 };
+enum {
+    PATH_SHOWN_MAX = 100,
+    TEXT_MAX = 240,
+    LIST_SHOWN_MAX = 152,
+    DEPTH_MAX = 16,
+    ANCHORS_MAX = 256
+};
 
 struct config_doc {
     const char *path;
@@ -359,12 +366,20 @@ struct config_node config_get(struct config_node map, const char *key)
 }
 
 /* "a, b, c" for a message, as far as it fits. */
+/* "a, b, c"; what has no room ends it with "..." instead of half a word. */
 static void join(char *out, size_t size, const char *const *words, size_t n)
 {
+    static const char MORE[] = ", ...";
     size_t len = 0;
     out[0] = '\0';
-    for (size_t i = 0; i < n && len < size; i++)
+    for (size_t i = 0; i < n; i++) {
+        size_t wanted = strlen(words[i]) + 2 + (i + 1 < n ? sizeof MORE : 1);
+        if (len + wanted > size) {
+            memcpy(out + len, MORE, sizeof MORE);
+            return;
+        }
         len += (size_t)snprintf(out + len, size - len, "%s%s", i ? ", " : "", words[i]);
+    }
 }
 
 static void join_keys(char *out, size_t size, const struct config_key *keys, size_t n)
@@ -382,7 +397,7 @@ static size_t known_key(struct config_node key, const struct config_key *keys, s
         if (scalar_is(key, keys[i].name))
             return i;
     }
-    char shown[CONFIG_SHOW_MAX], list[TEXT_MAX];
+    char shown[CONFIG_SHOW_MAX], list[LIST_SHOWN_MAX];
     join_keys(list, sizeof list, keys, n_keys);
     config_fail(key, "unknown key %s, expected one of %s", config_show(key, shown), list);
     return n_keys;
@@ -610,7 +625,7 @@ size_t config_choice(struct config_node n, const char *const *words, size_t n_wo
         if (scalar_is(n, words[i]))
             return i;
     }
-    char shown[CONFIG_SHOW_MAX], list[TEXT_MAX];
+    char shown[CONFIG_SHOW_MAX], list[LIST_SHOWN_MAX];
     join(list, sizeof list, words, n_words);
     config_fail(n, "expected one of %s; found %s", list, config_show(n, shown));
     return fallback;
