@@ -423,6 +423,8 @@ static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t 
 static void cancel_task(struct router *r, struct task *t)
 {
     struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
+    if (t->follow)
+        tasks_end(r, t, &resp);
     if (!t->gather)
         return;
     shards_cancel(r, t);

@@ -1,4 +1,5 @@
 """Watched segments over real processes: what a consumer is told adds up to the list, whatever dies."""
+import itertools
 import json
 import os
 import random
@@ -9,8 +10,16 @@ import unittest
 from harness import BIN, Cluster, ClusterTest, SCHEMA
 
 
+NUMBERS = itertools.count()
+
+
+def event(**kw):
+    """With a message_id that no other event of this run has."""
+    return {"message_id": f"w{next(NUMBERS)}", **kw}
+
+
 def tagged(person, tag, on=True):
-    return {"ids": {"phone": f"138{person:08d}"}, "tags": {"add" if on else "remove": [tag]}}
+    return event(ids={"phone": f"138{person:08d}"}, tags={"add" if on else "remove": [tag]})
 
 
 class Consumer:
@@ -94,11 +103,11 @@ class WatchTest(ClusterTest):
         c.ctl("segment", "define", "base", "points >= 10")
         c.ctl("segment", "define", "vips", "segment(base) and tag(vip)")
         self.once("vips", "--from", "start")
-        c.events([{"ids": {"phone": f"139{i:08d}"}, "add": {"points": 6}} for i in range(50)] +
-                 [{"ids": {"openid": f"o{i}"}, "add": {"points": 6}, "tags": ["vip"]} for i in range(50)])
+        c.events([event(ids={"phone": f"139{i:08d}"}, add={"points": 6}) for i in range(50)] +
+                 [event(ids={"openid": f"o{i}"}, add={"points": 6}, tags=["vip"]) for i in range(50)])
         self.check()
         self.assertEqual(self.told.members, set())
-        c.events([{"ids": {"phone": f"139{i:08d}", "openid": f"o{i}"}} for i in range(50)])
+        c.events([event(ids={"phone": f"139{i:08d}", "openid": f"o{i}"}) for i in range(50)])
         self.check()
         self.assertEqual(len(self.told.members), 50)
         c.ctl("segment", "define", "base", "points >= 100")
@@ -199,9 +208,9 @@ class DayTest(unittest.TestCase):
         c.ctl("segment", "define", "asleep", "exists(points) and not count(order, 1d) >= 1")
         for name in tokens:
             watch_once(c, told[name], name, tokens[name], "--from", "start")
-        c.events([{"ids": {"phone": f"137{i:08d}"}, "add": {"points": 1}, "event": {"name": "order", "amount": 5}}
-                  for i in range(30)] +
-                 [{"ids": {"phone": f"136{i:08d}"}, "add": {"points": 1}} for i in range(10)])
+        order = {"name": "order", "amount": 5}
+        c.events([event(ids={"phone": f"137{i:08d}"}, add={"points": 1}, event=order) for i in range(30)] +
+                 [event(ids={"phone": f"136{i:08d}"}, add={"points": 1}) for i in range(10)])
         for name, n in (("active", 30), ("asleep", 10)):
             watch_once(c, told[name], name, tokens[name])
             self.assertEqual(len(told[name].members), n)
@@ -230,10 +239,9 @@ class CrashTest(unittest.TestCase):
     def changes(self, n):
         """Mostly changes of membership, of few persons; now and then two of them turn out to be one."""
         events = []
-        for i in range(n):
+        for _ in range(n):
             person, other = self.rng.randrange(300), self.rng.randrange(300)
             e = tagged(person, "vip", self.rng.random() < 0.6)
-            e["message_id"] = f"c{i}"
             e["add"] = {"points": self.rng.randrange(-3, 5)}
             if self.rng.random() < 0.03:
                 e["ids"]["openid"] = [f"o{other}"]

@@ -22,7 +22,7 @@ if grep -v '^oneid_' "$prefix/symbols"; then
     echo "exported, but not of the API" >&2
     exit 1
 fi
-grep -oE '\boneid_[a-z_]+\(' "$prefix/usr/include/oneid/oneid.h" | tr -d '(' | sort -u >"$prefix/declared"
+grep -oE '\boneid_[a-z0-9_]+\(' "$prefix/usr/include/oneid/oneid.h" | tr -d '(' | sort -u >"$prefix/declared"
 if ! diff "$prefix/symbols" "$prefix/declared"; then
     echo "the header and the library differ" >&2
     exit 1
