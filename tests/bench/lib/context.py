@@ -64,6 +64,13 @@ class Context:
     def scratch(self, name):
         return os.path.join(self.folder, name)
 
+    def clean(self):
+        """What a run leaves besides the sets is of use only when it failed."""
+        for name in os.listdir(self.folder):
+            path = self.scratch(name)
+            if os.path.isfile(path) and name != "lock":
+                os.remove(path)
+
     def quiet(self):
         if self.size.quiet_seconds:
             machine.wait_quiet(self.size.quiet_seconds)

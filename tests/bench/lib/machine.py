@@ -61,6 +61,14 @@ def status_bytes(pid, key):
     return 0
 
 
+def description():
+    """One line: what figures of this machine are to be compared with."""
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+        models = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    model = models[0] if models else os.uname().machine
+    return f"{CORES} cores ({model}), {total_memory() / (1 << 30):.0f} GiB, Linux {os.uname().release}"
+
+
 def free_memory():
     with open("/proc/meminfo", encoding="ascii") as f:
         for line in f:
