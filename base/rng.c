@@ -12,13 +12,13 @@ uint64_t rng_below(struct rng *r, uint64_t n)
 {
     if (n == 0)
         return 0;
-    /* Reject the tail that would make small results likelier. */
-    uint64_t limit = UINT64_MAX - UINT64_MAX % n;
-    uint64_t v;
+    /* Rejects the last run of n numbers: cut short, it would make small results likelier. */
+    uint64_t v, rest;
     do {
         v = rng_u64(r);
-    } while (v >= limit);
-    return v % n;
+        rest = v % n;
+    } while (v - rest > UINT64_MAX - n);
+    return rest;
 }
 
 double rng_unit(struct rng *r)

@@ -107,8 +107,8 @@ struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, c
     return run(c, &r);
 }
 
-struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr, const char *by,
-                                      const char *by2)
+struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *expr, const char *by,
+                                         const char *by2)
 {
     struct request r = {.type = REQUEST_BREAKDOWN,
                         .expr = bytes_of_str(expr),

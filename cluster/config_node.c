@@ -11,7 +11,7 @@
  * it cannot express mappings whose keys the user chooses (events.fields, levels.steps), and what it
  * loads has no positions any more, which a mistake in meaning needs as much as one in form. */
 
-enum { PATH_SHOWN_MAX = 100, TEXT_MAX = 200, DEPTH_MAX = 16, ANCHORS_MAX = 256 };
+enum { PATH_SHOWN_MAX = 100, TEXT_MAX = 240, DEPTH_MAX = 16, ANCHORS_MAX = 256 };
 
 struct config_doc {
     const char *path;

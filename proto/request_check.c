@@ -195,8 +195,8 @@ enum error_code request_check(const struct request *r, struct error *err)
         (void)(check_name(&c, r->name) && check_query(&c, r));
         break;
     case REQUEST_WATCH:
-        (void)(check_name(&c, r->name) &&
-               check_text(&c, r->cursor, WATCH_TOKEN_MAX, "token: more than 2 MiB"));
+        (void)(check_name(&c, r->name) && (r->cursor.len <= WATCH_TOKEN_MAX ||
+                                           fail(&c, ERR_TOO_LARGE, "token: more than 2 MiB")));
         break;
     case REQUEST_UNWATCH:
     case REQUEST_SEGMENT_DROP:

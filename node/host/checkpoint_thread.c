@@ -3,9 +3,9 @@
 
 #include <stdio.h>
 
-/* The index first: it holds all that the frozen memtable does, and a file that is ahead of the state
- * is good, while one that is behind would have to be made again from the profiles, without the
- * events of watched segments. */
+/* The index first: it holds all that the frozen memtable does, and a file that is ahead of the
+ * state is good, while one that is behind would have to be made again from the profiles, without
+ * the events of watched segments. */
 static void save_index(struct checkpoint_thread *t, struct shard *s)
 {
     struct error err;

@@ -241,7 +241,7 @@ static enum error_code open_query_threads(struct host *h, struct error *err)
     if (!h->query_threads)
         return error_set(err, ERR_NOMEM, "query threads");
     h->n_query_threads = n;
-    return query_pool_open(&h->shared.queries, n, err);
+    return query_pool_open(&h->shared.queries, n, h->n_shards, err);
 }
 
 enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,

@@ -8,10 +8,12 @@ static void must(int rc)
     (void)rc;
 }
 
-enum error_code query_pool_open(struct query_pool *p, size_t n_threads, struct error *err)
+enum error_code query_pool_open(struct query_pool *p, size_t n_threads, size_t n_shards,
+                                struct error *err)
 {
     p->last = &p->first;
     p->n_threads = n_threads;
+    p->n_shards = n_shards;
     p->work = calloc(n_threads, sizeof *p->work);
     if (!p->work)
         return error_set(err, ERR_NOMEM, "query threads");
@@ -57,7 +59,7 @@ static bool is_crowded(const struct query_pool *p, uint16_t shard)
     size_t n = 0;
     for (size_t i = 0; i < p->n_threads; i++)
         n += p->work[i].busy && p->work[i].shard == shard;
-    return p->n_threads > 1 && n + 1 >= p->n_threads;
+    return p->n_threads > 1 && p->n_shards > 1 && n + 1 >= p->n_threads;
 }
 
 static void unlink_at(struct query_pool *p, struct message **at)

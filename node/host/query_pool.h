@@ -1,7 +1,8 @@
 /* The queue in front of a node's query threads, and what each of them is at.
  *
- * First come, first served, with one exception: one shard never has all threads, so that its long
- * questions do not hold up those of other shards (with one thread it can). Any thread may call. */
+ * First come, first served, with one exception: where there are several of both, one shard never
+ * has all threads, so that its long questions do not hold up those of other shards. Any thread may
+ * call. */
 #ifndef HOST_QUERY_POOL_H
 #define HOST_QUERY_POOL_H
 
@@ -26,12 +27,13 @@ struct query_pool {
     struct message *first, **last;
     size_t n_waiting;
     struct query_work *work; /* by thread */
-    size_t n_threads;
+    size_t n_threads, n_shards;
     bool stopping;
 };
 
 /* ERR_NOMEM. */
-enum error_code query_pool_open(struct query_pool *p, size_t n_threads, struct error *err);
+enum error_code query_pool_open(struct query_pool *p, size_t n_threads, size_t n_shards,
+                                struct error *err);
 void query_pool_close(struct query_pool *p);
 /* Takes the message; false, and it is still the caller's: the queue is full, or the
  * pool was stopped. */

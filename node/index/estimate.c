@@ -22,7 +22,8 @@ uint64_t estimate_range(const struct column *column, int64_t lo, int64_t hi)
         seen += c->n;
         inside += c->n * covered(lo, hi, c->min, c->max);
     }
-    return seen > 0 ? (uint64_t)((double)column->n * inside / seen) : 0;
+    uint64_t n = seen > 0 ? (uint64_t)((double)column->n * inside / seen) : 0;
+    return n < column->n ? n : column->n;
 }
 
 /* Most are 0; of the others, the smaller the more. */

@@ -172,8 +172,7 @@ void reply_fail(struct reply *out, enum error_code code, const char *text)
     *out = (struct reply){.status = REPLY_ERROR, .error = code, .text = bytes_of_str(text)};
 }
 
-void reply_fail_copy(struct reply *out, enum error_code code, const char *text,
-                     struct arena *arena)
+void reply_fail_copy(struct reply *out, enum error_code code, const char *text, struct arena *arena)
 {
     *out = (struct reply){
         .status = REPLY_ERROR, .error = code, .text = arena_copy(arena, bytes_of_str(text))};

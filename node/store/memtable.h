@@ -43,8 +43,8 @@ struct memtable {
         uint32_t alone; /* bytes of a chunk that was made for one record; 0: a usual one */
     } * chunks;         /* from number 1 on */
     uint32_t n_chunks, cap_chunks;
-    uint32_t open_chunk; /* where the next record goes; 0: none yet */
-    uint64_t record_bytes; /* of all records, replaced ones included */
+    uint32_t open_chunk;     /* where the next record goes; 0: none yet */
+    uint64_t record_bytes;   /* of all records, replaced ones included */
     struct chunk_pool *pool; /* borrowed; may be NULL */
 };
 

@@ -29,7 +29,7 @@ struct part {
 struct follow {
     struct arena arena;
     struct part *parts;
-    size_t n_parts;
+    shard_id n_parts;
     struct follow_token token; /* the places move as replies come */
     struct bytes name;
     uint32_t limit; /* of one shard's read */

@@ -61,7 +61,7 @@ struct task {
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
-    usec_t began_us; /* gathers */
+    usec_t began_us;               /* gathers */
 };
 
 /* A saga that is ready but for what the identity cache says of its identities: that look-up waits

@@ -211,6 +211,8 @@ static void end_gather(struct router *r, struct task *t, const struct response *
     struct response resp = *answered;
     if (t == r->carrier)
         r->carrier = NULL;
+    if (clock_mono_us() - t->began_us >= (usec_t)GATHER_RESEND_MS * 1000)
+        shards_cancel(r, t); /* copies that were sent again may still run */
     if (resp.n_explain)
         resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
     if (t->client)

@@ -112,8 +112,8 @@ static struct response watch_batch(const struct request *q)
     buf_free(&rows);
     return (struct response){.events = bytes_of(room, len),
                              .n_events = bytes_equal(q->cursor, bytes_of_str("many")) ? 3 : 2,
-                             .cursor = q->wait_ms == 5000 ? bytes_of_str("next")
-                                                          : bytes_of_str("other"),
+                             .cursor =
+                                 q->wait_ms == 5000 ? bytes_of_str("next") : bytes_of_str("other"),
                              .partial = true};
 }
 

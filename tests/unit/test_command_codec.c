@@ -23,7 +23,8 @@ static const enum command_type all_types[] = {
     COMMAND_LIST,         COMMAND_BREAKDOWN,    COMMAND_SEGMENT_DEFINE,
     COMMAND_SEGMENT_DROP, COMMAND_SEGMENT_SYNC, COMMAND_DAY,
     COMMAND_SEGMENTS,     COMMAND_REFRESH,      COMMAND_OVERLAP,
-    COMMAND_ROWS};
+    COMMAND_ROWS,         COMMAND_WATCH_START,  COMMAND_WATCH_STOP,
+    COMMAND_WATCH_READ};
 enum { N_TYPES = sizeof all_types / sizeof all_types[0] };
 
 static struct identity two_ids[] = {{7, B("13800138000")}, {UINT32_MAX, B("o-1")}};
@@ -249,7 +250,7 @@ static void test_command_required_fields(void **state)
         bool changes = t == COMMAND_SEGMENT_DEFINE || t == COMMAND_SEGMENT_DROP;
         c = full_command(f, t);
         c.name = (struct bytes){0};
-        if (changes)
+        if (changes || t == COMMAND_WATCH_START || t == COMMAND_WATCH_STOP || command_is_watch(t))
             refuse(f, c, "missing name");
         c = full_command(f, t);
         c.catalogue = 0;
@@ -766,6 +767,8 @@ static void test_names_cover_every_value(void **state)
     assert_false(command_is_read(COMMAND_COUNT));
     assert_false(command_is_query(COMMAND_CHECK));
     assert_true(command_is_query(COMMAND_COUNT) && command_is_query(COMMAND_BREAKDOWN));
+    assert_false(command_is_query(COMMAND_WATCH_READ) || command_is_read(COMMAND_WATCH_START));
+    assert_true(command_is_watch(COMMAND_WATCH_READ) && !command_is_watch(COMMAND_ROWS));
 }
 
 int main(void)

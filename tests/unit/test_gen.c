@@ -485,6 +485,30 @@ static void test_times_are_distinct_and_within_bounds(void **state)
     free(times);
 }
 
+/* Who an event is about can be had alone, in any order of the stream. */
+static void test_who_is_that_of_the_event(void **state)
+{
+    (void)state;
+    for (uint64_t shuffle = 0; shuffle < 2; shuffle++) {
+        struct gen g;
+        start(&g, 6, shuffle);
+        for (uint64_t n = 0; n < EVENTS; n += 7) {
+            struct gen_event whole, who;
+            gen_event_at(&g, n, &whole);
+            gen_who_at(&g, n, &who);
+            assert_int_equal(who.number, whole.number);
+            assert_int_equal(who.person, whole.person);
+            assert_int_equal(who.profile, whole.profile);
+            assert_int_equal(who.resent, whole.resent);
+            assert_int_equal(who.n_ids, whole.n_ids);
+            for (unsigned i = 0; i < who.n_ids; i++) {
+                assert_int_equal(who.ids[i].ns, whole.ids[i].ns);
+                assert_string_equal(who.ids[i].value, whole.ids[i].value);
+            }
+        }
+    }
+}
+
 static void test_options_that_do_not_fit_are_refused(void **state)
 {
     (void)state;
@@ -531,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_persons_keep_within_limits),
         cmocka_unit_test(test_links_come_after_the_parts),
         cmocka_unit_test(test_times_are_distinct_and_within_bounds),
+        cmocka_unit_test(test_who_is_that_of_the_event),
         cmocka_unit_test(test_options_that_do_not_fit_are_refused),
         cmocka_unit_test(test_smallest_population_has_its_profile),
     };

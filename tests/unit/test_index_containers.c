@@ -355,6 +355,24 @@ static void check_words(const struct kernels *k, const uint64_t *a, const uint64
     assert_int_equal(k->and_not(and_not, a), 0);
 }
 
+static void check_keep(const struct kernels *k, const uint64_t *a, const uint64_t *b)
+{
+    _Alignas(64) uint64_t kept[CHUNK_WORDS];
+    for (int round = 0; round < 4; round++) {
+        uint64_t negate = round & 1 ? UINT64_MAX : 0, absent = round & 2 ? UINT64_MAX : 0, any = 0;
+        memset(kept, 0xF0, sizeof kept);
+        bool left = k->keep(kept, a, b, negate, absent) != 0;
+        for (uint32_t i = 0; i < CHUNK_WORDS; i++) {
+            uint64_t wanted = ((a[i] ^ negate) & b[i]) | (absent & ~b[i]);
+            assert_true(kept[i] == (wanted & UINT64_C(0xF0F0F0F0F0F0F0F0)));
+            any |= kept[i];
+        }
+        assert_int_equal(left, any != 0);
+    }
+    memset(kept, 0, sizeof kept);
+    assert_int_equal(k->keep(kept, a, b, 0, UINT64_MAX), 0);
+}
+
 static void test_kernels_agree_on_words(void **state)
 {
     (void)state;
@@ -365,6 +383,8 @@ static void test_kernels_agree_on_words(void **state)
         b[i] = rng_u64(&rng);
     for (size_t i = 0; kernels_at(i); i++)
         check_words(kernels_at(i), a, b);
+    for (size_t i = 0; kernels_at(i); i++)
+        check_keep(kernels_at(i), a, b);
     memset(a, 0xFF, sizeof a);
     for (size_t i = 0; kernels_at(i); i++)
         assert_int_equal(kernels_at(i)->count(a), CHUNK_SIZE);

@@ -401,7 +401,7 @@ static void redefine(struct world *w)
 
 static void one_entry(struct world *w)
 {
-    uint64_t steps = rng_below(&w->model.rng, 20);
+    uint64_t steps = rng_below(&w->model.rng, rng_below(&w->model.rng, 10) ? 20 : 200);
     for (uint64_t i = 0; i < steps; i++)
         model_step(&w->model);
     if (rng_below(&w->model.rng, 12) == 0)

@@ -85,6 +85,59 @@ static void test_options_are_taken(void **state)
     assert_string_equal(o.config, "cluster.yml");
 }
 
+static void test_run_options_are_taken(void **state)
+{
+    (void)state;
+    struct load_options o =
+        parse(ARGS("run", "--mix", "ingest=3,get=1", "--skew", "zipf:0.9", "--processes", "2",
+                   "--interval", "250", "--digits", "3", "--from", "10", "--json", "a.json",
+                   "--csv", "a.csv", "--hgrm", "h"));
+    assert_int_equal(o.command, LOAD_RUN);
+    assert_int_equal(o.mix.weight[OP_INGEST], 3);
+    assert_int_equal(o.mix.weight[OP_GET], 1);
+    assert_int_equal(o.skew.kind, SKEW_ZIPF);
+    assert_int_equal(o.processes, 2);
+    assert_int_equal(o.interval_ms, 250);
+    assert_int_equal(o.digits, 3);
+    assert_int_equal(o.from, 10);
+    assert_string_equal(o.json_file, "a.json");
+    assert_false(o.json);
+    assert_string_equal(o.csv, "a.csv");
+    assert_string_equal(o.hgrm, "h");
+}
+
+/* A value that is missing, or looks like the next option, is standard output. */
+static void test_json_goes_to_a_file_or_to_standard_output(void **state)
+{
+    (void)state;
+    struct load_options o = parse(ARGS("get", "--json", "--requests", "5"));
+    assert_true(o.json && !o.json_file && o.requests == 5);
+    o = parse(ARGS("get", "--requests", "5", "--json"));
+    assert_true(o.json && !o.json_file);
+    o = parse(ARGS("gen", "--out", "x", "--json"));
+    assert_true(o.json && !o.json_file);
+}
+
+static void test_one_kind_is_a_mix_of_one(void **state)
+{
+    (void)state;
+    struct load_options o = parse(ARGS("count", "--requests", "5"));
+    assert_int_equal(o.mix.weight[OP_COUNT], o.mix.total);
+    o = parse(ARGS("ingest"));
+    assert_int_equal(o.mix.weight[OP_INGEST], o.mix.total);
+}
+
+static void test_report_takes_files(void **state)
+{
+    (void)state;
+    struct load_options o =
+        parse(ARGS("report", "a.json", "b.json", "--merge", "--html", "r.html"));
+    assert_int_equal(o.n_files, 2);
+    assert_string_equal(o.files[1], "b.json");
+    assert_true(o.merge);
+    assert_string_equal(o.html, "r.html");
+}
+
 static void test_options_that_make_no_sense_are_refused(void **state)
 {
     (void)state;
@@ -96,10 +149,42 @@ static void test_options_that_make_no_sense_are_refused(void **state)
     assert_true(refuses(ARGS("get", "--requests", "12x")));
     assert_true(refuses(ARGS("get", "--requests")));
     assert_true(refuses(ARGS("get", "--requests", "1", "--in-flight", "0")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--skew", "zipf")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--from", "5")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "--mix", "get=1")));
+    assert_true(refuses(ARGS("get", "--requests", "1", "extra")));
+    assert_true(refuses(ARGS("get", "--duration", "2", "--warmup", "2")));
     assert_true(refuses(ARGS("ingest", "--part", "5/4")));
     assert_true(refuses(ARGS("ingest", "--part", "4")));
     assert_true(refuses(ARGS("ingest", "--split", "1.5")));
     assert_true(refuses(ARGS("ingest", "--unknown", "1")));
+    assert_true(refuses(ARGS("ingest", "--interval", "1")));
+    assert_true(refuses(ARGS("ingest", "--digits", "5")));
+    assert_true(refuses(ARGS("ingest", "--merge")));
+    assert_true(refuses(ARGS("ingest", "--processes", "0")));
+    assert_true(refuses(ARGS("ingest", "--processes", "4", "--in-flight", "3")));
+    assert_true(refuses(ARGS("run")));
+    assert_true(refuses(ARGS("run", "--mix", "get=1")));
+    assert_true(refuses(ARGS("run", "--mix", "gets=1", "--requests", "1")));
+    assert_true(refuses(ARGS("gen", "--out", "x", "--json", "file")));
+    assert_true(refuses(ARGS("report")));
+    assert_true(refuses(ARGS("report", "a", "b", "--csv", "x")));
+}
+
+/* Every option is in the help. */
+static void test_help_names_every_option(void **state)
+{
+    (void)state;
+    static const char *const names[] = {
+        "-c",         "--router", "--json",      "--persons",  "--events",   "--seed",
+        "--shuffle",  "--today",  "--split",     "--never",    "--resent",   "--late",
+        "--out",      "--sample", "--parts",     "--expected", "--all",      "--in-flight",
+        "--duration", "--warmup", "--rate",      "--requests", "--deadline", "--hist",
+        "--mix",      "--skew",   "--processes", "--from",     "--interval", "--digits",
+        "--csv",      "--html",   "--hgrm",      "--merge",    "--part",     "--expr"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strstr(load_usage, names[i]))
+            fail_msg("%s is not in the help", names[i]);
 }
 
 static void test_day_start_is_where_the_day_begins(void **state)
@@ -316,14 +401,14 @@ static void test_view_of_an_answer_equals_the_models(void **state)
 /* --- the drive, with nobody listening --- */
 
 struct source {
-    uint64_t made, sent, answered;
+    uint64_t made, sent, answered, seen;
 };
 
-static bool source_next(void *ctx)
+static enum op source_next(void *ctx, uint64_t *tag)
 {
     struct source *s = ctx;
-    s->made++;
-    return true;
+    *tag = ++s->made;
+    return s->made % 2 ? OP_COUNT : OP_GET;
 }
 
 static enum oneid_code source_send(void *ctx, struct oneid_client *c, uint32_t deadline_ms,
@@ -334,34 +419,52 @@ static enum oneid_code source_send(void *ctx, struct oneid_client *c, uint32_t d
     return oneid_submit_count(c, "true", deadline_ms, cb, cb_ctx);
 }
 
-static void source_answered(void *ctx, const struct oneid_result *r)
+static void source_answered(void *ctx, enum op op, uint64_t tag, const struct oneid_result *r)
 {
     struct source *s = ctx;
     assert_true(r->code != ONEID_OK);
+    assert_int_equal(op, tag % 2 ? OP_COUNT : OP_GET);
+    assert_false(s->seen >> tag & 1);
+    s->seen |= UINT64_C(1) << tag;
     s->answered++;
 }
 
 static void check_drive(double rate)
 {
     enum { REQUESTS = 40 };
-    static struct drive_report r;
+    struct measure m;
+    struct tally total;
     const char *router = "tcp://127.0.0.1:1";
     struct oneid_options options = {.routers = &router, .n_routers = 1};
     struct oneid_client *client;
     struct source s = {0};
     assert_int_equal(oneid_open(&options, &client, NULL, 0), ONEID_OK);
+    assert_true(measure_open(&m, 7, 10000));
     const struct drive_options o = {
         .in_flight = 8, .rate = rate, .requests = REQUESTS, .deadline_ms = 1};
     const struct drive_source source = {&s, source_next, source_send, source_answered};
-    assert_true(drive_run(client, &o, &source, &r));
+    assert_true(drive_run(client, &o, &source, &m));
     assert_int_equal(s.made, REQUESTS);
     assert_int_equal(s.sent, REQUESTS);
     assert_int_equal(s.answered, REQUESTS);
-    assert_int_equal(r.sent, REQUESTS);
-    assert_int_equal(r.answered, REQUESTS);
-    assert_int_equal(r.latency_us.n, REQUESTS);
-    assert_int_equal(r.codes[ONEID_OK], 0);
-    assert_int_equal(r.codes[ONEID_ERR_TIMEOUT] + r.codes[ONEID_ERR_UNAVAILABLE], REQUESTS);
+    assert_int_equal(m.sent, REQUESTS);
+    assert_int_equal(m.kinds[OP_COUNT].answered, REQUESTS / 2);
+    assert_int_equal(m.kinds[OP_GET].answered, REQUESTS / 2);
+    assert_true(measure_total(&m, &total));
+    assert_int_equal(total.latency_us.n, REQUESTS);
+    assert_int_equal(total.codes[ONEID_OK], 0);
+    assert_int_equal(total.codes[ONEID_ERR_TIMEOUT] + total.codes[ONEID_ERR_UNAVAILABLE], REQUESTS);
+    uint64_t in_series = 0, errors = 0;
+    for (size_t i = 0; i < m.series.n; i++) {
+        for (unsigned k = 0; k < OP_KINDS; k++) {
+            in_series += m.series.points[i].cells[k].answered;
+            errors += m.series.points[i].cells[k].errors;
+        }
+    }
+    assert_int_equal(in_series, REQUESTS);
+    assert_int_equal(errors, REQUESTS);
+    tally_close(&total);
+    measure_close(&m);
 }
 
 static void test_drive_answers_each_request_once_in_a_closed_loop(void **state)
@@ -380,6 +483,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_are_taken),
+        cmocka_unit_test(test_run_options_are_taken),
+        cmocka_unit_test(test_json_goes_to_a_file_or_to_standard_output),
+        cmocka_unit_test(test_one_kind_is_a_mix_of_one),
+        cmocka_unit_test(test_report_takes_files),
+        cmocka_unit_test(test_help_names_every_option),
         cmocka_unit_test(test_options_that_make_no_sense_are_refused),
         cmocka_unit_test(test_day_start_is_where_the_day_begins),
         cmocka_unit_test(test_events_lie_in_the_days_before_today),

@@ -14,7 +14,7 @@ static int setup(void **state)
 {
     (void)state;
     pool = (struct query_pool){0};
-    return query_pool_open(&pool, 2, NULL) == ERR_OK ? 0 : -1;
+    return query_pool_open(&pool, 2, 3, NULL) == ERR_OK ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -66,6 +66,16 @@ static void test_pool_one_shard_never_has_all_threads(void **state)
     take(1, 4);
     query_pool_done(&pool, 1);
     query_pool_done(&pool, 0);
+    take(1, 2);
+}
+
+static void test_pool_the_only_shard_has_all_threads(void **state)
+{
+    (void)state;
+    pool.n_shards = 1;
+    put(0, &ANN, 1);
+    put(0, &ANN, 2);
+    take(0, 1);
     take(1, 2);
 }
 
@@ -122,6 +132,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_pool_first_come_first_served),
         TEST(test_pool_one_shard_never_has_all_threads),
+        TEST(test_pool_the_only_shard_has_all_threads),
         TEST(test_pool_cancel_drops_what_waits_and_stops_what_runs),
         TEST(test_pool_hands_out_the_rest_once_it_is_stopped),
         TEST(test_pool_bounds_what_waits),

@@ -63,6 +63,7 @@ static struct request full_request(enum request_type t)
         .fields = two_texts,
         .n_fields = 2,
         .explain = true,
+        .wait_ms = 30000,
     };
 }
 
@@ -125,6 +126,8 @@ static struct response full_response(void)
         .nanos = 7,
         .carrying = carrying,
         .n_carrying = 2,
+        .events = B("\1events"),
+        .n_events = 9,
     };
 }
 
@@ -195,6 +198,7 @@ static void assert_request(const struct request *a, const struct request *b)
     assert_bytes(a->by2, b->by2);
     assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
     assert_int_equal(a->explain, b->explain);
+    assert_int_equal(a->wait_ms, b->wait_ms);
 }
 
 static void assert_line(const struct refused_line *a, const struct refused_line *b)
@@ -290,6 +294,8 @@ static void assert_response(const struct response *a, const struct response *b)
     assert_explain(a, b);
     assert_true(a->catalogue == b->catalogue && a->nanos == b->nanos && a->n_rows == b->n_rows);
     assert_bytes(a->rows, b->rows);
+    assert_bytes(a->events, b->events);
+    assert_int_equal(a->n_events, b->n_events);
     assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
 }
 

@@ -38,11 +38,31 @@ static void test_rng_below_covers_its_range(void **state)
     }
 }
 
+/* By the definition: numbers from the greatest multiple of n on are passed over. With these n up to
+ * half of them are. */
+static void test_rng_below_passes_over_the_uneven_end(void **state)
+{
+    (void)state;
+    const uint64_t ns[] = {
+        1, 3, 10, UINT64_C(1) << 63, (UINT64_C(1) << 63) + 1, UINT64_MAX / 3 * 2};
+    for (unsigned i = 0; i < sizeof ns / sizeof ns[0]; i++) {
+        struct rng a = rng_of_seed(i), b = rng_of_seed(i);
+        uint64_t limit = UINT64_MAX - UINT64_MAX % ns[i], v;
+        for (int k = 0; k < 1000; k++) {
+            do {
+                v = rng_u64(&b);
+            } while (v >= limit);
+            assert_true(rng_below(&a, ns[i]) == v % ns[i]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rng_same_seed_same_numbers),
         cmocka_unit_test(test_rng_below_covers_its_range),
+        cmocka_unit_test(test_rng_below_passes_over_the_uneven_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,6 +18,8 @@ struct wire_random {
     wire_number_cb number;
     wire_bytes_cb bytes;
     unsigned presence; /* per cent of the fields that are there; number 1 always is */
+    unsigned
+        first; /* only among so many of a type's first fields, where the hot ones are; 0: all */
     /* Fields in any order and more than once, numbers and lengths in long forms, fields that nobody
      * knows, wrong wire types. */
     bool wild;

@@ -113,6 +113,7 @@ static void write_json_row(FILE *out, const struct export_plan *plan, const stru
 void export_write_page(FILE *out, const struct export_plan *plan, const struct oneid_result *page,
                        const struct export_ids *ids)
 {
+    flockfile(out); /* once, not for each piece */
     for (size_t i = 0; i < page->n_rows; i++) {
         const struct export_id_list *lists = ids ? &ids->lists[i * plan->n_namespaces] : NULL;
         if (plan->csv)
@@ -120,4 +121,5 @@ void export_write_page(FILE *out, const struct export_plan *plan, const struct o
         else
             write_json_row(out, plan, &page->rows[i], lists);
     }
+    funlockfile(out);
 }

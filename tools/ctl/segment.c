@@ -149,7 +149,7 @@ int run_breakdown(const struct options *o)
     }
     int rc = open_for(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_breakdown2(s.client, o->args[0], by.first, by.second);
+        struct oneid_result *r = oneid_breakdown_two(s.client, o->args[0], by.first, by.second);
         if (has_answer(r))
             print_groups(o, r, by.second != NULL);
         rc = result_check(r);

@@ -1,7 +1,8 @@
 /* Permutations of [0, n) without a table: xor-shifts and multiplications by odd numbers are
  * invertible modulo a power of two; values that leave [0, n) are sent round again (cycle walking,
  * Black and Rogaway 2002), fewer than two rounds on average. */
-#include "private.h"
+#include <base/hash.h>
+#include <gen/permute.h>
 
 static unsigned bits_of(uint64_t n)
 {

@@ -4,6 +4,7 @@
 
 #include <base/hash.h>
 #include <gen/gen.h>
+#include <gen/permute.h>
 
 /* Phone numbers, the scarcest values, have room for so many. */
 #define GEN_PERSONS_MAX UINT64_C(7000000000)
@@ -33,8 +34,5 @@ static inline uint64_t gen_wave_size(const struct gen_wave *w)
 {
     return w->n_parts + w->n_links + w->n_extra + w->n_resent;
 }
-
-/* A permutation of [0, n) drawn by `key`. */
-uint64_t gen_permute(uint64_t n, uint64_t key, uint64_t x);
 
 #endif

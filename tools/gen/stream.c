@@ -229,7 +229,7 @@ static msec_t time_of(const struct gen *g, uint64_t pos, struct rng *r)
     msec_t base = o->to_ms - g->step_ms * (msec_t)o->events;
     bool late = rng_below(r, GEN_PPM) < o->late;
     unsigned kind = (unsigned)rng_below(r, GEN_LAGS);
-    uint64_t lag = (uint64_t)(lag_hours[kind] * INT64_C(3600000) / g->step_ms) + 1;
+    uint64_t lag = late ? (uint64_t)(lag_hours[kind] * INT64_C(3600000) / g->step_ms) + 1 : 0;
     if (!late || pos < lag)
         return base + (msec_t)pos * g->step_ms;
     return base + (msec_t)(pos - lag) * g->step_ms + (kind + 1) * (g->step_ms / (GEN_LAGS + 1));
@@ -258,9 +258,8 @@ static void fill_message_id(const struct gen *g, struct gen_event *e)
     *at = 0;
 }
 
-static void fill(const struct gen *g, const struct place *p, struct gen_event *e)
+static void fill_who(const struct gen *g, const struct place *p, struct rng *r, struct gen_event *e)
 {
-    struct rng r = rng_of_seed(gen_hash(g->options.seed, GEN_USE_EVENT, p->pos));
     struct scope s;
     e->n_ids = 0;
     e->number = p->pos;
@@ -269,30 +268,78 @@ static void fill(const struct gen *g, const struct place *p, struct gen_event *e
     else if (p->role == ROLE_LINK)
         scope_of_link(g, p, &s);
     else
-        scope_of_extra(g, p, &r, &s);
+        scope_of_extra(g, p, r, &s);
     if (p->role == ROLE_LINK)
-        name_link(g, &s, &r, e);
+        name_link(g, &s, r, e);
     else
-        name_scope(g, &s, p->role, &r, e);
+        name_scope(g, &s, p->role, r, e);
     e->person = s.person.number;
     e->profile = s.person.first_profile + (s.person.linked ? 0 : s.first);
-    e->ts = time_of(g, p->pos, &r);
-    e->source = (enum gen_source)rng_below(&r, GEN_SOURCE_COUNT);
-    fill_traits(&r, e);
-    fill_tags(&r, e);
-    fill_behaviour(&r, e);
-    fill_message_id(g, e);
 }
 
-void gen_event_at(const struct gen *g, uint64_t n, struct gen_event *out)
+static void fill_what(struct rng *r, struct gen_event *e)
+{
+    e->source = (enum gen_source)rng_below(r, GEN_SOURCE_COUNT);
+    fill_traits(r, e);
+    fill_tags(r, e);
+    fill_behaviour(r, e);
+}
+
+static struct place place_at(const struct gen *g, uint64_t n, bool *resent)
 {
     const struct gen_options *o = &g->options;
     uint64_t pos = o->shuffle ? gen_permute(o->events, hash_u64(o->shuffle), n) : n;
     struct place p = place_of(g, pos);
-    out->resent = p.role == ROLE_RESENT;
-    if (out->resent)
-        p = original_of(g, p);
-    fill(g, &p, out);
+    *resent = p.role == ROLE_RESENT;
+    return *resent ? original_of(g, p) : p;
+}
+
+static struct rng rng_of_place(const struct gen *g, const struct place *p)
+{
+    return rng_of_seed(gen_hash(g->options.seed, GEN_USE_EVENT, p->pos));
+}
+
+void gen_event_at(const struct gen *g, uint64_t n, struct gen_event *out)
+{
+    struct place p = place_at(g, n, &out->resent);
+    struct rng r = rng_of_place(g, &p);
+    fill_who(g, &p, &r, out);
+    out->ts = time_of(g, p.pos, &r);
+    fill_what(&r, out);
+    fill_message_id(g, out);
+}
+
+void gen_who_at(const struct gen *g, uint64_t n, struct gen_event *out)
+{
+    struct place p = place_at(g, n, &out->resent);
+    struct rng r = rng_of_place(g, &p);
+    fill_who(g, &p, &r, out);
+}
+
+void gen_who_of_person(const struct gen *g, uint64_t person, struct rng *r, struct gen_event *out)
+{
+    struct scope s = {.first = 0};
+    gen_person_of(g, person, &s.person);
+    s.stride = s.person.n_parts;
+    out->n_ids = 0;
+    out->resent = false;
+    out->number = 0;
+    out->person = person;
+    out->profile = s.person.first_profile;
+    name_scope(g, &s, ROLE_EXTRA, r, out);
+}
+
+void gen_renew(struct rng *r, uint64_t run, uint64_t number, struct gen_event *e)
+{
+    char *at = e->message_id;
+    *at++ = 'u';
+    at = put_number(at, run);
+    *at++ = '-';
+    at = put_number(at, number);
+    *at = 0;
+    e->ts = 0;
+    e->resent = false;
+    fill_what(r, e);
 }
 
 bool gen_next(struct gen *g, struct gen_event *out)

@@ -61,12 +61,30 @@ static void put_broken(struct emit *e, struct bytes b)
     }
 }
 
+static bool is_plain(uint8_t c)
+{
+    return c >= 0x20 && c != 0x7F && c != '"' && c != '\\';
+}
+
+/* What needs no escape in one piece each. */
+static void put_runs(struct emit *e, struct bytes b)
+{
+    for (size_t i = 0; i < b.len;) {
+        size_t from = i;
+        while (i < b.len && is_plain(b.data[i]))
+            i++;
+        if (i > from)
+            (void)fwrite(b.data + from, 1, i - from, e->out);
+        if (i < b.len)
+            put_escaped(e, b.data[i++]);
+    }
+}
+
 static void put_text(struct emit *e, struct bytes b)
 {
     (void)fputc('"', e->out);
     if (bytes_is_utf8(b)) {
-        for (size_t i = 0; i < b.len; i++)
-            put_escaped(e, b.data[i]);
+        put_runs(e, b);
     } else {
         put_broken(e, b);
     }

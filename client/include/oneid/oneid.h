@@ -316,8 +316,8 @@ ONEID_API struct oneid_result *oneid_export(struct oneid_client *c, const char *
 ONEID_API struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr,
                                                const char *by);
 /* By one trait, or by two (by2 not NULL). */
-ONEID_API struct oneid_result *oneid_breakdown2(struct oneid_client *c, const char *expr,
-                                                const char *by, const char *by2);
+ONEID_API struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *expr,
+                                                   const char *by, const char *by2);
 /* A count that says how it came about. */
 ONEID_API struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr);
 /* All combinations of 1 to 8 expressions. */

@@ -20,6 +20,7 @@
 
 #include <base/clock.h>
 #include <base/error.h>
+#include <base/rng.h>
 #include <gen/words.h>
 
 #include <stdbool.h>
@@ -135,6 +136,14 @@ struct gen_event {
 
 /* The event at place `n` (below options.events) of the stream in its order. */
 void gen_event_at(const struct gen *g, uint64_t n, struct gen_event *out);
+/* Of that event only `number`, `person`, `profile`, `resent` and the identities, for less. */
+void gen_who_at(const struct gen *g, uint64_t n, struct gen_event *out);
+/* The same fields for an event beyond the plan, about a person whose events have all been sent. It
+ * names identities of one part, so that it links nothing that the plan does not. */
+void gen_who_of_person(const struct gen *g, uint64_t person, struct rng *r, struct gen_event *out);
+/* Makes an event beyond the plan of what one of the two above has named: new content, no time of
+ * its own (`ts` 0: when it is received), and the message id "u<run>-<number>". */
+void gen_renew(struct rng *r, uint64_t run, uint64_t number, struct gen_event *e);
 /* The next one; false at the end. */
 bool gen_next(struct gen *g, struct gen_event *out);
 

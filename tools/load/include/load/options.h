@@ -3,11 +3,21 @@
 #define LOAD_OPTIONS_H
 
 #include <base/error.h>
+#include <load/mix.h>
+#include <load/skew.h>
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum load_command { LOAD_GEN, LOAD_INGEST, LOAD_GET, LOAD_COUNT, LOAD_CHECK };
+enum load_command {
+    LOAD_GEN,
+    LOAD_RUN,
+    LOAD_INGEST,
+    LOAD_GET,
+    LOAD_COUNT,
+    LOAD_CHECK,
+    LOAD_REPORT
+};
 enum { LOAD_LIST_MAX = 64 };
 
 /* Texts borrow from argv. Zero or NULL: not given. */
@@ -16,7 +26,7 @@ struct load_options {
     const char *config; /* -c; ./cluster.yml */
     const char *routers[LOAD_LIST_MAX];
     unsigned n_routers;
-    bool json;
+    bool json; /* to standard output, when there is no json_file */
     /* The population. */
     uint64_t persons, events, seed, shuffle;
     const char *today;                 /* YYYY-MM-DD */
@@ -28,18 +38,30 @@ struct load_options {
     /* check */
     const char *expected;
     bool all;
-    /* ingest, get, count */
-    uint32_t in_flight;
+    /* run, ingest, get, count */
+    struct mix mix;       /* of one kind but for run */
+    const char *mix_text; /* as given, or the one kind's name */
+    struct skew skew;
+    const char *skew_text;
+    uint32_t processes, in_flight; /* in_flight: of all processes together, as rate and requests */
     double duration_s, warmup_s, rate;
     uint64_t requests;
+    uint64_t from; /* ingest: the first event; those before are there already */
     uint32_t deadline_ms;
-    const char *hist;
     uint32_t part, of_parts; /* --part 2/4: every 4th event from the 2nd; of_parts 0: all */
+    uint32_t interval_ms, digits;
+    /* run, ingest, get, count, report */
+    const char *json_file, *csv, *html, *hgrm, *hist;
+    const char *files[LOAD_LIST_MAX]; /* report */
+    unsigned n_files;
+    bool merge;
     const char *exprs[LOAD_LIST_MAX];
     unsigned n_exprs;
 };
 
 extern const char load_usage[];
+/* The command's name as it is typed. */
+const char *load_command_name(enum load_command command);
 /* ERR_USAGE with what is wrong; an empty message when help was asked for. */
 enum error_code load_options_parse(int argc, char **argv, struct load_options *out,
                                    struct error *err);
