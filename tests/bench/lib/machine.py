@@ -45,11 +45,15 @@ def cpu_of(pids):
 
 def memory_of(pids):
     """Bytes of these processes and their children that no file backs, shared ones counted once."""
-    total = 0
-    for pid, _, _ in _family(pids):
+    return sum(_unbacked_kib(pid) for pid, _, _ in _family(pids)) * 1024
+
+
+def _unbacked_kib(pid):
+    try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-            total += sum(int(line.split()[1]) for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
-    return total * 1024
+            return sum(int(line.split()[1]) for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # a child that ended meanwhile
 
 
 def status_bytes(pid, key):
