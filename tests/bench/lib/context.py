@@ -33,7 +33,8 @@ class Size:
     repeats: int       # of a segment question
     quiet_seconds: int
     load_requests: int  # of an ingest by oneid-load
-    full: bool
+    full: bool         # every variant of the peers
+    is_trial: bool = False
 
 
 FULL = Size(persons=300000, base_persons=BASE_PERSONS, copies=(10, 100), growth=(1, 10, 100), growth_shards=10, rounds=3, get_seconds=4,
@@ -41,8 +42,8 @@ FULL = Size(persons=300000, base_persons=BASE_PERSONS, copies=(10, 100), growth=
 QUICK = Size(persons=60000, base_persons=BASE_PERSONS, copies=(10,), growth=(1, 10), growth_shards=1, rounds=3, get_seconds=1,
              mixed_seconds=3, repeats=5, quiet_seconds=3, load_requests=200000, full=False)
 # For the test of the benchmark itself: its figures mean nothing.
-TINY = Size(persons=1000, base_persons=1000, copies=(2,), growth=(1, 2), growth_shards=1, rounds=1, get_seconds=1, mixed_seconds=1, repeats=2,
-            quiet_seconds=0, load_requests=3000, full=False)
+TINY = Size(persons=1000, base_persons=1000, copies=(12,), growth=(1, 12), growth_shards=1, rounds=1, get_seconds=1, mixed_seconds=1, repeats=2,
+            quiet_seconds=0, load_requests=3000, full=True, is_trial=True)
 
 
 class Context:
@@ -62,6 +63,13 @@ class Context:
 
     def scratch(self, name):
         return os.path.join(self.folder, name)
+
+    def clean(self):
+        """What a run leaves besides the sets is of use only when it failed."""
+        for name in os.listdir(self.folder):
+            path = self.scratch(name)
+            if os.path.isfile(path) and name != "lock":
+                os.remove(path)
 
     def quiet(self):
         if self.size.quiet_seconds:

@@ -45,11 +45,15 @@ def cpu_of(pids):
 
 def memory_of(pids):
     """Bytes of these processes and their children that no file backs, shared ones counted once."""
-    total = 0
-    for pid, _, _ in _family(pids):
+    return sum(_unbacked_kib(pid) for pid, _, _ in _family(pids)) * 1024
+
+
+def _unbacked_kib(pid):
+    try:
         with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as f:
-            total += sum(int(line.split()[1]) for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
-    return total * 1024
+            return sum(int(line.split()[1]) for line in f if line.startswith(("Pss_Anon:", "Pss_Shmem:")))
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # a child that ended meanwhile
 
 
 def status_bytes(pid, key):
@@ -59,6 +63,14 @@ def status_bytes(pid, key):
             if line.startswith(key + ":"):
                 return int(line.split()[1]) * 1024
     return 0
+
+
+def description():
+    """One line: what figures of this machine are to be compared with."""
+    with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as f:
+        models = [line.split(":", 1)[1].strip() for line in f if line.startswith("model name")]
+    model = models[0] if models else os.uname().machine
+    return f"{CORES} cores ({model}), {total_memory() / (1 << 30):.0f} GiB, Linux {os.uname().release}"
 
 
 def free_memory():

@@ -44,7 +44,7 @@ class Oneid(System):
         self.client = f"{programs}/bench_oneid"
 
     def missing(self):
-        wanted = ["oneid-node", "oneid-router", "oneidctl", "oneid-load", "bench_oneid"]
+        wanted = ["oneid-node", "oneid-router", "oneidctl", "oneid-load", "bench_oneid", "index_bench"]
         away = [w for w in wanted if not os.path.exists(f"{self.programs}/{w}")]
         return f"not built: {', '.join(away)}" if away else None
 

@@ -51,6 +51,7 @@ class Redis(System):
              Load("GET + HGETALL, 64 connections", 64, (64, 1, "commands"), full_only=True),
              Load("GET + HGETALL, 64 pipelined", 64, (1, 64, "commands")),
              Load("GET + HGETALL, 256 pipelined", 256, (1, 256, "commands")),
+             Load("GET + HGETALL, 1024 pipelined", 1024, (1, 1024, "commands")),
              Load("function, 64 pipelined", 64, (1, 64, "function"))]
 
     def __init__(self, programs, folder):

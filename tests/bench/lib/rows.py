@@ -59,7 +59,7 @@ class Rows:
 
     def take(self, row):
         """A row of another program, already in this form."""
-        self._put({"peers": {}, "target": None, "held": None, **row})
+        self._put({"peers": {}, "target": None, "held": None, **row, "value": rounded(row["value"])})
 
     def skip(self, name, reason):
         self._put({"name": name, "unit": "", "value": None, "peers": {}, "target": None, "held": None, "skipped": reason})

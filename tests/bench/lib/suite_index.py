@@ -8,9 +8,9 @@ MILLION = 1000000
 
 
 def members_of(size):
-    if size.full:
-        return (MILLION, 10 * MILLION)
-    return (MILLION,) if size.base_persons >= 100000 else (20000,)
+    if size.is_trial:
+        return (20000,)
+    return (MILLION, 10 * MILLION) if size.full else (MILLION,)
 
 
 def index(ctx):

@@ -138,7 +138,7 @@ class Process:
     """A server as a child of ours."""
 
     def __init__(self, command, log, **options):
-        with open(log, "ab") as out:
+        with open(log, "wb") as out:
             self.popen = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, **options)
         self.log = log
 

@@ -33,7 +33,8 @@ class Tarantool(System):
         self.fresh_folder()
         self.process = Process([self.program, f"{HERE}/server.lua", str(self.port), variant.options["wal"]], f"{self.folder}.log",
                                cwd=self.folder)
-        self.process.wait_until(lambda: machine.is_listening(self.port), "Tarantool answers")
+        # It listens before the schema is there.
+        self.process.wait_until(lambda: "schema is made" in self.process.log_tail(), "Tarantool has its schema")
 
     def pids(self):
         return [self.process.pid]

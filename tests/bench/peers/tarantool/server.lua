@@ -130,4 +130,5 @@ function dump(path)
   out:close()
 end
 
-print('ready')
+print('schema is made')
+io.stdout:flush()
