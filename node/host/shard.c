@@ -88,15 +88,24 @@ static void stop_on_damage(struct shard *s)
 
 /* --- applying --- */
 
+/* Asks memory for what a command to come will look up. */
+static void hint(struct shard *s, const struct command *c, enum store_hint store,
+                 enum index_hint index)
+{
+    machine_prefetch(s->machine, c, store);
+    if (c->profile)
+        index_prefetch(s->index, c->profile, index);
+}
+
 static void apply_commands(struct shard *s, msec_t now_ms, const struct command *commands, size_t n,
                            struct arena *arena, struct buf *out, size_t *n_out)
 {
     for (size_t i = 0; i < n; i++) {
         struct reply reply = {0};
         if (i + HINT_FAR < n)
-            machine_prefetch(s->machine, &commands[i + HINT_FAR], STORE_HINT_FIRST);
+            hint(s, &commands[i + HINT_FAR], STORE_HINT_FIRST, INDEX_HINT_FIRST);
         if (i + HINT_NEAR < n)
-            machine_prefetch(s->machine, &commands[i + HINT_NEAR], STORE_HINT_SECOND);
+            hint(s, &commands[i + HINT_NEAR], STORE_HINT_SECOND, INDEX_HINT_SECOND);
         machine_apply(s->machine, now_ms, &commands[i], arena, &reply);
         if (out)
             put_reply(out, &reply, n_out);
