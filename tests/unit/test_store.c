@@ -4,6 +4,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <disk/disk.h>
 #include <store/store.h>
 
 #include <base/rng.h>
@@ -217,6 +218,29 @@ static void test_store_of_another_cluster_or_shard_is_refused(void **state)
     tempdir_remove(dir);
 }
 
+/* What an older program wrote, whose rows this one would misread. */
+static void test_store_of_an_older_format_is_refused(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    struct store_options o = options(dir);
+    static const char *const dbs[] = {"state"};
+    struct disk_options old = {.path = dir,
+                               .map_bytes = o.map_bytes,
+                               .magic = "oneidsto",
+                               .version = STORE_FORMAT_OLDEST - 1,
+                               .cluster_id = o.cluster_id,
+                               .owner = o.shard,
+                               .owner_word = "shard",
+                               .dbs = dbs,
+                               .n_dbs = 1};
+    struct disk d;
+    assert_int_equal(disk_open(&d, &old, NULL), ERR_OK);
+    disk_close(&d);
+    assert_refused(&o, "format 1 is older than what this program reads (2)");
+    tempdir_remove(dir);
+}
+
 static void test_store_is_opened_by_one_process_only(void **state)
 {
     (void)state;
@@ -420,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_store_without_file_behaves_the_same),
         cmocka_unit_test(test_store_reopened_holds_the_last_checkpoint),
         cmocka_unit_test(test_store_of_another_cluster_or_shard_is_refused),
+        cmocka_unit_test(test_store_of_an_older_format_is_refused),
         cmocka_unit_test(test_store_is_opened_by_one_process_only),
         cmocka_unit_test(test_store_checkpoint_on_another_thread),
         cmocka_unit_test(test_store_agrees_with_a_model),
