@@ -137,7 +137,10 @@ static enum error_code add_refreshed(struct gather *g, const struct reply *r)
 static void add_explain(struct gather *g, shard_id shard, const struct reply *r)
 {
     struct response *a = &g->answer;
-    struct explain_shard *to = &a->explain[a->n_explain++];
+    size_t at = a->n_explain++;
+    for (; at > 0 && a->explain[at - 1].shard > shard; at--)
+        a->explain[at] = a->explain[at - 1];
+    struct explain_shard *to = &a->explain[at];
     *to = (struct explain_shard){.shard = shard,
                                  .nanos = r->nanos,
                                  .count = r->n_counts ? r->counts[0].members : 0,
