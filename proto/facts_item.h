@@ -92,27 +92,6 @@ static inline const uint8_t *item_skip_bytes(const uint8_t *p, const uint8_t *en
     return p + len;
 }
 
-/* How a kind's value is laid out: so many varints, then a byte, a typed value, or nothing. */
-enum item_tail { ITEM_TAIL_NONE, ITEM_TAIL_BYTE, ITEM_TAIL_TYPED, ITEM_TAIL_BAD };
-struct item_shape {
-    uint8_t varints, tail;
-};
-static const struct item_shape ITEM_SHAPES[FACT_KIND_END] = {
-    [0] = {0, ITEM_TAIL_BAD},
-    [FACT_LATEST] = {1, ITEM_TAIL_TYPED},
-    [FACT_FIRST] = {1, ITEM_TAIL_TYPED},
-    [FACT_MIN] = {0, ITEM_TAIL_TYPED},
-    [FACT_MAX] = {0, ITEM_TAIL_TYPED},
-    [FACT_SUM] = {1, ITEM_TAIL_NONE},
-    [FACT_UNION] = {1, ITEM_TAIL_NONE},
-    [FACT_SOURCE] = {1, ITEM_TAIL_TYPED},
-    [FACT_TAG] = {1, ITEM_TAIL_BYTE},
-    [FACT_CHANNEL] = {2, ITEM_TAIL_NONE},
-    [FACT_HAS] = {1, ITEM_TAIL_NONE},
-    [FACT_LAST] = {2, ITEM_TAIL_NONE},
-    [FACT_TOTAL] = {1, ITEM_TAIL_NONE},
-};
-
 static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *end)
 {
     const uint8_t *from;
@@ -124,22 +103,43 @@ static inline const uint8_t *item_skip_typed(const uint8_t *p, const uint8_t *en
 
 static inline const uint8_t *item_skip_value(uint8_t kind, const uint8_t *p, const uint8_t *end)
 {
-    assert(kind < FACT_KIND_END);
-    struct item_shape shape = ITEM_SHAPES[kind];
-    assert(shape.tail != ITEM_TAIL_BAD);
-    for (unsigned i = 0; i < shape.varints; i++)
+    switch (kind) {
+    case FACT_TAG:
+        return item_skip_varint(p, end) + 1;
+    case FACT_CHANNEL:
+    case FACT_LAST:
         p = item_skip_varint(p, end);
-    if (shape.tail == ITEM_TAIL_TYPED)
+        return item_skip_varint(p, end);
+    case FACT_LATEST:
+    case FACT_FIRST:
+    case FACT_SOURCE:
+        p = item_skip_varint(p, end);
         return item_skip_typed(p, end);
-    return p + shape.tail;
+    case FACT_MIN:
+    case FACT_MAX:
+        return item_skip_typed(p, end);
+    case FACT_SUM:
+    case FACT_HAS:
+    case FACT_TOTAL:
+    case FACT_UNION:
+        return item_skip_varint(p, end);
+    default:
+        break;
+    }
+    assert(false && "a fact of no kind");
+    return end;
 }
 
 /* The item at p < end. */
 static inline struct item item_at(const uint8_t *p, const uint8_t *end)
 {
-    struct item i = {.at = p};
+    struct item i = {.at = p, .sub = p + 6};
     assert(end - p > 5);
-    i.value = item_skip_bytes(p + 5, end, &i.sub);
+    if (p[5] < 0x80)
+        i.value = p + 6 + p[5];
+    else
+        i.value = item_skip_bytes(p + 5, end, &i.sub);
+    assert(i.value < end);
     i.next = item_skip_value((enum fact_kind) * p, i.value, end);
     assert(i.next <= end);
     return i;
