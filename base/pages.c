@@ -1,4 +1,4 @@
-#define _DEFAULT_SOURCE /* MAP_ANONYMOUS, madvise */
+#define _DEFAULT_SOURCE /* NOLINT: as the C library asks, for MAP_ANONYMOUS and madvise */
 #include <base/pages.h>
 
 #include <malloc.h>
@@ -33,8 +33,10 @@ void pages_keep_freed(void)
 {
     enum { KEEP_BYTES = 512 << 20, MMAP_BYTES = 32 << 20 };
 #ifdef __GLIBC__ /* elsewhere malloc does as it likes */
+    /* NOLINTBEGIN(concurrency-mt-unsafe): before the first thread starts */
     (void)mallopt(M_TRIM_THRESHOLD, KEEP_BYTES);
     (void)mallopt(M_MMAP_THRESHOLD, MMAP_BYTES);
+    /* NOLINTEND(concurrency-mt-unsafe) */
 #endif
 }
 

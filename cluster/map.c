@@ -102,7 +102,7 @@ static enum error_code read_slots(struct reader *r, struct cluster_map *out, str
 
 enum error_code cluster_map_decode(struct bytes b, struct cluster_map *out, struct error *err)
 {
-    struct reader r;
+    struct reader r = reader_of(b);
     enum error_code rc = open_envelope(b, &r, err);
     if (rc)
         return rc;

@@ -140,7 +140,7 @@ static inline struct item item_at(const uint8_t *p, const uint8_t *end)
     else
         i.value = item_skip_bytes(p + 5, end, &i.sub);
     assert(i.value < end);
-    i.next = item_skip_value((enum fact_kind) * p, i.value, end);
+    i.next = item_skip_value(*p, i.value, end);
     assert(i.next <= end);
     return i;
 }

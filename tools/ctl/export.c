@@ -25,8 +25,9 @@ struct export
     struct export_plan plan;
     struct export_ids ids;
     FILE *out;
-    off_t settled; /* bytes of whole pages in the file */
-    char *cursor;  /* of the page after the last one that was written; NULL: the first */
+    off_t settled;      /* bytes of whole pages in the file */
+    struct buf last;    /* the cursor behind what was written, with its NUL */
+    const char *cursor; /* in `last`; NULL: nothing was written yet */
     bool at_end, partial, waiting, failed, shows;
     uint64_t written;
     msec_t began_ms, shown_ms;
@@ -181,11 +182,10 @@ static void write_page(struct export *x, const struct oneid_result *r)
     if (!settle(x))
         return;
     x->written += r->n_rows;
-    free(x->cursor);
-    x->cursor = strdup(r->cursor);
     x->at_end = r->cursor[0] == '\0';
-    if (!x->cursor)
-        fail(x, "out of memory");
+    buf_reset(&x->last);
+    buf_put(&x->last, r->cursor, strlen(r->cursor) + 1);
+    x->cursor = (const char *)x->last.data;
     show_progress(x, x->at_end);
 }
 
@@ -291,6 +291,6 @@ int run_export(const struct options *o)
     }
     export_ids_close(&x.ids);
     arena_close(&x.plan.names);
-    free(x.cursor);
+    buf_free(&x.last);
     return rc;
 }
