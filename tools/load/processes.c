@@ -3,6 +3,7 @@
 #include <load/result_json.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -206,11 +207,21 @@ static enum error_code start_all(struct crew *crew, struct error *err)
     return ERR_OK;
 }
 
+/* Where the parent spends the run, and signals find it: stdio would keep waiting inside a read that
+ * a signal only interrupts (a thread sanitizer holds handlers back until that read is over). */
+static void await_bytes(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (poll(&p, 1, -1) < 0 && errno == EINTR)
+        ;
+}
+
 static enum error_code collect(struct child *c, uint32_t index, struct result *out,
                                struct error *err)
 {
     char name[32], text[sizeof err->msg] = "";
     snprintf(name, sizeof name, "process %u", index + 1);
+    await_bytes(c->from);
     FILE *in = fdopen(c->from, "r");
     if (!in)
         return error_set_sys(err, ERR_IO, errno, "%s", name);
