@@ -375,6 +375,7 @@ void set_load_bitmap(struct mem *m, struct set *s, uint32_t chunk, const uint64_
                      uint32_t n)
 {
     if (s->kind == SET_CHUNKED && n >= CONTAINER_BITMAP_MIN) {
+        chunked_reach(m, s, chunk); /* a vector that outgrew itself has no more than it needed */
         struct container *c = &s->u.chunks[chunk];
         *c = (struct container){.u.bitmap = mem_bitmap_new(m), .n = n, .kind = CONTAINER_BITMAP};
         memcpy(c->u.bitmap, words, CHUNK_BYTES);
@@ -389,6 +390,7 @@ void set_load_bitmap(struct mem *m, struct set *s, uint32_t chunk, const uint64_
 void set_load_array(struct mem *m, struct set *s, uint32_t chunk, const uint16_t *array, uint32_t n)
 {
     if (s->kind == SET_CHUNKED && n <= CONTAINER_ARRAY_MAX && n > 0) {
+        chunked_reach(m, s, chunk);
         struct container *c = &s->u.chunks[chunk];
         uint32_t cap = mem_grow_tight(0, n, CONTAINER_CAP_STEP);
         *c = (struct container){.n = n, .cap = (uint16_t)cap, .kind = CONTAINER_ARRAY};

@@ -114,6 +114,37 @@ static void test_set_changes_its_form_at_the_borders(void **state)
     assert_int_equal(m.bytes, 0);
 }
 
+/* Few for so many chunks, so that loading begins with a vector; but most are in the first chunk,
+ * where that vector outgrows what it may hold so far. */
+static void test_set_loads_what_is_crowded_in_its_first_chunks(void **state)
+{
+    (void)state;
+    enum { CHUNKS = 12, CROWD = 300, LATE = 40 };
+    uint16_t positions[CROWD];
+    uint64_t words[CHUNK_WORDS] = {0};
+    for (uint32_t i = 0; i < CROWD; i++)
+        positions[i] = (uint16_t)(i * 3);
+    for (uint32_t i = 0; i < LATE; i++)
+        words[i] = 1;
+    for (uint32_t late = 1; late < CHUNKS; late++) {
+        struct mem m = {0};
+        struct set s = {0};
+        set_load(&m, &s, CROWD + LATE, CHUNKS);
+        set_load_array(&m, &s, 0, positions, CROWD);
+        if (late % 2)
+            set_load_array(&m, &s, late, positions, LATE);
+        else
+            set_load_bitmap(&m, &s, late, words, LATE);
+        assert_int_equal(s.n, CROWD + LATE);
+        for (uint32_t i = 0; i < CROWD; i++)
+            assert_true(set_has(&s, positions[i]));
+        for (uint32_t i = 0; i < LATE; i++)
+            assert_true(set_has(&s, late << CHUNK_BITS | (late % 2 ? positions[i] : i * 64)));
+        set_close(&m, &s);
+        assert_int_equal(m.bytes, 0);
+    }
+}
+
 static void test_set_keeps_a_longer_vector_over_more_chunks(void **state)
 {
     (void)state;
@@ -429,6 +460,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_set_keeps_its_members_in_every_form),
         cmocka_unit_test(test_set_changes_its_form_at_the_borders),
+        cmocka_unit_test(test_set_loads_what_is_crowded_in_its_first_chunks),
         cmocka_unit_test(test_set_keeps_a_longer_vector_over_more_chunks),
         cmocka_unit_test(test_container_is_an_array_up_to_its_border),
         cmocka_unit_test(test_set_removes_what_is_gone_from_one_chunk),
