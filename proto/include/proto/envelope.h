@@ -33,6 +33,9 @@ enum message_type {
     MESSAGE_CANCEL, /* → who was asked: the message of this request id is not wanted any more; to a
                        router the body is the u32 items of it that are not. No answer */
     MESSAGE_SHARD_WATCH, /* router → node: reads of watched segments, answered when there is news */
+    MESSAGE_FETCH =
+        15, /* node → node: a question about a copy of a shard's state (node/transfer) */
+    MESSAGE_FETCH_REPLY, /* its answer */
     MESSAGE_TYPE_END
 };
 
