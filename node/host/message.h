@@ -4,6 +4,7 @@
 #define HOST_MESSAGE_H
 
 #include <base/clock.h>
+#include <cluster/map.h>
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 #include <replica/replica.h>
@@ -18,10 +19,14 @@ enum message_kind {
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
     MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
+    MESSAGE_FETCH_STATE,     /* shard → transfer: shard, node, seq: the index it must hold */
+    MESSAGE_STATE_FETCHED,   /* transfer → shard: code, seq: what install.mdb holds */
+    MESSAGE_JOB_DONE,        /* transfer's jobs → transfer: job */
     MESSAGE_STOP             /* drain and end */
 };
 
 struct shard;
+struct transfer_job;
 
 struct message {
     enum message_kind kind;
@@ -31,6 +36,8 @@ struct message {
     struct shard *shard;
     uint64_t seq;
     struct replica_write write; /* borrows from the replica until its LOG_DONE */
+    node_id node;
+    struct transfer_job *job;
     enum error_code code;
     msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
     struct message *next; /* in the queue of the query threads */

@@ -42,6 +42,8 @@ struct shard {
     char folder[600];
     struct inbox *inbox;
     struct outbox *to_front, *to_log, *to_checkpoint, *to_watch;
+    pthread_rwlock_t in_place; /* of the three that follow: other threads read while they use one,
+                                  the shard thread writes while it puts another state in place */
     struct store *store;
     struct machine *machine;
     struct index *index;
@@ -180,6 +182,20 @@ struct watch_thread {
 };
 void *watch_thread_main(void *watch_thread);
 
+/* --- transfer_thread.c --- */
+struct transfer_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox *to_front;
+    struct outbox **to_shard;
+    struct shard *shards;
+    size_t n_shards;
+    size_t n_jobs; /* that run */
+};
+void *transfer_thread_main(void *transfer_thread);
+
 /* --- front.c --- */
 struct front {
     struct host_shared *shared;
@@ -187,7 +203,7 @@ struct front {
     bool started, stopping;
     struct server *server;
     struct inbox *inbox;
-    struct outbox **to_shard, *to_watch;
+    struct outbox **to_shard, *to_watch, *to_transfer;
     struct shard *shards;
     size_t n_shards;
 };

@@ -471,6 +471,9 @@ static void take_messages(struct shard *s)
         case MESSAGE_LOG_WRITE:
         case MESSAGE_CHECKPOINT:
         case MESSAGE_NEWS:
+        case MESSAGE_FETCH_STATE:
+        case MESSAGE_STATE_FETCHED:
+        case MESSAGE_JOB_DONE:
             break; /* never sent to a shard */
         }
         message_free(m);

@@ -12,7 +12,7 @@ enum {
     OPEN_MOST_MS = 2000,
     ASK_FIRST_MS = 2000, /* until a chunk is asked for again; doubles, follows what is measured */
     ASK_LEAST_MS = 500,
-    ASK_MOST_MS = 30000,
+    ASK_MOST_MS = 15000,
     ASK_TIMES = 4, /* the time that a chunk took */
     FULL_MS = 1000,
     EFFECTS_MAX = FETCH_WINDOW_MAX + 4
@@ -37,9 +37,9 @@ struct fetch {
     struct asked asked[FETCH_WINDOW_MAX];
     size_t n_asked;
     msec_t open_again_ms, open_wait_ms;
-    msec_t ask_wait_ms;
-    msec_t heard_ms; /* when something good came */
-    msec_t full_ms;  /* the disk is full: nothing is asked for before; 0: it is not */
+    msec_t ask_wait_ms, slowed_ms; /* when the wait was last doubled */
+    msec_t heard_ms;               /* when something good came */
+    msec_t full_ms;                /* the disk is full: nothing is asked for before; 0: it is not */
     unsigned starts;
     uint64_t again, damaged, written;
     struct error error; /* FAILED; before: the sender's last refusal */
@@ -180,7 +180,8 @@ static void ask_more(struct fetch *f, msec_t now)
     }
 }
 
-/* Those that are overdue, all at once: one step of patience for all of them. */
+/* Those that are overdue. Many are when the other side is silent, one after the other: that is one
+ * reason to wait longer, not many. */
 static void ask_again(struct fetch *f, msec_t now)
 {
     bool late = false;
@@ -188,7 +189,10 @@ static void ask_again(struct fetch *f, msec_t now)
         late |= f->asked[i].again_ms <= now;
     if (!late)
         return;
-    f->ask_wait_ms = f->ask_wait_ms * 2 < ASK_MOST_MS ? f->ask_wait_ms * 2 : ASK_MOST_MS;
+    if (now - f->slowed_ms >= f->ask_wait_ms) {
+        f->ask_wait_ms = f->ask_wait_ms * 2 < ASK_MOST_MS ? f->ask_wait_ms * 2 : ASK_MOST_MS;
+        f->slowed_ms = now;
+    }
     for (size_t i = 0; i < f->n_asked; i++) {
         struct asked *a = &f->asked[i];
         if (a->again_ms > now)
