@@ -68,7 +68,7 @@ static enum error_code store(struct wal *wal, struct members *m, struct error *e
 static enum error_code load(struct host_shared *h, struct wal *wal, struct error *err)
 {
     struct buf b = {0};
-    folder_id folder;
+    folder_id folder = 0;
     enum error_code rc = new_folder(&folder, err);
     if (rc != ERR_OK)
         return rc;
