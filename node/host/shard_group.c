@@ -8,11 +8,13 @@
 #include <string.h>
 
 enum {
-    LOOK_MS = 200,            /* between looks at members and leadership */
-    SETTLED_MS = 3000,        /* leads for so long before it hands over to where it should be led */
-    HAND_OVER_MS = 1500,      /* then it was in vain */
+    LOOK_MS = 200,       /* between looks at members and leadership */
+    SETTLED_MS = 3000,   /* leads for so long before it hands over to where it should be led */
+    HAND_OVER_MS = 1500, /* then it was in vain */
     HAND_OVER_AGAIN_MS = 20000,
+    NEAR_MS = 500, /* heartbeats are answered each 100 ms */
     MEMBERS_MAX = 64,
+    NEARLY_ALL = 16, /* entries that an heir may lack when submitting stops for it */
     LOAD_ENTRIES_MAX = 4096
 };
 
@@ -64,6 +66,29 @@ void group_durable(struct shard *s, uint64_t seq)
     }
 }
 
+/* The place of one that was not heard of for longest is taken for a new one. */
+static void note_heard(struct shard *s, uint64_t replica, msec_t now)
+{
+    struct heard *oldest = &s->group.heard[0];
+    for (size_t i = 0; i < sizeof s->group.heard / sizeof *oldest; i++) {
+        struct heard *h = &s->group.heard[i];
+        if (h->replica == replica || h->ms < oldest->ms)
+            oldest = h;
+        if (h->replica == replica)
+            break;
+    }
+    *oldest = (struct heard){.replica = replica, .ms = now};
+}
+
+static bool is_near(const struct shard *s, uint64_t replica, msec_t now)
+{
+    for (size_t i = 0; i < sizeof s->group.heard / sizeof *s->group.heard; i++) {
+        if (s->group.heard[i].replica == replica)
+            return now - s->group.heard[i].ms < NEAR_MS;
+    }
+    return false;
+}
+
 void group_receive(struct shard *s, const struct message *m)
 {
     struct reader r = reader_of(m->envelope.body);
@@ -72,8 +97,10 @@ void group_receive(struct shard *s, const struct message *m)
     if (r.ok && to != s->replica_id)
         return; /* to a folder that this node had once */
     struct bytes message = bytes_of(r.p, reader_left(&r));
+    msec_t now = clock_mono_ms();
+    note_heard(s, from, now);
     if (!r.ok || node_of_replica(from) == s->shared->node ||
-        replica_receive(s->replica, clock_mono_ms(), from, message, &effects) == ERR_MALFORMED)
+        replica_receive(s->replica, now, from, message, &effects) == ERR_MALFORMED)
         atomic_fetch_add_explicit(&s->shared->refused_frames, 1, memory_order_relaxed);
     shard_perform(s, &effects);
 }
@@ -155,27 +182,30 @@ static void go_on_handing_over(struct shard *s, const struct replica_member *lis
     shard_perform(s, &effects);
 }
 
-/* The voter that has most; 0: none. */
-static uint64_t best_heir(const struct shard *s, const struct replica_member *list, size_t n)
+/* The voter that has most, of those that are there; 0: none. */
+static uint64_t best_heir(const struct shard *s, const struct replica_member *list, size_t n,
+                          msec_t now)
 {
     const struct replica_member *best = NULL;
     for (size_t i = 0; i < n; i++) {
         if (list[i].id != s->replica_id && list[i].role == REPLICA_VOTER &&
-            (!best || list[i].match > best->match))
+            is_near(s, list[i].id, now) && (!best || list[i].match > best->match))
             best = &list[i];
     }
     return best ? best->id : 0;
 }
 
 /* Where the map says that the shard should be led; 0: here, or that one is not ready. */
-static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n)
+static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n,
+                                msec_t now)
 {
     struct replica_status st;
     replica_get_status(s->replica, &st);
     node_id node = s->shared->map.nodes_of_shard[s->id][0];
     for (size_t i = 0; i < n; i++) {
         if (node != s->shared->node && node_of_replica(list[i].id) == node &&
-            list[i].role == REPLICA_VOTER && list[i].match + 1 >= st.last && list[i].match > 0)
+            list[i].role == REPLICA_VOTER && is_near(s, list[i].id, now) &&
+            list[i].match + NEARLY_ALL >= st.last)
             return list[i].id;
     }
     return 0;
@@ -239,14 +269,14 @@ void group_tick(struct shard *s, msec_t now)
         return;
     }
     if (s->stopping) {
-        uint64_t heir = g->has_tried ? 0 : best_heir(s, list, n);
+        uint64_t heir = g->has_tried ? 0 : best_heir(s, list, n, now);
         g->has_tried = true;
         if (heir)
             hand_over(s, heir, now);
         return;
     }
     look_after_members(s, list, n, now);
-    uint64_t heir = rightful_leader(s, list, n);
+    uint64_t heir = rightful_leader(s, list, n, now);
     if (s->leader && heir && now - g->led_since >= SETTLED_MS && now >= g->hand_again)
         hand_over(s, heir, now);
 }
