@@ -43,14 +43,16 @@ struct group {
     struct heard heard[CLUSTER_REPLICAS_MAX + 1];
     struct message *held, **held_tail; /* for peers, until a write is durable; seq: which */
     uint64_t durable_seq;
-    bool is_loading;     /* the log thread reads for a follower */
-    msec_t looked_ms;    /* at members and leadership, monotonic */
-    msec_t led_since;    /* 0: does not lead */
-    uint64_t handing_to; /* a replica; 0: nobody */
-    bool asked;          /* the replica was told to hand over */
-    msec_t hand_until;   /* then it is given up */
-    msec_t hand_again;   /* not before */
-    bool has_tried;      /* to hand over before it stops */
+    msec_t durable_ms;     /* monotonic: the last time that the log was heard of */
+    bool is_loading;       /* the log thread reads for a follower */
+    msec_t looked_ms;      /* at members and leadership, monotonic */
+    msec_t led_since;      /* 0: does not lead */
+    uint64_t handing_to;   /* a replica; 0: nobody */
+    bool asked;            /* the replica was told to hand over */
+    msec_t hand_until;     /* then it is given up */
+    msec_t hand_again;     /* not before */
+    msec_t tried_stuck_ms; /* to hand over because the log is stuck */
+    bool has_tried;        /* to hand over before it stops */
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the

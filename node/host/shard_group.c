@@ -12,6 +12,8 @@ enum {
     SETTLED_MS = 3000,   /* leads for so long before it hands over to where it should be led */
     HAND_OVER_MS = 1500, /* then it was in vain */
     HAND_OVER_AGAIN_MS = 20000,
+    STUCK_MS = 2000,
+    HAND_OVER_STUCK_MS = 5000,
     NEAR_MS = 500, /* heartbeats are answered each 100 ms */
     MEMBERS_MAX = 64,
     NEARLY_ALL = 16, /* entries that an heir may lack when submitting stops for it */
@@ -56,6 +58,7 @@ void group_durable(struct shard *s, uint64_t seq)
 {
     struct group *g = &s->group;
     g->durable_seq = seq;
+    g->durable_ms = clock_mono_ms();
     while (g->held && g->held->seq <= seq) {
         struct message *m = g->held;
         g->held = m->next;
@@ -159,6 +162,18 @@ static const struct replica_member *find(const struct replica_member *list, size
     return NULL;
 }
 
+/* A leader whose disk is full or hangs answers nobody, and its heartbeats keep others from leading:
+ * what it cannot store itself the others have. */
+static bool is_stuck(struct shard *s, msec_t now)
+{
+    struct replica_status st;
+    replica_get_status(s->replica, &st);
+    if (st.writes_pending == 0)
+        s->group.durable_ms = now;
+    return atomic_load_explicit(&s->shared->disk_full, memory_order_relaxed) ||
+           now - s->group.durable_ms >= STUCK_MS;
+}
+
 /* The engine sends "your turn" once, and one that lacks entries ignores it: nothing is submitted
  * until the heir has all. */
 static void go_on_handing_over(struct shard *s, const struct replica_member *list, size_t n,
@@ -175,7 +190,7 @@ static void go_on_handing_over(struct shard *s, const struct replica_member *lis
         g->handing_to = 0;
         return;
     }
-    if (g->asked || s->n_flying > 0 || heir->match != st.last)
+    if (g->asked || heir->match != st.last || (s->n_flying > 0 && !is_stuck(s, now)))
         return;
     enum error_code rc = replica_transfer(s->replica, now, g->handing_to, &effects);
     g->asked = rc == ERR_OK;
@@ -256,6 +271,29 @@ static void look_after_members(struct shard *s, const struct replica_member *hav
     shard_perform(s, &effects);
 }
 
+/* Who shall lead instead of this one; 0: nobody. */
+static uint64_t next_leader(struct shard *s, const struct replica_member *list, size_t n,
+                            msec_t now)
+{
+    struct group *g = &s->group;
+    if (s->stopping) {
+        bool first = !g->has_tried;
+        g->has_tried = true;
+        return first ? best_heir(s, list, n, now) : 0;
+    }
+    if (is_stuck(s, now)) {
+        if (now - g->tried_stuck_ms < HAND_OVER_STUCK_MS)
+            return 0;
+        g->tried_stuck_ms = now;
+        log_event(s->shared->log, LOG_LEVEL_WARN, "leader_stuck",
+                  "shard=%u text=\"the disk is full or does not answer; another node shall lead\"",
+                  s->id);
+        return best_heir(s, list, n, now);
+    }
+    bool is_time = now - g->led_since >= SETTLED_MS && now >= g->hand_again;
+    return is_time ? rightful_leader(s, list, n, now) : 0;
+}
+
 void group_tick(struct shard *s, msec_t now)
 {
     struct group *g = &s->group;
@@ -268,17 +306,11 @@ void group_tick(struct shard *s, msec_t now)
         go_on_handing_over(s, list, n, now);
         return;
     }
-    if (s->stopping) {
-        uint64_t heir = g->has_tried ? 0 : best_heir(s, list, n, now);
-        g->has_tried = true;
-        if (heir)
-            hand_over(s, heir, now);
-        return;
-    }
-    look_after_members(s, list, n, now);
-    uint64_t heir = rightful_leader(s, list, n, now);
-    if (s->leader && heir && now - g->led_since >= SETTLED_MS && now >= g->hand_again)
+    uint64_t heir = next_leader(s, list, n, now);
+    if (heir)
         hand_over(s, heir, now);
+    else if (!s->stopping)
+        look_after_members(s, list, n, now);
 }
 
 void group_close(struct shard *s)
