@@ -21,6 +21,8 @@ enum message_kind {
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
     MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
+    MESSAGE_LOG_INSTALL,     /* shard → log: shard, seq: applied, write.snapshot */
+    MESSAGE_LOG_INSTALLED,   /* log → shard */
     MESSAGE_FETCH_STATE,     /* shard → transfer: shard, node, seq: the index it must hold */
     MESSAGE_STATE_FETCHED,   /* transfer → shard: code, seq: what install.mdb holds */
     MESSAGE_JOB_DONE,        /* transfer's jobs → transfer: job */
