@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 enum {
-    ELECTION_TIMEOUT_MS = 1000,
+    ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
     HEARTBEAT_MS = 100,
     /* What a follower lacks when it comes back is taken from the log while it is not more than
      * this. */
