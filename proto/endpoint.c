@@ -26,6 +26,13 @@ enum {
     KEEPALIVE_EVERY_S = 5,
     KEEPALIVE_COUNT = 3,
     UNACKNOWLEDGED_MS = 15000,
+    /* Links inside the cluster are made anew soon: TCP tries again more and more seldom, so that
+     * one that outlives a cut of the network is of no use for as long again. Nothing is lost with
+     * them that is not sent again. */
+    INSIDE_HANDSHAKE_MS = 2000,
+    INSIDE_UNACKNOWLEDGED_MS = 2000,
+    INSIDE_CONNECT_MS = 500,
+    INSIDE_RECONNECT_MAX_MS = 200,
     JUNK_PER_CALL = 256,
     ENDPOINT_MAX = 256,
     FEW_WAITABLES = 64
@@ -315,13 +322,22 @@ const char *server_endpoint(const struct server *s)
 
 /* --- links --- */
 
+static bool set_inside_options(void *socket)
+{
+    return set_int(socket, ZMQ_IMMEDIATE, 1) &&
+           set_int(socket, ZMQ_HANDSHAKE_IVL, INSIDE_HANDSHAKE_MS) &&
+           set_int(socket, ZMQ_TCP_MAXRT, INSIDE_UNACKNOWLEDGED_MS) &&
+           set_int(socket, ZMQ_CONNECT_TIMEOUT, INSIDE_CONNECT_MS) &&
+           set_int(socket, ZMQ_RECONNECT_IVL_MAX, INSIDE_RECONNECT_MAX_MS);
+}
+
 static bool link_connect(struct link *l, const char *endpoint, bool queues)
 {
     return l->socket && set_stream_options(l->socket, MESSAGE_SIZE_MAX, 0) &&
-           set_int(l->socket, ZMQ_IMMEDIATE, queues ? 0 : 1) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
-           read_fd(l->socket, &l->fd) && zmq_connect(l->socket, endpoint) == 0;
+           (queues || set_inside_options(l->socket)) && read_fd(l->socket, &l->fd) &&
+           zmq_connect(l->socket, endpoint) == 0;
 }
 
 static enum error_code open_link(struct net *n, const char *endpoint, bool queues,
