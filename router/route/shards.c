@@ -225,12 +225,11 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
-    size_t len = o->usual_bytes = o->buf.len;
+    o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_node(r, r->asked_nodes[shard]);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
     if (!has_left) { /* as if the node had said so */
-        o->sent_bytes -= len;
         note_lost(r, id);
         leave(r, shard, r->asked_nodes[shard]);
     } else if (o->waits_ms == 0) {
