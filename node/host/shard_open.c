@@ -9,9 +9,8 @@ enum {
     ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
     HEARTBEAT_MS = 100,
     /* What a follower lacks when it comes back is taken from the log while it is not more than
-     * this. */
+     * this, nor than log_keep_mb. */
     TRAILING_ENTRIES = 1 << 20,
-    TRAILING_BYTES = 64 << 20,
     CACHE_BYTES = 16 << 20
 };
 
@@ -127,7 +126,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
                                 .election_timeout_ms = ELECTION_TIMEOUT_MS,
                                 .heartbeat_ms = HEARTBEAT_MS,
                                 .trailing = s->is_grouped ? TRAILING_ENTRIES : 0,
-                                .trailing_bytes = TRAILING_BYTES,
+                                .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
                                 .cache_bytes = CACHE_BYTES};
     struct replica_persisted p = {
         .term = w.term,
