@@ -131,7 +131,7 @@ static void route(struct front *f, struct message *m)
     enum error_code code = ERR_OK;
     const char *text = NULL;
     if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY &&
-        type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER) {
+        type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER && type != MESSAGE_FETCH) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";
@@ -153,6 +153,8 @@ static void route(struct front *f, struct message *m)
     }
     if (type == MESSAGE_SHARD_WATCH) {
         message_send(f->to_watch, m);
+    } else if (type == MESSAGE_FETCH) {
+        message_send(f->to_transfer, m);
     } else if (type != MESSAGE_SHARD_QUERY || f->shards[no].is_grouped) {
         /* a question to a group waits until its leader knows that it still leads */
         message_send(f->to_shard[no], m);

@@ -101,6 +101,7 @@ static void test_config_reads_every_section(void **state)
     assert_int_equal(c->deadline_ms, 10000);
     assert_int_equal(c->watch_events, 1000000);
     assert_int_equal(c->watch_idle_days, 7);
+    assert_int_equal(c->log_keep_mb, 64);
     assert_int_equal(c->schema.tags_max, 100);
     assert_int_equal(c->schema.n_namespaces, 2);
     assert_int_equal(c->schema.namespaces[0].normalize, NORMALIZE_PHONE);
@@ -725,6 +726,7 @@ static void test_config_default_file_states_the_default_limits(void **state)
     assert_int_equal(c->dedup_max, d->dedup_max);
     assert_int_equal(c->memtable_mb, d->memtable_mb);
     assert_int_equal(c->checkpoint_seconds, d->checkpoint_seconds);
+    assert_int_equal(c->log_keep_mb, d->log_keep_mb);
     assert_int_equal(c->redirect_days, d->redirect_days);
     assert_int_equal(c->map_gb, d->map_gb);
     assert_int_equal(c->router_cache_mb, d->router_cache_mb);

@@ -39,6 +39,8 @@ struct cluster_config {
     uint32_t dedup_max;          /* 65536: ... and at most so many (a cut window is counted) */
     uint32_t memtable_mb;        /* 64: a replica checkpoints when its memtable holds this much */
     uint32_t checkpoint_seconds; /* 60: ... or when its oldest change is this old */
+    uint32_t log_keep_mb;        /* 64: of a replicated shard's log, kept below a checkpoint for
+                                    replicas that were away; who lacks more gets the state */
     uint32_t redirect_days;      /* 400: how long a merged One-ID still leads to its person */
     uint32_t map_gb;             /* 256: largest size of one LMDB file */
     uint32_t router_cache_mb;    /* 256: the identity cache of a router */
