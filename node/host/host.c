@@ -109,6 +109,8 @@ static enum error_code open_shards(struct host *h, struct error *err)
         struct shard *s = &h->shards[h->n_shards++];
         s->shared = &h->shared;
         s->id = i;
+        if (!view_open(s))
+            return error_set(err, ERR_NOMEM, "shards");
         enum error_code rc = shard_open(s, h->wal, err);
         if (rc != ERR_OK)
             return error_wrap(err, "%s", h->shared.folder);
@@ -259,6 +261,7 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
     h->front.shared = &h->shared;
     h->lock_fd = -1;
     (void)snprintf(h->shared.folder, sizeof h->shared.folder, "%s/node-%u", config->data, id);
+    h->shared.serving_since = clock_mono_ms();
     enum error_code rc = make_folder(h->shared.folder, err);
     if (rc == ERR_OK)
         rc = lock_folder(h, err);

@@ -174,6 +174,8 @@ void *log_thread_main(void *log_thread)
             continue;
         }
         make_durable(t, &g);
+        atomic_store_explicit(&t->shared->log_disk_bytes, wal_disk_bytes(t->wal),
+                              memory_order_relaxed);
         for (size_t i = 0; i < g.n; i++) {
             struct message *m = g.items[i];
             size_t no = (size_t)(m->shard - t->shards);

@@ -10,6 +10,7 @@
 #include <index/index.h>
 #include <machine/machine.h>
 #include <meta/members.h>
+#include <proto/status.h>
 #include <store/store.h>
 #include <wal/wal.h>
 
@@ -29,6 +30,8 @@ struct host_shared {
     _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+    _Atomic uint64_t log_disk_bytes;
+    msec_t serving_since; /* monotonic */
     struct members members;          /* the front's, once the threads run */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
@@ -46,6 +49,19 @@ struct group {
     msec_t hand_until;          /* then it is given up */
     msec_t hand_again;          /* not before */
     bool has_tried;             /* to hand over before it stops */
+};
+
+enum { VIEW_MEMBERS_MAX = 64 };
+
+/* What a shard last said of itself, see view.c. */
+struct shard_view {
+    pthread_mutex_t lock; /* of said_ms, status and members; the shard thread alone writes */
+    msec_t said_ms;       /* monotonic; 0: nothing yet */
+    struct status_replica status; /* its `members` is not used */
+    struct status_member members[VIEW_MEMBERS_MAX];
+    bool was_leader;  /* of the shard thread, as what follows */
+    msec_t looked_ms; /* for stuck merges */
+    uint64_t stuck;
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -91,6 +107,7 @@ struct shard {
     uint64_t watch_generation;      /* of the watches that the index was told; 0: none */
     uint64_t news_told;             /* events of watched segments that were told of */
     _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
+    struct shard_view view;
 };
 
 /* --- shard.c --- */
@@ -119,11 +136,26 @@ void group_receive(struct shard *s, const struct message *m);
 void group_load(struct shard *s, const struct replica_load *load);
 void group_loaded(struct shard *s, const struct message *m);
 void group_on_role(struct shard *s);
+/* At the leader: the answer to LEAD. */
+void group_lead(struct shard *s, node_id node, struct reply *out);
 /* Looks after members and leadership. */
 void group_tick(struct shard *s, msec_t now);
 /* True: nothing may be submitted. */
 bool group_is_handing_over(const struct shard *s);
 void group_close(struct shard *s);
+
+/* --- view.c: what shards say of themselves --- */
+bool view_open(struct shard *s);
+void view_close(struct shard *s);
+/* The shard thread, in each turn. */
+void view_say(struct shard *s, msec_t now);
+/* Any thread. False: it has not said anything yet. */
+bool view_read(struct shard *s, msec_t now, struct status_replica *out,
+               struct status_member members[VIEW_MEMBERS_MAX]);
+/* 0: not known. */
+void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *total_bytes);
+/* Appends a StatusNode. The front's thread. */
+void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out);
 
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */

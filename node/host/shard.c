@@ -377,6 +377,7 @@ void *shard_main(void *shard)
         if (published) /* the saved index is to hold all that the frozen memtable does */
             maybe_checkpoint(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
+        view_say(s, now);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
     return NULL;
@@ -412,4 +413,5 @@ void shard_close(struct shard *s)
     outbox_close(s->to_checkpoint);
     outbox_close(s->to_watch);
     inbox_close(s->inbox);
+    view_close(s);
 }

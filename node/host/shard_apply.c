@@ -207,7 +207,10 @@ static void answer_reads(struct shard *s, struct batch *b)
         size_t n = 0, offset = envelope_begin(&out);
         for (size_t i = 0; i < q->n; i++) {
             struct reply reply = {0};
-            machine_read(s->machine, now, &q->commands[i], &b->arena, &reply);
+            if (q->commands[i].type == COMMAND_LEAD)
+                group_lead(s, (node_id)q->commands[i].other, &reply);
+            else
+                machine_read(s->machine, now, &q->commands[i], &b->arena, &reply);
             struct shard_stats stats;
             if (reply.stats) {
                 struct index_stats ix;

@@ -8,6 +8,7 @@
 #include <cluster/map.h>
 #include <follow/follow.h>
 #include <gather/gather.h>
+#include <gather/survey.h>
 #include <prepare/prepare.h>
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
@@ -54,13 +55,14 @@ struct client_message {
     bool dirty;
 };
 
-/* One request in flight: a saga, a gather or a follow. */
+/* One request in flight: a saga, a gather, a follow or a survey. */
 struct task {
     uint32_t number, generation; /* of the slot in the table; which use of it */
     bool used;
     struct saga *saga; /* kept over uses */
     struct gather *gather;
     struct follow *follow;
+    struct survey *survey;
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
@@ -132,6 +134,7 @@ struct router {
     unsigned *behind;            /* by shard: sweeps in a row that found it behind */
     struct task *carrier;        /* brings shards up to date; NULL: nobody has to */
     msec_t map_refused_ms;       /* the last one; 0: none was */
+    msec_t serving_since;        /* monotonic */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;
@@ -186,6 +189,13 @@ void follows_start(struct router *r, struct task *t, const struct request *q, ms
 void follows_reply(struct router *r, struct task *t, shard_id shard, uint32_t call,
                    const struct reply *reply);
 void follows_tick(struct router *r, struct task *t);
+
+/* --- surveys.c: how the nodes are --- */
+void surveys_start(struct router *r, struct task *t, msec_t deadline_ms);
+/* Is this to a question of a survey? */
+bool surveys_is_answer(const struct envelope *e);
+void surveys_take(struct router *r, size_t node, const struct envelope *e);
+void surveys_tick(struct router *r, struct task *t);
 
 /* --- shards.c: batches to and from shards, and the map --- */
 enum error_code shards_open(struct router *r, struct error *err);

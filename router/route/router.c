@@ -59,6 +59,7 @@ enum error_code router_open(const struct cluster_config *config, uint16_t id, st
     r->id = id;
     r->log = log;
     r->seed = (uint64_t)clock_wall_ms() * 65536 + id;
+    r->serving_since = clock_mono_ms();
     arena_init(&r->arena, ARENA_MAX);
     arena_init(&r->scratch, ARENA_MAX);
     enum error_code rc = open_parts(r, listen, err);

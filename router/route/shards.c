@@ -400,6 +400,10 @@ void shards_take_frame(struct router *r, size_t node, const struct frame *f)
         take_map(r, node, e.body);
         return;
     }
+    if (surveys_is_answer(&e)) {
+        surveys_take(r, node, &e);
+        return;
+    }
     struct sent *s = find_sent(r, e.request_id);
     if (!s)
         return; /* of an older sending: answered since */

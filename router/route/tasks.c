@@ -117,6 +117,8 @@ static void end_task(struct router *r, struct task *t)
     t->gather = NULL;
     follow_free(t->follow);
     t->follow = NULL;
+    survey_free(t->survey);
+    t->survey = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
@@ -409,6 +411,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
         start_saga(r, t, q);
     else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
         follows_start(r, t, q, deadline_of(r, q));
+    else if (q->type == REQUEST_STATUS)
+        surveys_start(r, t, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -423,7 +427,7 @@ static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t 
 static void cancel_task(struct router *r, struct task *t)
 {
     struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
-    if (t->follow)
+    if (t->follow || t->survey)
         tasks_end(r, t, &resp);
     if (!t->gather)
         return;
@@ -528,6 +532,8 @@ void tasks_tick(struct router *r)
             continue;
         if (t->follow) {
             follows_tick(r, t);
+        } else if (t->survey) {
+            surveys_tick(r, t);
         } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
@@ -579,6 +585,7 @@ void tasks_close(struct router *r)
         }
         gather_free(t->gather);
         follow_free(t->follow);
+        survey_free(t->survey);
         saga_free(t->saga);
     }
     tasks_flush(r);

@@ -735,11 +735,53 @@ static void test_config_default_file_states_the_default_limits(void **state)
     cluster_config_close(d);
 }
 
+/* Everything that the schema says changes its digest; nothing else in the file does. */
+static void test_config_digest_is_of_the_schema_alone(void **state)
+{
+    (void)state;
+    static const char *const ALIKE[] = {"limits: {dedup_hours: 25}\n", "shards: 7\n",
+                                        "traits:\n  - {name: city, type: enum}\n"
+                                        "  - {type: counter, name: growth} # written otherwise\n"};
+    static const char *const OTHERS[] = {
+        "identities: [{name: phone, limit: 4, normalize: phone}, {name: device, limit: 9}]\n",
+        "identities: [{name: phone, limit: 3}, {name: device, limit: 9}]\n",
+        "identities: [{name: phone, limit: 3, normalize: phone, block: [\"13800000000\"]}, {name: "
+        "device, "
+        "limit: 9}]\n",
+        "identities: [{name: phone, limit: 3, normalize: phone}, {name: device, limit: 9, bridges: "
+        "false}]\n",
+        "traits: [{name: town, type: enum}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: string}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: enum, merge: first}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: enum}, {name: growth, type: counter}, {name: x, type: set}]\n",
+        "tags: {max_per_profile: 101}\n",
+        "events: {order: {fields: {amount: number, kind: enum}, metrics: [count], keep_days: 8}}\n",
+        "events: {order: {fields: {amount: number}, metrics: [count], keep_days: 9}}\n",
+        "events: {order: {fields: {amount: number, kind: enum}, metrics: [count, sum(amount)], "
+        "keep_days: 9}}\n",
+        "levels: {by: growth, steps: {gold: 51, silver: 10}}\n",
+        "levels: {by: growth, steps: {gold: 50}}\n"};
+    struct cluster_config *c = parse_sound(file_with(""));
+    uint64_t digest = schema_digest(&c->schema);
+    cluster_config_close(c);
+    for (size_t i = 0; i < sizeof ALIKE / sizeof *ALIKE; i++) {
+        c = parse_sound(file_with(ALIKE[i]));
+        assert_true(schema_digest(&c->schema) == digest);
+        cluster_config_close(c);
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        c = parse_sound(file_with(OTHERS[i]));
+        assert_true(schema_digest(&c->schema) != digest);
+        cluster_config_close(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_reads_every_section),
         cmocka_unit_test(test_config_sorts_levels_and_priorities),
+        cmocka_unit_test(test_config_digest_is_of_the_schema_alone),
         cmocka_unit_test(test_config_traits_merge_as_their_type_does),
         cmocka_unit_test(test_config_every_type_takes_only_its_merges),
         cmocka_unit_test(test_config_events_say_what_is_kept),
