@@ -29,8 +29,9 @@ void config_read_replicas(struct config_node n, struct cluster_config *c)
 {
     c->n_replicas = (uint32_t)config_int(n, 1, 5, 1);
     if (config_doc_ok(n.doc) && c->n_replicas % 2 == 0)
-        config_fail(n, "expected replicas: 1, 3 or 5, found %u: an even number survives no more "
-                       "failures than the odd one below it",
+        config_fail(n,
+                    "expected replicas: 1, 3 or 5, found %u: an even number survives no more "
+                    "failures than the odd one below it",
                     c->n_replicas);
 }
 

@@ -214,8 +214,7 @@ static enum error_code open_peers(struct front *f, struct error *err)
         return error_set(err, ERR_NOMEM, "links to other nodes");
     for (size_t i = 1; i < m->n; i++) {
         const char *endpoint = listen_of(f->shared->config, m->list[i].node);
-        enum error_code rc =
-            link_open_unqueued(f->shared->net, endpoint, &f->peers[i], err);
+        enum error_code rc = link_open_unqueued(f->shared->net, endpoint, &f->peers[i], err);
         if (rc != ERR_OK)
             return error_wrap(err, "node %u", m->list[i].node);
     }

@@ -126,7 +126,8 @@ static enum error_code put_write(struct log_thread *t, shard_id shard,
     return rc;
 }
 
-static enum error_code write_group(struct log_thread *t, const struct write_group *g, struct error *err)
+static enum error_code write_group(struct log_thread *t, const struct write_group *g,
+                                   struct error *err)
 {
     enum error_code rc = wal_begin(t->wal, err);
     if (rc != ERR_OK)

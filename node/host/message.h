@@ -33,7 +33,7 @@ struct message {
     struct envelope envelope; /* body borrows from frame */
     struct shard *shard;
     uint64_t seq;
-    struct replica_write write; /* borrows from the replica until its LOG_DONE */
+    struct replica_write write;    /* borrows from the replica until its LOG_DONE */
     struct replica_entry *entries; /* one allocation with their data */
     size_t n;
     uint16_t node;

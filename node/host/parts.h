@@ -38,17 +38,24 @@ struct host_shared {
 };
 
 /* The shard's part in its Raft group, see shard_group.c. */
+struct heard {
+    uint64_t replica;
+    msec_t ms; /* monotonic: its last message */
+};
 struct group {
+    struct heard heard[CLUSTER_REPLICAS_MAX + 1];
     struct message *held, **held_tail; /* for peers, until a write is durable; seq: which */
     uint64_t durable_seq;
-    bool is_loading;            /* the log thread reads for a follower */
-    msec_t looked_ms;           /* at members and leadership, monotonic */
-    msec_t led_since;           /* 0: does not lead */
-    uint64_t handing_to;        /* a replica; 0: nobody */
-    bool asked;                 /* the replica was told to hand over */
-    msec_t hand_until;          /* then it is given up */
-    msec_t hand_again;          /* not before */
-    bool has_tried;             /* to hand over before it stops */
+    msec_t durable_ms;     /* monotonic: the last time that the log was heard of */
+    bool is_loading;       /* the log thread reads for a follower */
+    msec_t looked_ms;      /* at members and leadership, monotonic */
+    msec_t led_since;      /* 0: does not lead */
+    uint64_t handing_to;   /* a replica; 0: nobody */
+    bool asked;            /* the replica was told to hand over */
+    msec_t hand_until;     /* then it is given up */
+    msec_t hand_again;     /* not before */
+    msec_t tried_stuck_ms; /* to hand over because the log is stuck */
+    bool has_tried;        /* to hand over before it stops */
 };
 
 enum { VIEW_MEMBERS_MAX = 64 };
@@ -86,10 +93,10 @@ struct shard {
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
     uint64_t log_bytes;        /* in the log since the last checkpoint began */
     bool checkpointing, stopping, leader;
-    bool is_grouped;                     /* other nodes hold it, too */
-    uint64_t replica_id, leader_id;      /* leader_id: 0: not known */
-    msec_t stop_until;                   /* monotonic */
-    _Atomic int role;                    /* 1: leader; for other threads */
+    bool is_grouped;                /* other nodes hold it, too */
+    uint64_t replica_id, leader_id; /* leader_id: 0: not known */
+    msec_t stop_until;              /* monotonic */
+    _Atomic int role;               /* 1: leader; for other threads */
     struct group group;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */

@@ -8,11 +8,15 @@
 #include <string.h>
 
 enum {
-    LOOK_MS = 200,            /* between looks at members and leadership */
-    SETTLED_MS = 3000,        /* leads for so long before it hands over to where it should be led */
-    HAND_OVER_MS = 1500,      /* then it was in vain */
+    LOOK_MS = 200,       /* between looks at members and leadership */
+    SETTLED_MS = 3000,   /* leads for so long before it hands over to where it should be led */
+    HAND_OVER_MS = 1500, /* then it was in vain */
     HAND_OVER_AGAIN_MS = 20000,
+    STUCK_MS = 2000,
+    HAND_OVER_STUCK_MS = 5000,
+    NEAR_MS = 500, /* heartbeats are answered each 100 ms */
     MEMBERS_MAX = 64,
+    NEARLY_ALL = 16, /* entries that an heir may lack when submitting stops for it */
     LOAD_ENTRIES_MAX = 4096
 };
 
@@ -54,6 +58,7 @@ void group_durable(struct shard *s, uint64_t seq)
 {
     struct group *g = &s->group;
     g->durable_seq = seq;
+    g->durable_ms = clock_mono_ms();
     while (g->held && g->held->seq <= seq) {
         struct message *m = g->held;
         g->held = m->next;
@@ -64,6 +69,29 @@ void group_durable(struct shard *s, uint64_t seq)
     }
 }
 
+/* The place of one that was not heard of for longest is taken for a new one. */
+static void note_heard(struct shard *s, uint64_t replica, msec_t now)
+{
+    struct heard *oldest = &s->group.heard[0];
+    for (size_t i = 0; i < sizeof s->group.heard / sizeof *oldest; i++) {
+        struct heard *h = &s->group.heard[i];
+        if (h->replica == replica || h->ms < oldest->ms)
+            oldest = h;
+        if (h->replica == replica)
+            break;
+    }
+    *oldest = (struct heard){.replica = replica, .ms = now};
+}
+
+static bool is_near(const struct shard *s, uint64_t replica, msec_t now)
+{
+    for (size_t i = 0; i < sizeof s->group.heard / sizeof *s->group.heard; i++) {
+        if (s->group.heard[i].replica == replica)
+            return now - s->group.heard[i].ms < NEAR_MS;
+    }
+    return false;
+}
+
 void group_receive(struct shard *s, const struct message *m)
 {
     struct reader r = reader_of(m->envelope.body);
@@ -72,8 +100,10 @@ void group_receive(struct shard *s, const struct message *m)
     if (r.ok && to != s->replica_id)
         return; /* to a folder that this node had once */
     struct bytes message = bytes_of(r.p, reader_left(&r));
+    msec_t now = clock_mono_ms();
+    note_heard(s, from, now);
     if (!r.ok || node_of_replica(from) == s->shared->node ||
-        replica_receive(s->replica, clock_mono_ms(), from, message, &effects) == ERR_MALFORMED)
+        replica_receive(s->replica, now, from, message, &effects) == ERR_MALFORMED)
         atomic_fetch_add_explicit(&s->shared->refused_frames, 1, memory_order_relaxed);
     shard_perform(s, &effects);
 }
@@ -132,6 +162,18 @@ static const struct replica_member *find(const struct replica_member *list, size
     return NULL;
 }
 
+/* A leader whose disk is full or hangs answers nobody, and its heartbeats keep others from leading:
+ * what it cannot store itself the others have. */
+static bool is_stuck(struct shard *s, msec_t now)
+{
+    struct replica_status st;
+    replica_get_status(s->replica, &st);
+    if (st.writes_pending == 0)
+        s->group.durable_ms = now;
+    return atomic_load_explicit(&s->shared->disk_full, memory_order_relaxed) ||
+           now - s->group.durable_ms >= STUCK_MS;
+}
+
 /* The engine sends "your turn" once, and one that lacks entries ignores it: nothing is submitted
  * until the heir has all. */
 static void go_on_handing_over(struct shard *s, const struct replica_member *list, size_t n,
@@ -148,20 +190,21 @@ static void go_on_handing_over(struct shard *s, const struct replica_member *lis
         g->handing_to = 0;
         return;
     }
-    if (g->asked || s->n_flying > 0 || heir->match != st.last)
+    if (g->asked || heir->match != st.last || (s->n_flying > 0 && !is_stuck(s, now)))
         return;
     enum error_code rc = replica_transfer(s->replica, now, g->handing_to, &effects);
     g->asked = rc == ERR_OK;
     shard_perform(s, &effects);
 }
 
-/* The voter that has most; 0: none. */
-static uint64_t best_heir(const struct shard *s, const struct replica_member *list, size_t n)
+/* The voter that has most, of those that are there; 0: none. */
+static uint64_t best_heir(const struct shard *s, const struct replica_member *list, size_t n,
+                          msec_t now)
 {
     const struct replica_member *best = NULL;
     for (size_t i = 0; i < n; i++) {
         if (list[i].id != s->replica_id && list[i].role == REPLICA_VOTER &&
-            (!best || list[i].match > best->match))
+            is_near(s, list[i].id, now) && (!best || list[i].match > best->match))
             best = &list[i];
     }
     return best ? best->id : 0;
@@ -187,14 +230,16 @@ void group_lead(struct shard *s, node_id node, struct reply *out)
 }
 
 /* Where the map says that the shard should be led; 0: here, or that one is not ready. */
-static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n)
+static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n,
+                                msec_t now)
 {
     struct replica_status st;
     replica_get_status(s->replica, &st);
     node_id node = s->shared->map.nodes_of_shard[s->id][0];
     for (size_t i = 0; i < n; i++) {
         if (node != s->shared->node && node_of_replica(list[i].id) == node &&
-            list[i].role == REPLICA_VOTER && list[i].match + 1 >= st.last && list[i].match > 0)
+            list[i].role == REPLICA_VOTER && is_near(s, list[i].id, now) &&
+            list[i].match + NEARLY_ALL >= st.last)
             return list[i].id;
     }
     return 0;
@@ -245,6 +290,29 @@ static void look_after_members(struct shard *s, const struct replica_member *hav
     shard_perform(s, &effects);
 }
 
+/* Who shall lead instead of this one; 0: nobody. */
+static uint64_t next_leader(struct shard *s, const struct replica_member *list, size_t n,
+                            msec_t now)
+{
+    struct group *g = &s->group;
+    if (s->stopping) {
+        bool first = !g->has_tried;
+        g->has_tried = true;
+        return first ? best_heir(s, list, n, now) : 0;
+    }
+    if (is_stuck(s, now)) {
+        if (now - g->tried_stuck_ms < HAND_OVER_STUCK_MS)
+            return 0;
+        g->tried_stuck_ms = now;
+        log_event(s->shared->log, LOG_LEVEL_WARN, "leader_stuck",
+                  "shard=%u text=\"the disk is full or does not answer; another node shall lead\"",
+                  s->id);
+        return best_heir(s, list, n, now);
+    }
+    bool is_time = now - g->led_since >= SETTLED_MS && now >= g->hand_again;
+    return is_time ? rightful_leader(s, list, n, now) : 0;
+}
+
 void group_tick(struct shard *s, msec_t now)
 {
     struct group *g = &s->group;
@@ -257,17 +325,11 @@ void group_tick(struct shard *s, msec_t now)
         go_on_handing_over(s, list, n, now);
         return;
     }
-    if (s->stopping) {
-        uint64_t heir = g->has_tried ? 0 : best_heir(s, list, n);
-        g->has_tried = true;
-        if (heir)
-            hand_over(s, heir, now);
-        return;
-    }
-    look_after_members(s, list, n, now);
-    uint64_t heir = rightful_leader(s, list, n);
-    if (s->leader && heir && now - g->led_since >= SETTLED_MS && now >= g->hand_again)
+    uint64_t heir = next_leader(s, list, n, now);
+    if (heir)
         hand_over(s, heir, now);
+    else if (!s->stopping)
+        look_after_members(s, list, n, now);
 }
 
 void group_close(struct shard *s)

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 enum {
-    ELECTION_TIMEOUT_MS = 1000,
+    ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
     HEARTBEAT_MS = 100,
     /* What a follower lacks when it comes back is taken from the log while it is not more than
      * this. */
@@ -150,8 +150,7 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
     s->ready_tail = &s->ready;
     s->group.held_tail = &s->group.held;
     s->is_grouped = s->shared->map.n_replicas[s->id] > 1;
-    s->replica_id =
-        replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
+    s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
     struct store_options so = {.path = s->folder,
                                .map_bytes = (uint64_t)c->map_gb << 30,
                                .cluster_id = s->shared->map.cluster_id,

@@ -88,8 +88,15 @@ static enum error_code check_map(const struct router *r, const struct cluster_ma
 
 /* --- who leads --- */
 
+/* What was sent to another replica holds nothing back at this one. */
 static void set_place(struct router *r, shard_id shard, uint8_t at)
 {
+    for (int lane = 0; lane < LANES; lane++) {
+        struct outgoing *o = &r->outgoing[(size_t)shard * LANES + (size_t)lane];
+        o->answered_bytes = o->sent_bytes;
+        o->under_way = 0;
+        o->waits_ms = 0;
+    }
     r->places[shard] = (struct place){.at = at, .moved_ms = r->now};
     r->asked_nodes[shard] = r->map.nodes_of_shard[shard][at];
 }
@@ -257,8 +264,7 @@ static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o
 {
     if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.n_replicas[shard] == 1)
         return;
-    o->waits_ms = 0;
-    o->under_way = 0;
+    o->waits_ms = r->now;
     move_on(r, shard, r->asked_nodes[shard], 0);
 }
 

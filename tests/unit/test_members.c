@@ -23,7 +23,7 @@ struct world {
     struct rng rng;
     struct cluster_map map;
     struct members nodes[NODES];
-    struct buf disk[NODES];      /* as last stored */
+    struct buf disk[NODES]; /* as last stored */
     folder_id next_folder;
     struct mail mail[MAIL_MAX];
     size_t n_mail;

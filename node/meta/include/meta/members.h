@@ -55,7 +55,8 @@ struct members {
     bool is_unsaved; /* what must be stored before anybody is told: a node that forgot what it said
                         could agree to two different groups of founders */
     size_t n;
-    struct member list[CLUSTER_NODES_MAX]; /* this node first; it alone where nothing is replicated */
+    struct member
+        list[CLUSTER_NODES_MAX]; /* this node first; it alone where nothing is replicated */
 };
 
 /* A new folder. */
@@ -76,8 +77,8 @@ enum members_state members_form(struct members *m);
 /* FORMING: must this one still be asked? */
 bool members_waits_for(const struct members *m, const struct member *of);
 
-/* For the log, see is_unsaved: own folder, state and founders; and back, into an initialised one, whose own folder
- * is replaced. ERR_CORRUPT. */
+/* For the log, see is_unsaved: own folder, state and founders; and back, into an initialised one,
+ * whose own folder is replaced. ERR_CORRUPT. */
 void members_encode(const struct members *m, struct buf *out);
 enum error_code members_decode(struct members *m, struct bytes b, struct error *err);
 
