@@ -2,6 +2,8 @@
 
 #include "parts.h"
 
+#include <metrics/http.h>
+
 #include <meta/meta.h>
 
 #include <errno.h>
@@ -29,6 +31,8 @@ struct host {
     size_t n_query_threads;
     struct outbox *to_front, *to_log, *to_checkpoint, *to_watch; /* of the main thread */
     struct outbox **to_shards;
+    struct host_pages pages;
+    struct http_server *http; /* NULL: the cluster file has no port for it */
 };
 
 void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)
@@ -69,6 +73,17 @@ static enum error_code lock_folder(struct host *h, struct error *err)
         return error_set(err, ERR_USAGE, "%s: another oneid-node is running on this folder",
                          h->shared.folder);
     return ERR_OK;
+}
+
+static enum error_code open_http(struct host *h, struct error *err)
+{
+    const struct cluster_config *c = h->shared.config;
+    const char *address = "";
+    for (size_t i = 0; i < c->n_nodes; i++)
+        address = c->nodes[i].id == h->shared.node ? c->nodes[i].metrics : address;
+    h->pages = (struct host_pages){&h->shared, h->shards, h->n_shards};
+    struct http_pages pages = {figures_show, figures_is_serving, &h->pages};
+    return address[0] ? http_start(address, &pages, &h->http, err) : ERR_OK;
 }
 
 static const char *listen_of(const struct cluster_config *c, node_id id)
@@ -283,6 +298,8 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
         rc = open_outboxes(h, err);
     if (rc == ERR_OK)
         rc = start_threads(h, err);
+    if (rc == ERR_OK)
+        rc = open_http(h, err);
     if (rc != ERR_OK) {
         host_close(h);
         return rc;
@@ -343,7 +360,8 @@ void host_close(struct host *h)
 {
     if (!h)
         return;
-    stop_threads(h);
+    stop_threads(h); /* meanwhile /healthz says so */
+    http_stop(h->http);
     for (size_t i = 0; i < h->n_shards; i++) {
         struct message *m;
         while (h->shards[i].inbox && (m = inbox_take(h->shards[i].inbox)))

@@ -9,6 +9,7 @@
 #include <cluster/map.h>
 #include <index/index.h>
 #include <machine/machine.h>
+#include <metrics/metrics.h>
 #include <meta/members.h>
 #include <proto/status.h>
 #include <store/store.h>
@@ -18,6 +19,12 @@
 #include <stdatomic.h>
 
 enum { INBOX_NAME_MAX = 48 };
+
+/* Figures of a node that are no shard's. */
+struct host_figures {
+    struct latency query, log_write, checkpoint;
+    metric queries_failed, checkpoints_failed;
+};
 
 /* What all parts may read; written before the threads start, except the atomics. */
 struct host_shared {
@@ -31,6 +38,7 @@ struct host_shared {
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
     _Atomic uint64_t log_disk_bytes;
+    struct host_figures figures;
     msec_t serving_since; /* monotonic */
     struct members members;          /* the front's, once the threads run */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
@@ -69,6 +77,25 @@ struct shard_view {
     bool was_leader;  /* of the shard thread, as what follows */
     msec_t looked_ms; /* for stuck merges */
     uint64_t stuck;
+};
+
+/* Why a shard did not take a message of commands or reads. */
+enum refused_for {
+    REFUSED_NOT_LEADER,
+    REFUSED_DISK_FULL,
+    REFUSED_BUSY,
+    REFUSED_SHUTDOWN,
+    REFUSED_MALFORMED,
+    REFUSED_KINDS
+};
+
+/* Written by the shard's thread alone. */
+struct shard_figures {
+    metric entries, commands, reads, elections, refused[REFUSED_KINDS];
+    struct latency commit; /* from an entry's submission here to its answers */
+    metric in_flight;      /* entries submitted and not applied */
+    metric sends_held;     /* messages to others that wait for the disk */
+    metric events, duplicates, merges, refused_links, profiles, identities; /* of the state */
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -115,6 +142,7 @@ struct shard {
     uint64_t news_told;             /* events of watched segments that were told of */
     _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
     struct shard_view view;
+    struct shard_figures figures;
 };
 
 /* --- shard.c --- */
@@ -164,6 +192,16 @@ void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *tota
 /* Appends a StatusNode. The front's thread. */
 void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out);
 
+/* --- figures.c: for Prometheus. Any thread, while the shards' run --- */
+void figures_refused(struct shard *s, enum error_code code);
+struct host_pages {
+    struct host_shared *shared;
+    struct shard *shards;
+    size_t n_shards;
+};
+void figures_show(void *host_pages, struct buf *out);
+bool figures_is_serving(void *host_pages, struct buf *out);
+
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */
 void shard_open_segments(struct shard *s);
@@ -200,6 +238,7 @@ struct batch {
     struct message *questions; /* of reads: for the query threads, linked by `next` */
     size_t n_requests, n_commands;
     uint64_t index, term, token;
+    usec_t submitted_us;
     struct batch *next;
 };
 struct batch *batch_new(void);

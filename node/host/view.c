@@ -87,12 +87,36 @@ static struct status_replica status_of(struct shard *s, msec_t now)
     };
 }
 
+static void count(struct shard *s)
+{
+    struct shard_figures *f = &s->figures;
+    struct command stats = {.type = COMMAND_STATS};
+    struct batch *b = batch_take(&s->spare);
+    struct reply reply = {0};
+    uint64_t held = 0;
+    machine_read(s->machine, clock_wall_ms(), &stats, &b->arena, &reply);
+    if (reply.stats) {
+        metric_set(&f->events, reply.stats->events);
+        metric_set(&f->duplicates, reply.stats->duplicates);
+        metric_set(&f->merges, reply.stats->merges);
+        metric_set(&f->refused_links, reply.stats->refused);
+        metric_set(&f->profiles, reply.stats->profiles);
+        metric_set(&f->identities, reply.stats->identities);
+    }
+    batch_give(&s->spare, b);
+    for (const struct message *m = s->group.held; m; m = m->next)
+        held++;
+    metric_set(&f->sends_held, held);
+    metric_set(&f->in_flight, s->n_flying);
+}
+
 void view_say(struct shard *s, msec_t now)
 {
     struct shard_view *v = &s->view;
     if (v->said_ms && now - v->said_ms < SAY_MS && v->was_leader == s->leader)
         return;
     look_for_stuck(s, now);
+    count(s);
     struct status_replica status = status_of(s, now);
     struct status_member members[VIEW_MEMBERS_MAX];
     status.n_members = copy_members(s, members);
