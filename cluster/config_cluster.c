@@ -3,8 +3,10 @@
 #include <base/clock.h>
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
+static const char METRICS_LOOPBACK[] = "127.0.0.1:";
 enum { ENDPOINT_MAX = 256, DATA_MAX = 1024, TIMEZONE_MAX = 64, CLUSTER_NAME_MAX = 64 };
 
 void config_read_name(struct config_node n, struct cluster_config *c)
@@ -99,7 +101,34 @@ static const char *read_listen(struct config_node n, const struct cluster_config
     return s;
 }
 
-static const struct config_key MEMBER_KEYS[] = {{"id", true}, {"listen", true}};
+/* "address:port" of IPv4; a port alone is on loopback. "" where there is none or a mistake. */
+static const char *read_metrics(struct config_node n)
+{
+    char shown[CONFIG_SHOW_MAX];
+    if (!config_exists(n))
+        return "";
+    const char *s = config_text(n, ENDPOINT_MAX);
+    if (s[0] == '\0')
+        return s;
+    if (is_port(s)) {
+        size_t size = sizeof METRICS_LOOPBACK + strlen(s);
+        char *with_host = config_doc_alloc(n.doc, size, 1);
+        if (!with_host)
+            return "";
+        (void)snprintf(with_host, size, "%s%s", METRICS_LOOPBACK, s);
+        s = with_host;
+    }
+    size_t len = strspn(s, "0123456789.");
+    if (len == 0 || s[len] != ':' || !is_port(s + len + 1)) {
+        config_fail(n, "expected a port, or \"address:port\" with an IPv4 address, found %s",
+                    config_show(n, shown));
+        return "";
+    }
+    return s;
+}
+
+static const struct config_key MEMBER_KEYS[] = {{"id", true}, {"listen", true}, {"metrics", false}};
+enum { N_MEMBER_KEYS = sizeof MEMBER_KEYS / sizeof *MEMBER_KEYS };
 
 void config_read_nodes(struct config_node n, struct cluster_config *c)
 {
@@ -108,9 +137,10 @@ void config_read_nodes(struct config_node n, struct cluster_config *c)
         return;
     for (size_t i = 0; i < config_count(n); i++) {
         struct config_node item = config_item(n, i), id = config_get(item, "id");
-        config_map(item, MEMBER_KEYS, 2);
+        config_map(item, MEMBER_KEYS, N_MEMBER_KEYS);
         struct cluster_node node = {.id = (node_id)config_int(id, 1, UINT16_MAX, 0),
-                                    .listen = read_listen(config_get(item, "listen"), c)};
+                                    .listen = read_listen(config_get(item, "listen"), c),
+                                    .metrics = read_metrics(config_get(item, "metrics"))};
         for (size_t j = 0; j < c->n_nodes; j++) {
             if (node.id != 0 && c->nodes[j].id == node.id)
                 config_fail(id, "expected another id, node %u is there already", node.id);
@@ -129,9 +159,10 @@ void config_read_routers(struct config_node n, struct cluster_config *c)
         return;
     for (size_t i = 0; i < config_count(n); i++) {
         struct config_node item = config_item(n, i), id = config_get(item, "id");
-        config_map(item, MEMBER_KEYS, 2);
+        config_map(item, MEMBER_KEYS, N_MEMBER_KEYS);
         struct cluster_router router = {.id = (uint16_t)config_int(id, 1, UINT16_MAX, 0),
-                                        .listen = read_listen(config_get(item, "listen"), c)};
+                                        .listen = read_listen(config_get(item, "listen"), c),
+                                        .metrics = read_metrics(config_get(item, "metrics"))};
         for (size_t j = 0; j < c->n_routers; j++) {
             if (router.id != 0 && c->routers[j].id == router.id)
                 config_fail(id, "expected another id, router %u is there already", router.id);

@@ -122,6 +122,12 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
+    if (type == MESSAGE_STATUS) {
+        view_encode(f->shared, f->shards, f->n_shards, &body);
+        send_body(f, m, MESSAGE_STATUS_REPLY, &body);
+        message_free(m);
+        return;
+    }
     if (type == MESSAGE_CANCEL) {
         query_pool_cancel(&f->shared->queries, &m->peer, m->envelope.request_id);
         message_free(m);

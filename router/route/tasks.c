@@ -117,6 +117,8 @@ static void end_task(struct router *r, struct task *t)
     t->gather = NULL;
     follow_free(t->follow);
     t->follow = NULL;
+    survey_free(t->survey);
+    t->survey = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
@@ -127,6 +129,21 @@ static const char *answer_text(enum error_code code)
     if (code == ERR_OK)
         return "";
     return code == ERR_TIMEOUT ? "no answer from the shards within the deadline" : error_text(code);
+}
+
+static void note_answer(struct router *r, enum request_type type, enum error_code code)
+{
+    if ((size_t)code < ERROR_CODES)
+        metric_bump(&r->figures.requests[type][code], 1);
+}
+
+/* The task may go on, and its client's message end before it. */
+static void answer_task(struct router *r, struct task *t, struct response *resp)
+{
+    note_answer(r, t->type, resp->code);
+    latency_add(&r->figures.latency[t->type], r->now_us - t->began_us);
+    answer(r, t->client, resp, t->item);
+    t->client = NULL;
 }
 
 static void answer_saga(struct router *r, struct task *t, const struct saga_answer *a)
@@ -148,8 +165,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .refused = refused,
                             .n_refused = n,
                             .view = a->content};
-    answer(r, t->client, &resp, t->item);
-    t->client = NULL; /* the saga may go on, and its client's message end before it */
+    answer_task(r, t, &resp);
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -185,6 +201,8 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
 {
     r->saga_effects.n = 0;
     saga_step(t->saga, r->now, e, &r->saga_effects);
+    for (size_t i = 0; e->kind == SAGA_TICK && i < r->saga_effects.n; i++)
+        metric_bump(&r->figures.resends, r->saga_effects.items[i].kind == SAGA_SEND);
     if (perform_saga(r, t))
         end_task(r, t);
     else
@@ -202,7 +220,7 @@ void tasks_end(struct router *r, struct task *t, const struct response *answered
 {
     struct response resp = *answered;
     if (t->client)
-        answer(r, t->client, &resp, t->item);
+        answer_task(r, t, &resp);
     end_task(r, t);
 }
 
@@ -216,7 +234,7 @@ static void end_gather(struct router *r, struct task *t, const struct response *
     if (resp.n_explain)
         resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
     if (t->client)
-        answer(r, t->client, &resp, t->item);
+        answer_task(r, t, &resp);
     end_task(r, t);
 }
 
@@ -306,8 +324,13 @@ static void start_oldest(struct router *r)
 {
     assert(r->n_started < r->n_starting);
     struct starting *w = &r->starting[r->n_started++ % STARTS_AHEAD];
-    for (size_t i = 0; i < w->n; i++)
+    size_t known = 0;
+    for (size_t i = 0; i < w->n; i++) {
         w->hints[i] = idcache_get_announced(r->cache, w->hints[i]);
+        known += w->hints[i] != 0;
+    }
+    metric_bump(&r->figures.hits, known);
+    metric_bump(&r->figures.misses, w->n - known);
     struct saga_event e = {.kind = SAGA_START, .start = &w->start};
     step_saga(r, w->task, &e);
 }
@@ -321,7 +344,7 @@ static void start_all(struct router *r)
 static void refuse_request(struct router *r, struct task *t, enum error_code code, const char *text)
 {
     struct response resp = {.code = code, .text = bytes_of_str(text)};
-    answer(r, t->client, &resp, t->item);
+    answer_task(r, t, &resp);
     end_task(r, t);
 }
 
@@ -392,6 +415,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     enum error_code rc = request_check(q, &err);
     if (rc != ERR_OK) {
         struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
+        note_answer(r, q->type, rc);
         answer(r, c, &resp, item);
         return;
     }
@@ -399,9 +423,11 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     if (!t) {
         struct response resp = {.code = ERR_BUSY,
                                 .text = bytes_of_str("too much in flight at this router")};
+        note_answer(r, q->type, ERR_BUSY);
         answer(r, c, &resp, item);
         return;
     }
+    t->began_us = r->now_us;
     t->client = c;
     t->item = item;
     t->type = q->type;
@@ -409,6 +435,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
         start_saga(r, t, q);
     else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
         follows_start(r, t, q, deadline_of(r, q));
+    else if (q->type == REQUEST_STATUS)
+        surveys_start(r, t, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -423,7 +451,7 @@ static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t 
 static void cancel_task(struct router *r, struct task *t)
 {
     struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
-    if (t->follow)
+    if (t->follow || t->survey)
         tasks_end(r, t, &resp);
     if (!t->gather)
         return;
@@ -528,9 +556,13 @@ void tasks_tick(struct router *r)
             continue;
         if (t->follow) {
             follows_tick(r, t);
+        } else if (t->survey) {
+            surveys_tick(r, t);
         } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
+            for (size_t k = 0; k < r->gather_effects.n; k++)
+                metric_bump(&r->figures.resends, r->gather_effects.items[k].kind == GATHER_SEND);
             perform_gather(r, t);
         } else {
             struct saga_event e = {.kind = SAGA_TICK};
@@ -579,6 +611,7 @@ void tasks_close(struct router *r)
         }
         gather_free(t->gather);
         follow_free(t->follow);
+        survey_free(t->survey);
         saga_free(t->saga);
     }
     tasks_flush(r);

@@ -15,12 +15,14 @@ enum {
 
 struct cluster_node {
     node_id id;
-    const char *listen; /* ZeroMQ endpoint "tcp://host:port" */
+    const char *listen;  /* ZeroMQ endpoint "tcp://host:port" */
+    const char *metrics; /* "address:port" of its HTTP port; "": none */
 };
 
 struct cluster_router {
     uint16_t id;
     const char *listen;
+    const char *metrics; /* as of a node */
 };
 
 struct cluster_config {
