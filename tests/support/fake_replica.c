@@ -224,7 +224,8 @@ void fake_replica_start(struct fake_replica *r)
         r->env->hooks->fail(r, err.msg);
         return;
     }
-    guard_switch_off(r->replica, r->env->guards_off);
+    guard_switch_off(r->replica,
+                     r->env->guards_off | (r->env->reads_alone ? GUARD_READ_QUORUM : 0));
     replica_start(r->replica, now_of(r), &effects);
     follow(r, &effects);
 }

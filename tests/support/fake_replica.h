@@ -50,6 +50,7 @@ struct fake_env {
     uint64_t now;      /* ms */
     unsigned disk_max; /* ms of a write */
     unsigned guards_off;
+    bool reads_alone;               /* mutation: as of the next start, reads ask no majority */
     bool sends_early;               /* mutation: SENDs do not wait for their write */
     struct replica_options options; /* but for id and seed */
     struct {
