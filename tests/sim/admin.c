@@ -48,15 +48,23 @@ static bool change(struct group *g, uint64_t id, enum replica_member_role role)
 
 /* --- what is to be mended --- */
 
-static bool remove_lost(struct group *g)
+/* A member whose disk was wiped: it never comes back. */
+static const struct replica_member *find_lost(const struct group *g)
 {
     for (size_t i = 0; i < g->n; i++) {
-        if (node_find(g->w, g->shard, g->members[i].id))
-            continue;
-        change(g, g->members[i].id, REPLICA_GONE);
-        return true;
+        if (!node_find(g->w, g->shard, g->members[i].id))
+            return &g->members[i];
     }
-    return false;
+    return NULL;
+}
+
+static bool remove_lost(struct group *g)
+{
+    const struct replica_member *m = find_lost(g);
+
+    if (m)
+        change(g, m->id, REPLICA_GONE);
+    return m;
 }
 
 static bool add_or_drop(struct group *g, struct hosted *h)
@@ -123,7 +131,7 @@ static void demote(struct group *g)
     struct hosted *h = node_find(g->w, g->shard, m->id);
     bool is_voter = m->role == REPLICA_VOTER;
 
-    if (is_voter && g->voters <= (g->w->plan.n_replicas > 1 ? 2U : 1U))
+    if (is_voter && (find_lost(g) || g->voters <= (g->w->plan.n_replicas > 1 ? 2U : 1U)))
         return;
     if (is_voter && rng_below(&g->w->rng, 3) == 0)
         change(g, m->id, rng_below(&g->w->rng, 2) ? REPLICA_SPARE : REPLICA_STANDBY);
@@ -174,10 +182,8 @@ static bool can_lose_replica(struct world *w, const struct hosted *h)
         return true;
     if (!look(w, h->shard, &g) || !g.settled)
         return false;
-    for (size_t i = 0; i < g.n; i++) {
-        if (!node_find(w, h->shard, g.members[i].id))
-            return false;
-    }
+    if (find_lost(&g))
+        return false;
     m = find_member(&g, h->r.id);
     return !m || m->role != REPLICA_VOTER || g.voters >= 3;
 }
@@ -199,10 +205,8 @@ static bool is_done(struct world *w, uint32_t shard)
 
     if (!look(w, shard, &g) || !g.settled || g.voters != g.n)
         return false;
-    for (size_t i = 0; i < g.n; i++) {
-        if (!node_find(w, shard, g.members[i].id))
-            return false;
-    }
+    if (find_lost(&g))
+        return false;
     for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
         const struct hosted *h = &w->nodes[i].hosted[shard];
         if (h->r.id && (!h->r.replica || !find_member(&g, h->r.id) ||

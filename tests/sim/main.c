@@ -1,7 +1,8 @@
-/* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]
+/* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutation N] [--mutations]
  *
  * Runs seeds, some of them twice, and then compares the hashes of the traces. Without arguments the
- * numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutations` takes one guard out at a
+ * numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutation` takes a guard out
+ * (enum mutation); `--mutations` takes one guard out at a
  * time and wants the checks to notice each. */
 #include "sim.h"
 
@@ -18,8 +19,11 @@ static const uint64_t regressions[] = {27, 42, 53, 1034, 10675};
 #define COUNTS(X)                                                                                  \
     X(merges)                                                                                      \
     X(claims)                                                                                      \
-    X(refused) X(helped) X(dropped) X(dups) X(crashes) X(reads) X(gotos) X(elections) X(referrals) \
-        X(lost) X(checkpoints) X(changes) X(transfers) X(wipes) X(cuts) X(pauses) X(ordered)
+    X(refused)                                                                                     \
+    X(helped)                                                                                      \
+    X(dropped)                                                                                     \
+    X(dups) X(crashes) X(reads) X(gotos) X(elections) X(referrals) X(lost) X(checkpoints)          \
+        X(changes) X(transfers) X(wipes) X(cuts) X(pauses) X(ordered)
 #define ENV_COUNTS(X) X(installs) X(trims) X(truncations) X(loads)
 
 struct totals {
@@ -30,6 +34,7 @@ struct totals {
 };
 
 static struct world world; /* large */
+static enum mutation chosen = MUTATION_NONE;
 
 static void add(struct totals *t)
 {
@@ -60,12 +65,12 @@ static bool run_checked(uint64_t seed, bool trace, bool twice, struct totals *t)
 {
     uint64_t hash, again;
 
-    if (!run(seed, MUTATION_NONE, trace, &hash, t)) {
+    if (!run(seed, chosen, trace, &hash, t)) {
         printf("FAILED seed %" PRIu64 ": %s\n  again: sim --seed %" PRIu64 " --trace\n", seed,
                world.failure, seed);
         return false;
     }
-    if (twice && (!run(seed, MUTATION_NONE, false, &again, NULL) || again != hash)) {
+    if (twice && (!run(seed, chosen, false, &again, NULL) || again != hash)) {
         printf("FAILED seed %" PRIu64 ": two runs differ\n", seed);
         return false;
     }
@@ -141,6 +146,9 @@ int main(int argc, char **argv)
             trace = true;
         } else if (strcmp(argv[i], "--mutations") == 0) {
             mutations = true;
+        } else if (strcmp(argv[i], "--mutation") == 0 && next) {
+            chosen = (enum mutation)number(next, 0);
+            i++;
         } else if (strcmp(argv[i], "--seed") == 0 && next) {
             first = number(next, 1);
             seeds = 1;
@@ -152,7 +160,8 @@ int main(int argc, char **argv)
             seeds = number(next, 1);
             i++;
         } else {
-            fprintf(stderr, "sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]\n");
+            fprintf(stderr, "sim [--seed N] [--first N] [--seeds N] [--trace] [--mutation N] "
+                            "[--mutations]\n");
             return 2;
         }
     }

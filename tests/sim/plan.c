@@ -12,16 +12,16 @@ static uint32_t pick(struct world *w, const uint32_t *list, size_t n)
 #define PICK(w, ...)                                                                               \
     pick(w, (const uint32_t[]){__VA_ARGS__}, sizeof((const uint32_t[]){__VA_ARGS__}) / 4)
 
-/* Big groups are dear: they get fewer shards. */
+/* Big groups are dear: they get fewer shards, and fewer messages. */
 static void plan_groups(struct world *w)
 {
     struct plan *p = &w->plan;
 
-    p->n_replicas = PICK(w, 1, 3, 3, 3, 5);
+    p->n_replicas = PICK(w, 1, 1, 3, 3, 3, 5);
     p->n_shards = world_between(w, 2, p->n_replicas == 1 ? SHARDS_MAX : 3);
     p->n_nodes = p->n_replicas + (p->n_replicas == 1 ? 2 : world_between(w, 0, 2));
     p->checkpoint_every = PICK(w, 5, 12, 40, 100000);
-    p->digest_every = PICK(w, 1, 4, 16);
+    p->digest_every = PICK(w, 1, 4, 8, 16);
     p->ordered = rng_below(&w->rng, 2) != 0;
 }
 
@@ -68,7 +68,7 @@ void plan_make(struct world *w)
     plan_env(w);
     p->n_routers = world_between(w, 1, ROUTERS_MAX);
     p->n_ids = world_between(w, 4, IDS_MAX);
-    p->n_messages = world_between(w, 20, 110);
+    p->n_messages = world_between(w, 15, p->n_replicas == 1 ? 110 : p->n_replicas == 3 ? 60 : 40);
     p->n_reads = world_between(w, 10, 200);
     p->delay_max = world_between(w, 1, 30);
     p->commit_max = world_between(w, 1, 8);

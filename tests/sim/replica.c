@@ -331,13 +331,15 @@ static void store_drop(struct store **s)
     *s = NULL;
 }
 
+/* Only where the model was looked at, so that what comes back can be compared. */
 static void begin_checkpoint(struct hosted *h)
 {
     struct world *w = h->world;
     struct event *e;
 
     if (h->frozen || h->r.installing ||
-        h->r.state.applied < h->r.saved.applied + w->plan.checkpoint_every)
+        h->r.state.applied < h->r.saved.applied + w->plan.checkpoint_every ||
+        h->r.state.applied % w->plan.digest_every != 0)
         return;
     h->frozen = state_copy(h->store, h->shard);
     h->frozen_as = h->r.state;
