@@ -60,6 +60,8 @@ struct call {
 struct lap {
     uint64_t acked, reads, errors, stale, duplicates;
     int64_t max_ms;
+    enum kind max_kind;
+    int64_t max_began_ms;  /* wall clock */
     uint64_t codes[CODES]; /* of the errors */
     char text[160];        /* of the last one */
 };
@@ -243,8 +245,13 @@ static void know_linked(struct person *p, unsigned a, unsigned b)
 static void end_call(struct call *k)
 {
     int64_t took = now_ms() - k->began_ms;
-    if (took > book.lap.max_ms)
+    if (took > book.lap.max_ms) {
+        struct timespec t;
+        (void)clock_gettime(CLOCK_REALTIME, &t);
         book.lap.max_ms = took;
+        book.lap.max_kind = k->kind;
+        book.lap.max_began_ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000 - took;
+    }
     book.in_flight--;
     book.open[k->lap & 1]--;
     k->next = book.spare;
@@ -336,11 +343,13 @@ static void turn(int timeout_ms)
 static void print_lap(const char *kind)
 {
     const struct lap *l = &book.lap;
-    (void)printf("{\"%s\":true,\"acked\":%" PRIu64 ",\"reads\":%" PRIu64 ",\"stale\":%" PRIu64
-                 ",\"client_errors\":%" PRIu64 ",\"duplicates\":%" PRIu64 ",\"max_ms\":%" PRId64
-                 ",\"persons\":%" PRIu32 ",\"codes\":{",
-                 kind, l->acked, l->reads, l->stale, l->errors, l->duplicates, l->max_ms,
-                 book.touched);
+    static const char *const KINDS[] = {"increment", "link", "read"};
+    (void)printf("{\"%s\":true,\"slowest\":\"%s\",\"began_ms\":%" PRId64 ",\"acked\":%" PRIu64
+                 ",\"reads\":%" PRIu64 ",\"stale\":%" PRIu64 ",\"client_errors\":%" PRIu64
+                 ",\"duplicates\":%" PRIu64 ",\"max_ms\":%" PRId64 ",\"persons\":%" PRIu32
+                 ",\"codes\":{",
+                 kind, KINDS[l->max_kind], l->max_began_ms, l->acked, l->reads, l->stale, l->errors,
+                 l->duplicates, l->max_ms, book.touched);
     const char *comma = "";
     for (unsigned i = 0; i < CODES; i++) {
         if (l->codes[i]) {
