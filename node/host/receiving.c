@@ -238,8 +238,8 @@ static enum error_code open_all(struct receiving *r, struct error *err)
     char path[TRANSFER_PATH_MAX];
     if (!endpoint)
         return error_set(err, ERR_NOT_FOUND, "the cluster has no node %u", r->from);
-    struct fetch_options o = {.at_least = r->at_least,
-                              .size_max = (uint64_t)h->config->map_gb << 30};
+    struct fetch_options o = {
+        .at_least = r->at_least, .node = h->node, .size_max = (uint64_t)h->config->map_gb << 30};
     r->fetch = fetch_new(&o);
     if (!r->fetch)
         return error_set(err, ERR_NOMEM, "no memory to fetch a state");

@@ -126,8 +126,8 @@ static void fail(struct fetch *f)
 
 static void ask_open(struct fetch *f, msec_t now)
 {
-    emit(f, FETCH_SEND)->ask =
-        (struct transfer_ask){.type = TRANSFER_OPEN, .at_least = f->options.at_least};
+    emit(f, FETCH_SEND)->ask = (struct transfer_ask){
+        .type = TRANSFER_OPEN, .at_least = f->options.at_least, .node = f->options.node};
     f->open_again_ms = now + f->open_wait_ms;
     f->open_wait_ms = f->open_wait_ms * 2 < OPEN_MOST_MS ? f->open_wait_ms * 2 : OPEN_MOST_MS;
 }

@@ -11,6 +11,7 @@ void transfer_ask_encode(const struct transfer_ask *a, struct buf *out)
     switch (a->type) {
     case TRANSFER_OPEN:
         buf_put_u64(out, a->at_least);
+        buf_put_u16(out, a->node);
         break;
     case TRANSFER_READ:
         buf_put_u64(out, a->copy);
@@ -107,10 +108,12 @@ enum error_code transfer_ask_decode(struct bytes body, struct transfer_ask *out,
     if (type >= TRANSFER_ASK_END)
         return error_set(err, ERR_MALFORMED, "fetch: unknown type %u", type);
     out->type = (enum transfer_ask_type)type;
-    if (out->type == TRANSFER_OPEN)
+    if (out->type == TRANSFER_OPEN) {
         out->at_least = reader_u64(&r);
-    else
+        out->node = reader_u16(&r);
+    } else {
         out->copy = reader_u64(&r);
+    }
     if (out->type == TRANSFER_READ)
         out->offset = reader_u64(&r);
     return check_end(&r, err);

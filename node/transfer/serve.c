@@ -21,7 +21,10 @@ struct slot {
     uint16_t shard;
     uint64_t wanted; /* log index that the first asker wants in it */
     struct transfer_copy copy;
-    uint64_t askers[SERVE_ASKERS_MAX]; /* who opened it and has not closed it */
+    struct asker {
+        uint64_t fetch;
+        uint16_t node;          /* 0: not known */
+    } askers[SERVE_ASKERS_MAX]; /* who opened it and has not closed it */
     size_t n_askers;
     msec_t used_ms;
     struct error error;
@@ -134,23 +137,36 @@ static struct slot *find_for(struct serve *s, uint16_t shard, uint64_t at_least)
     return NULL;
 }
 
-static size_t find_asker(const struct slot *t, uint64_t asker)
+static size_t find_asker(const struct slot *t, uint64_t fetch)
 {
     size_t i = 0;
-    while (i < t->n_askers && t->askers[i] != asker)
+    while (i < t->n_askers && t->askers[i].fetch != fetch)
         i++;
     return i;
 }
 
 /* False: there are too many. */
-static bool add_asker(struct slot *t, uint64_t asker)
+static bool add_asker(struct slot *t, struct asker asker)
 {
-    if (find_asker(t, asker) < t->n_askers)
+    if (find_asker(t, asker.fetch) < t->n_askers)
         return true;
     if (t->n_askers == SERVE_ASKERS_MAX)
         return false;
     t->askers[t->n_askers++] = asker;
     return true;
+}
+
+/* The node asks anew: what it asked before it died, or gave up, holds nothing any more. */
+static void forget_earlier(struct serve *s, uint16_t shard, struct asker asker)
+{
+    for (size_t i = 0; i < SERVE_COPIES_MAX && asker.node != 0; i++) {
+        struct slot *t = &s->slots[i];
+        if (t->state == SLOT_FREE || t->shard != shard)
+            continue;
+        for (size_t k = t->n_askers; k-- > 0;)
+            if (t->askers[k].node == asker.node && t->askers[k].fetch != asker.fetch)
+                t->askers[k] = t->askers[--t->n_askers];
+    }
 }
 
 /* NULL: all are taken. One that nobody has open (it was adopted) makes room. */
@@ -180,7 +196,7 @@ static uint64_t new_id(struct serve *s)
 
 /* --- requests --- */
 
-static void make_copy(struct serve *s, msec_t now, uint16_t shard, uint64_t asker,
+static void make_copy(struct serve *s, msec_t now, uint16_t shard, struct asker asker,
                       uint64_t at_least)
 {
     struct slot *t = free_slot(s);
@@ -194,8 +210,10 @@ static void make_copy(struct serve *s, msec_t now, uint16_t shard, uint64_t aske
     answer(s, TRANSFER_WAIT);
 }
 
-static void on_open(struct serve *s, msec_t now, uint16_t shard, uint64_t asker, uint64_t at_least)
+static void on_open(struct serve *s, msec_t now, uint16_t shard, struct asker asker,
+                    uint64_t at_least)
 {
+    forget_earlier(s, shard, asker);
     struct slot *t = find_for(s, shard, at_least);
     if (!t) {
         make_copy(s, now, shard, asker, at_least);
@@ -235,7 +253,8 @@ static void on_read(struct serve *s, msec_t now, uint16_t shard, uint64_t asker,
         refuse(s, &e);
         return;
     }
-    (void)add_asker(t, asker); /* of an adopted copy nobody knows who has it open */
+    (void)add_asker(t,
+                    (struct asker){asker, 0}); /* of an adopted copy nobody knows who has it open */
     t->used_ms = now;
     struct serve_effect *e = emit(s, SERVE_READ, t);
     e->offset = ask->offset;
@@ -264,7 +283,7 @@ void serve_request(struct serve *s, msec_t now, uint16_t shard, uint64_t asker, 
     if (transfer_ask_decode(body, &ask, &err) != ERR_OK)
         refuse(s, &err);
     else if (ask.type == TRANSFER_OPEN)
-        on_open(s, now, shard, asker, ask.at_least);
+        on_open(s, now, shard, (struct asker){asker, ask.node}, ask.at_least);
     else if (ask.type == TRANSFER_READ)
         on_read(s, now, shard, asker, &ask);
     else

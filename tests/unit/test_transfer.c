@@ -154,6 +154,26 @@ static void test_an_idle_copy_goes_after_a_minute(void **state)
     rig_close(&r);
 }
 
+/* What a fetch left behind when it died does not keep the next one of that node waiting. */
+static void test_a_fetcher_that_restarts_needs_no_patience(void **state)
+{
+    (void)state;
+    struct rig r;
+    rig_open(&r, 7, STATE_BYTES);
+    for (uint64_t i = 0; i < 5; i++) {
+        uint64_t made = r.copies_made;
+        r.state[1] = 100 + i;
+        rig_start_fetch(&r, 0, 1, 100 + i);
+        while (r.copies_made == made)
+            rig_step(&r);
+    }
+    assert_true(r.now < MINUTE_MS / 4);
+    assert_true(rig_run(&r, MINUTE_MS));
+    rig_check_done(&r, 0);
+    assert_true(r.most_copies <= 2);
+    rig_close(&r);
+}
+
 static void test_a_sender_that_restarts_with_its_copy_costs_no_chunk(void **state)
 {
     (void)state;
@@ -492,6 +512,7 @@ int main(void)
         cmocka_unit_test(test_a_copy_too_old_for_the_next_is_not_shared),
         cmocka_unit_test(test_copies_at_once_are_bounded_and_all_get_their_turn),
         cmocka_unit_test(test_an_idle_copy_goes_after_a_minute),
+        cmocka_unit_test(test_a_fetcher_that_restarts_needs_no_patience),
         cmocka_unit_test(test_a_sender_that_restarts_with_its_copy_costs_no_chunk),
         cmocka_unit_test(test_a_sender_without_the_copy_makes_it_begin_again),
         cmocka_unit_test(test_a_broken_connection_costs_what_was_under_way),

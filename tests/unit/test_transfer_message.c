@@ -19,7 +19,7 @@ static const struct transfer_copy COPY = {.id = 0x1122334455667788,
 static void test_asks_come_back_as_they_were(void **state)
 {
     (void)state;
-    const struct transfer_ask all[] = {{.type = TRANSFER_OPEN, .at_least = 77},
+    const struct transfer_ask all[] = {{.type = TRANSFER_OPEN, .at_least = 77, .node = 9},
                                        {.type = TRANSFER_READ, .copy = 5, .offset = 1 << 20},
                                        {.type = TRANSFER_CLOSE, .copy = UINT64_MAX}};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

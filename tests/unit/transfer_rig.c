@@ -278,6 +278,7 @@ void rig_start_fetch(struct rig *r, size_t no, uint16_t shard, uint64_t at_least
     buf_free(&f->file);
     struct fetch_options o = r->fetch_options;
     o.at_least = at_least;
+    o.node = (uint16_t)(no + 1);
     *f = (struct rig_fetcher){
         .core = fetch_new(&o), .asker = rng_u64(&r->rng), .shard = shard, .at_least = at_least};
     assert_non_null(f->core);

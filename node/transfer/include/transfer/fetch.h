@@ -26,6 +26,7 @@ enum { FETCH_WINDOW_MAX = 64 };
 
 struct fetch_options {
     uint64_t at_least;   /* the copy must hold this log index */
+    uint16_t node;       /* this one */
     uint64_t size_max;   /* bytes; a larger copy is refused */
     unsigned window;     /* chunks; 0 = 16 */
     msec_t patience_ms;  /* without anything good from the sender; 0 = 60000. WAIT is good, until it

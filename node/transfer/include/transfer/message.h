@@ -22,7 +22,8 @@ enum {
 };
 
 enum transfer_ask_type {
-    TRANSFER_OPEN = 1, /* at_least: the log index that the copy must hold */
+    TRANSFER_OPEN = 1, /* at_least: the log index that the copy must hold; node: who asks. It has
+                          one fetch for a shard: an earlier one of it counts for nothing any more */
     TRANSFER_READ,     /* copy, offset of a chunk */
     TRANSFER_CLOSE,    /* copy: this fetch needs it no more. No answer */
     TRANSFER_ASK_END
@@ -31,6 +32,7 @@ enum transfer_ask_type {
 struct transfer_ask {
     enum transfer_ask_type type;
     uint64_t at_least;
+    uint16_t node;
     uint64_t copy, offset;
 };
 
