@@ -15,6 +15,8 @@ import unittest
 
 BIN = os.environ["ONEID_BIN"]
 WAIT_S = 180
+# ONEID_TEST_SECURITY=keys: all tests with encryption.
+SECURE = os.environ.get("ONEID_TEST_SECURITY") == "keys"
 
 IDENTITIES = """identities:
   - {name: member, limit: 1}
@@ -54,13 +56,14 @@ def free_ports(n):
 
 
 class Cluster:
-    def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test"):
+    def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test",
+                 secure=SECURE):
         self.tmp = None if folder else tempfile.TemporaryDirectory(prefix="oneid-it-")
         self.folder = folder or self.tmp.name
         ports = free_ports(nodes + routers)
         self.node_ports, self.router_ports = ports[:nodes], ports[nodes:]
         self.file = os.path.join(self.folder, "cluster.yml")
-        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", "replicas: 1", "nodes:"]
+        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", "replicas: 1", "security: {keys: ./keys}" if secure else "security: none", "nodes:"]
         lines += [f'  - {{id: {i + 1}, listen: "tcp://127.0.0.1:{p}"}}' for i, p in enumerate(self.node_ports)]
         lines += ["routers:"]
         lines += [f'  - {{id: {i + 1}, listen: "tcp://127.0.0.1:{p}"}}' for i, p in enumerate(self.router_ports)]
@@ -69,6 +72,8 @@ class Cluster:
             f.write("\n".join(lines))
         self.processes = {}
         self.logs = {}
+        if secure:
+            self.ctl("keygen", "--all")
 
     # --- processes ---
 

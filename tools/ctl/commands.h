@@ -17,5 +17,6 @@ int run_watch(const struct options *o);
 int run_refused(const struct options *o);
 int run_check(const struct options *o);
 int run_config(const struct options *o);
+int run_keygen(const struct options *o);
 
 #endif
