@@ -180,15 +180,19 @@ static enum error_code secure(struct oneid_client *c, const struct oneid_options
         return error_set(err, ERR_NOMEM, "client");
     for (size_t i = 0; i < o->n_routers; i++) {
         servers[i].endpoint = o->routers[i];
-        servers[i].keys = o->server_keys[i];
+        if (o->trust_file)
+            servers[i].name = o->server_keys[i];
+        else
+            servers[i].keys = o->server_keys[i];
     }
-    struct security_options s = {.own = &own, .servers = servers, .n_servers = o->n_routers};
+    struct security_options s = {
+        .own = &own, .allowed = o->trust_file, .servers = servers, .n_servers = o->n_routers};
     enum error_code rc = key_pair_load(o->key_file, &own, err);
     if (rc == ERR_OK)
         rc = net_secure(c->net, &s, err);
     key_pair_wipe(&own);
     free(servers);
-    return rc == ERR_OK || rc == ERR_NOMEM ? rc : error_set(err, ERR_USAGE, "%s", err->msg);
+    return rc == ERR_OK || rc == ERR_NOMEM ? rc : ERR_USAGE;
 }
 
 static enum error_code check_options(const struct oneid_options *o, struct error *err)
@@ -204,6 +208,10 @@ static enum error_code check_options(const struct oneid_options *o, struct error
     }
     if (!o->key_file != !o->server_keys)
         return error_set(err, ERR_USAGE, "key_file and server_keys belong together");
+    for (size_t i = 0; o->server_keys && i < o->n_routers; i++) {
+        if (!o->server_keys[i])
+            return error_set(err, ERR_USAGE, "the key of router %zu is NULL", i);
+    }
     if (o->max_in_flight > IN_FLIGHT_MAX)
         return error_set(err, ERR_USAGE, "max_in_flight: at most %d", IN_FLIGHT_MAX);
     return ERR_OK;

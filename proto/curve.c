@@ -79,7 +79,7 @@ bool curve_serve(struct net *n, void *socket)
 {
     struct security *s = n->security;
     int yes = 1;
-    if (!s->allowed)
+    if (!s->serves)
         return false;
     if (zmq_setsockopt(socket, ZMQ_CURVE_SERVER, &yes, sizeof yes) != 0 ||
         !set_text(socket, ZMQ_CURVE_SECRETKEY, s->own.secret_key) ||
@@ -105,6 +105,8 @@ static bool connect_again(struct curve_link *c, msec_t now)
 {
     char keys[SERVER_KEYS_MAX][KEY_SIZE];
     memset(keys, 0, sizeof keys);
+    if (c->security->allowed && !c->security->serves)
+        security_reload(c->security); /* nobody else does */
     size_t n = security_server_keys(c->security, c->endpoint, keys, SERVER_KEYS_MAX);
     disconnect(c);
     c->due_ms = now + (n ? SILENT_MS : UNKNOWN_MS);

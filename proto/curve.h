@@ -37,7 +37,8 @@ struct known {
 struct security {
     struct key_pair own;
     struct log *log;
-    char *allowed; /* NULL: no servers */
+    char *allowed; /* NULL: none */
+    bool serves;
     struct known *servers;
     size_t n_servers;
     pthread_mutex_t mutex; /* guards all below, but the counters */

@@ -410,7 +410,8 @@ static enum error_code open_security(struct net *n, struct security *s,
     if (!s->allowed)
         return error_set(err, ERR_NOMEM, "allowed keys");
     rc = security_load(s, err);
-    return rc == ERR_OK ? zap_start(n, s, err) : rc;
+    s->serves = o->serves;
+    return rc == ERR_OK && s->serves ? zap_start(n, s, err) : rc;
 }
 
 enum error_code net_secure(struct net *n, const struct security_options *o, struct error *err)

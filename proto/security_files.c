@@ -32,6 +32,7 @@ static enum error_code secure_with(struct net *n, const struct cluster_config *c
     }
     struct security_options o = {.own = own,
                                  .allowed = c->security.allowed,
+                                 .serves = true,
                                  .servers = servers,
                                  .n_servers = n_servers,
                                  .log = log};
@@ -92,11 +93,11 @@ static char *join_keys(char (*keys)[KEY_SIZE], size_t n)
     return strdup(text);
 }
 
-static enum error_code keys_of_router(const struct cluster_config *c, const struct trust_list *t,
+/* The name of the router's keys, of which the list has one. */
+static enum error_code name_of_router(const struct cluster_config *c, const struct trust_list *t,
                                       const char *endpoint, char **out, struct error *err)
 {
-    char name[SERVER_NAME_SIZE] = "", keys[SERVER_KEYS_MAX][KEY_SIZE];
-    memset(keys, 0, sizeof keys);
+    char name[SERVER_NAME_SIZE] = "", key[1][KEY_SIZE];
     for (size_t i = 0; i < c->n_routers; i++) {
         if (strcmp(c->routers[i].listen, endpoint) == 0)
             name_of(name, "router", c->routers[i].id);
@@ -104,11 +105,10 @@ static enum error_code keys_of_router(const struct cluster_config *c, const stru
     if (!name[0])
         return error_set(err, ERR_USAGE, "%s is no router of %s: its key must be given", endpoint,
                          c->path);
-    size_t n = trust_server_keys(t, name, keys, SERVER_KEYS_MAX);
-    if (n == 0)
+    if (trust_server_keys(t, name, key, 1) == 0)
         return error_set(err, ERR_CONFIG, "%s: has no key of %s with the role node",
                          c->security.allowed, name);
-    *out = join_keys(keys, n);
+    *out = strdup(name);
     return *out ? ERR_OK : error_set(err, ERR_NOMEM, "keys of routers");
 }
 
@@ -133,8 +133,11 @@ static enum error_code open_keys(const struct cluster_config *c, const struct tr
     if (!out->server_keys)
         return error_set(err, ERR_NOMEM, "keys of routers");
     out->n = n;
+    out->trust_file = strdup(c->security.allowed);
+    if (!out->trust_file)
+        return error_set(err, ERR_NOMEM, "keys of routers");
     for (size_t i = 0; i < n; i++) {
-        enum error_code rc = keys_of_router(c, t, routers[i], &out->server_keys[i], err);
+        enum error_code rc = name_of_router(c, t, routers[i], &out->server_keys[i], err);
         if (rc != ERR_OK)
             return rc;
     }
@@ -190,10 +193,11 @@ enum error_code client_keys_for(const char *key_file, const char *server_key, si
     enum error_code rc = ERR_OK;
     *out = (struct client_keys){.key_file = strdup(key_file),
                                 .server_keys = calloc(n, sizeof(char *))};
-    if (key_is_valid(bytes_of_str(server_key)))
-        keys = strdup(server_key);
-    else
+    /* A path may happen to look like a key. */
+    if (access(server_key, F_OK) == 0 || !key_is_valid(bytes_of_str(server_key)))
         rc = keys_of_file(server_key, &keys, err);
+    else
+        keys = strdup(server_key);
     bool ok = out->key_file && out->server_keys && keys;
     for (; ok && out->n < n; out->n++) {
         out->server_keys[out->n] = strdup(keys);
@@ -213,5 +217,6 @@ void client_keys_close(struct client_keys *k)
         free(k->server_keys[i]);
     free(k->server_keys);
     free(k->key_file);
+    free(k->trust_file);
     *k = (struct client_keys){.key_file = NULL};
 }

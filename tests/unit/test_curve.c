@@ -65,7 +65,7 @@ static void allow(const struct fixture *f, const int *who, size_t n)
 static void open_server(struct fixture *f, int key, const char *endpoint)
 {
     struct error err = {0};
-    struct security_options o = {.own = &f->keys[key], .allowed = f->allowed};
+    struct security_options o = {.own = &f->keys[key], .allowed = f->allowed, .serves = true};
     assert_int_equal(net_open(1, &f->net, NULL), ERR_OK);
     if (net_secure(f->net, &o, &err) != ERR_OK)
         fail_msg("%s", err.msg);
@@ -355,7 +355,7 @@ static void test_curve_a_list_is_needed_to_begin(void **state)
     struct fixture *f = *state;
     struct net *n = NULL;
     struct error err;
-    struct security_options o = {.own = &f->keys[SERVER], .allowed = f->allowed};
+    struct security_options o = {.own = &f->keys[SERVER], .allowed = f->allowed, .serves = true};
     assert_int_equal(net_open(1, &n, NULL), ERR_OK);
     write_allowed(f, "");
     assert_int_equal(net_secure(n, &o, &err), ERR_CONFIG);

@@ -99,7 +99,8 @@ int session_open_at(struct session *s, const struct options *o, const char *cons
                                     .max_in_flight = in_flight,
                                     .retry_ms = retry_of(o->deadline_ms, n_routers),
                                     .key_file = s->keys.key_file,
-                                    .server_keys = (const char *const *)s->keys.server_keys};
+                                    .server_keys = (const char *const *)s->keys.server_keys,
+                                    .trust_file = s->keys.trust_file};
     enum oneid_code rc = oneid_open(&options, &s->client, text, sizeof text);
     if (rc == ONEID_OK)
         return EXIT_OK;

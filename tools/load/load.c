@@ -31,6 +31,7 @@ enum error_code load_open_client(const struct load_options *o, const struct clus
         return rc;
     options.key_file = keys.key_file;
     options.server_keys = (const char *const *)keys.server_keys;
+    options.trust_file = keys.trust_file;
     enum oneid_code code = oneid_open(&options, out, text, sizeof text);
     client_keys_close(&keys);
     if (!code)

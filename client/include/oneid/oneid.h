@@ -63,6 +63,9 @@ struct oneid_options {
      * is being changed. Both NULL: plain text, which routers take on loopback addresses only. */
     const char *key_file;
     const char *const *server_keys;
+    /* A list of keys, as the cluster's list of allowed keys: then server_keys are names on it, such
+     * as router-1. It is read again as connections are made, so that keys can change meanwhile. */
+    const char *trust_file;
 };
 
 ONEID_API const char *oneid_version(void);

@@ -27,7 +27,8 @@ struct known_server {
 
 struct security_options {
     const struct key_pair *own;
-    const char *allowed; /* the allowed-keys file; NULL: the process has no servers */
+    const char *allowed; /* the allowed-keys file; NULL: servers are known by `keys` alone */
+    bool serves; /* the net has servers, which need the file; else it is read as links connect */
     const struct known_server *servers;
     size_t n_servers;
     struct log *log; /* kept; may be NULL */
@@ -43,8 +44,11 @@ enum error_code net_secure_process(struct net *n, const struct cluster_config *c
 
 /* What a tool needs to reach routers: its own key file and the routers' keys. */
 struct client_keys {
-    char *key_file;     /* NULL: plain text */
-    char **server_keys; /* for each of the routers; several keys have spaces between them */
+    char *key_file; /* NULL: plain text */
+    /* As the options of the client library: for each router its keys, with spaces between them, or
+     * where there is a trust file, the name of its keys there. */
+    char *trust_file;
+    char **server_keys;
     size_t n;
 };
 /* For routers of the cluster file, by their endpoints. `key_file` NULL: the environment's
