@@ -28,11 +28,12 @@ void config_read_shards(struct config_node n, struct cluster_config *c)
 
 void config_read_replicas(struct config_node n, struct cluster_config *c)
 {
-    int64_t replicas = config_int(n, 1, 99, 1);
-    if (replicas != 1)
-        config_fail(n, "replicas: %d is not supported yet: expected 1, until replication lands",
-                    (int)replicas);
-    c->n_replicas = 1;
+    c->n_replicas = (uint32_t)config_int(n, 1, 5, 1);
+    if (config_doc_ok(n.doc) && c->n_replicas % 2 == 0)
+        config_fail(n,
+                    "expected replicas: 1, 3 or 5, found %u: an even number survives no more "
+                    "failures than the odd one below it",
+                    c->n_replicas);
 }
 
 void config_read_timezone(struct config_node n, struct cluster_config *c)
@@ -157,6 +158,9 @@ void config_read_nodes(struct config_node n, struct cluster_config *c)
         }
         c->nodes[c->n_nodes++] = node;
     }
+    if (c->n_replicas > c->n_nodes)
+        config_fail(n, "expected at least as many nodes as replicas (%u), found %zu", c->n_replicas,
+                    c->n_nodes);
 }
 
 void config_read_routers(struct config_node n, struct cluster_config *c)

@@ -6,9 +6,9 @@
 
 /* Form, little-endian:
  *   u32 magic | u8 version | varint epoch | u64 cluster_id | varint n_shards
- *   | n_shards × varint leader | runs of (varint slots, varint shard) over all slots
+ *   | n_shards × (varint n, n × varint node) | runs of (varint slots, varint shard) over all slots
  *   | u32 check sum of all before it */
-enum { MAP_VERSION = 1 };
+enum { MAP_VERSION = 2 };
 #define MAP_MAGIC UINT32_C(0x504D494F) /* "OIMP" */
 
 void cluster_map_init(struct cluster_map *m, const struct cluster_config *c)
@@ -20,16 +20,28 @@ void cluster_map_init(struct cluster_map *m, const struct cluster_config *c)
     };
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         m->shard_of_slot[slot] = (shard_id)(slot * c->n_shards / SLOT_COUNT);
-    for (uint32_t shard = 0; shard < c->n_shards; shard++)
-        m->leader_of_shard[shard] = c->nodes[shard % c->n_nodes].id;
+    for (uint32_t shard = 0; shard < c->n_shards; shard++) {
+        m->n_replicas[shard] = (uint8_t)c->n_replicas;
+        for (uint32_t i = 0; i < c->n_replicas; i++)
+            m->nodes_of_shard[shard][i] = c->nodes[(shard + i) % c->n_nodes].id;
+    }
 }
 
 bool cluster_map_deals_alike(const struct cluster_map *a, const struct cluster_map *b)
 {
     return a->n_shards == b->n_shards &&
            memcmp(a->shard_of_slot, b->shard_of_slot, sizeof a->shard_of_slot) == 0 &&
-           memcmp(a->leader_of_shard, b->leader_of_shard,
-                  a->n_shards * sizeof *a->leader_of_shard) == 0;
+           memcmp(a->n_replicas, b->n_replicas, sizeof a->n_replicas) == 0 &&
+           memcmp(a->nodes_of_shard, b->nodes_of_shard, sizeof a->nodes_of_shard) == 0;
+}
+
+int cluster_map_place(const struct cluster_map *m, shard_id shard, node_id node)
+{
+    for (int i = 0; i < m->n_replicas[shard]; i++) {
+        if (m->nodes_of_shard[shard][i] == node)
+            return i;
+    }
+    return -1;
 }
 
 void cluster_map_encode(const struct cluster_map *m, struct buf *out)
@@ -40,8 +52,11 @@ void cluster_map_encode(const struct cluster_map *m, struct buf *out)
     buf_put_varint(out, m->epoch);
     buf_put_u64(out, m->cluster_id);
     buf_put_varint(out, m->n_shards);
-    for (size_t i = 0; i < m->n_shards; i++)
-        buf_put_varint(out, m->leader_of_shard[i]);
+    for (size_t i = 0; i < m->n_shards; i++) {
+        buf_put_varint(out, m->n_replicas[i]);
+        for (size_t k = 0; k < m->n_replicas[i]; k++)
+            buf_put_varint(out, m->nodes_of_shard[i][k]);
+    }
     for (size_t slot = 0, end; slot < SLOT_COUNT; slot = end) {
         for (end = slot + 1; end < SLOT_COUNT; end++) {
             if (m->shard_of_slot[end] != m->shard_of_slot[slot])
@@ -80,10 +95,16 @@ static enum error_code read_shards(struct reader *r, struct cluster_map *out, st
         return error_set(err, ERR_CORRUPT, "cluster map with %" PRIu64 " shards", n);
     out->n_shards = (uint16_t)n;
     for (size_t i = 0; i < n; i++) {
-        uint64_t leader = reader_varint(r);
-        if (!r->ok || leader < 1 || leader > UINT16_MAX)
+        uint64_t replicas = reader_varint(r);
+        if (!r->ok || replicas < 1 || replicas > CLUSTER_REPLICAS_MAX)
             return error_set(err, ERR_CORRUPT, "cluster map: shard %zu has no node", i);
-        out->leader_of_shard[i] = (node_id)leader;
+        for (; out->n_replicas[i] < replicas; out->n_replicas[i]++) {
+            uint64_t node = reader_varint(r);
+            if (!r->ok || node < 1 || node > UINT16_MAX ||
+                cluster_map_place(out, (shard_id)i, (node_id)node) >= 0)
+                return error_set(err, ERR_CORRUPT, "cluster map: shard %zu has a bad node", i);
+            out->nodes_of_shard[i][out->n_replicas[i]] = (node_id)node;
+        }
     }
     return ERR_OK;
 }

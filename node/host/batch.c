@@ -21,6 +21,11 @@ void batch_free(struct batch *b)
 {
     if (!b)
         return;
+    while (b->questions) {
+        struct message *next = b->questions->next;
+        message_free(b->questions);
+        b->questions = next;
+    }
     arena_close(&b->arena);
     buf_free(&b->entry);
     free(b);
@@ -32,9 +37,26 @@ void batch_reset(struct batch *b)
     buf_reset(&b->entry);
     b->first = NULL;
     b->last = &b->first;
+    b->questions = NULL;
     b->n_requests = b->n_commands = 0;
     b->index = b->term = b->token = 0;
     b->next = NULL;
+}
+
+struct batch *batch_take(struct batch **spare)
+{
+    struct batch *b = *spare;
+    if (!b)
+        return batch_new();
+    *spare = b->next;
+    batch_reset(b);
+    return b;
+}
+
+void batch_give(struct batch **spare, struct batch *b)
+{
+    b->next = *spare;
+    *spare = b;
 }
 
 enum error_code batch_add(struct batch *b, const struct message *m, struct error *err)

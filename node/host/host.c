@@ -105,7 +105,7 @@ static enum error_code open_shards(struct host *h, struct error *err)
     if (!h->shards)
         return error_set(err, ERR_NOMEM, "shards");
     for (shard_id i = 0; i < map->n_shards; i++) {
-        if (map->leader_of_shard[i] != h->shared.node)
+        if (cluster_map_place(map, i, h->shared.node) < 0)
             continue;
         struct shard *s = &h->shards[h->n_shards++];
         s->shared = &h->shared;
@@ -264,6 +264,7 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
     h->shared.config = config;
     h->shared.node = id;
     h->shared.log = log;
+    h->front.shared = &h->shared;
     h->lock_fd = -1;
     (void)snprintf(h->shared.folder, sizeof h->shared.folder, "%s/node-%u", config->data, id);
     enum error_code rc = make_folder(h->shared.folder, err);
@@ -279,6 +280,8 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
         server_require(h->front.server, ROLE_NODE);
     if (rc == ERR_OK)
         rc = open_log(h, err);
+    if (rc == ERR_OK)
+        rc = host_form(&h->front, h->wal, err);
     if (rc == ERR_OK)
         rc = open_shards(h, err);
     if (rc == ERR_OK)
@@ -374,6 +377,9 @@ void host_close(struct host *h)
     drop_inbox(h->log_thread.inbox);
     drop_inbox(h->checkpoint_thread.inbox);
     drop_inbox(h->watch_thread.inbox);
+    for (size_t i = 0; h->front.peers && i < h->shared.members.n; i++)
+        link_close(h->front.peers[i]);
+    free(h->front.peers);
     server_close(h->front.server);
     net_close(h->shared.net);
     wal_close(h->wal);

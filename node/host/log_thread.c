@@ -4,20 +4,83 @@
 
 #include <base/clock.h>
 
-enum { GROUP_MAX = 1024, DISK_FULL_RETRY_MS = 1000 };
+#include <string.h>
 
-struct group {
+enum { GROUP_MAX = 1024, DISK_FULL_RETRY_MS = 1000, READ_BYTES_MAX = 8 << 20 };
+
+struct write_group {
     struct message *items[GROUP_MAX];
     size_t n;
     bool stop;
 };
 
-static void take_group(struct log_thread *t, struct group *g)
+/* --- reading what followers lack --- */
+
+struct log_reading {
+    struct buf data;    /* of all entries, back to back */
+    struct buf entries; /* struct replica_entry, their data not yet set */
+    size_t n, max;
+};
+
+static enum error_code read_entry(void *ctx, uint64_t index, const struct wal_entry *e)
+{
+    struct log_reading *r = ctx;
+    if (r->n == r->max || (r->n > 0 && r->data.len + e->data.len > READ_BYTES_MAX))
+        return ERR_CANCELLED; /* enough */
+    struct replica_entry entry = {
+        .index = index, .term = e->term, .type = e->type, .data = {.len = e->data.len}};
+    buf_put(&r->entries, &entry, sizeof entry);
+    if (e->data.len)
+        buf_put(&r->data, e->data.data, e->data.len);
+    r->n++;
+    return ERR_OK;
+}
+
+/* One allocation: the entries, then their data. */
+static struct replica_entry *join_entries(const struct log_reading *r)
+{
+    struct replica_entry *list = malloc(r->entries.len + r->data.len + 1);
+    if (!list)
+        return NULL;
+    uint8_t *at = (uint8_t *)list + r->entries.len;
+    memcpy(list, r->entries.data, r->entries.len);
+    if (r->data.len)
+        memcpy(at, r->data.data, r->data.len);
+    for (size_t i = 0; i < r->n; i++) {
+        list[i].data.data = at;
+        at += list[i].data.len;
+    }
+    return list;
+}
+
+/* Answers with what the log has; nothing where it was trimmed meanwhile. */
+static void read_entries(struct log_thread *t, struct message *m)
+{
+    struct log_reading r = {.max = m->n};
+    struct error err;
+    enum error_code rc = wal_read(t->wal, m->shard->id, m->seq, read_entry, &r, &err);
+    if (rc != ERR_OK && rc != ERR_CANCELLED && rc != ERR_NOT_FOUND)
+        host_fatal(t->shared, "log_damaged", m->shard->id, &err);
+    m->entries = r.n ? join_entries(&r) : NULL;
+    m->n = m->entries ? r.n : 0;
+    buf_free(&r.data);
+    buf_free(&r.entries);
+    m->kind = MESSAGE_LOG_ENTRIES;
+    message_send(t->to_shard[m->shard - t->shards], m);
+}
+
+/* --- writing --- */
+
+static void take_group(struct log_thread *t, struct write_group *g)
 {
     struct message *m;
     while (g->n < GROUP_MAX && (m = inbox_take(t->inbox))) {
         if (m->kind == MESSAGE_LOG_WRITE) {
             g->items[g->n++] = m;
+            continue;
+        }
+        if (m->kind == MESSAGE_LOG_READ) {
+            read_entries(t, m);
             continue;
         }
         if (m->kind == MESSAGE_STOP)
@@ -63,7 +126,8 @@ static enum error_code put_write(struct log_thread *t, shard_id shard,
     return rc;
 }
 
-static enum error_code write_group(struct log_thread *t, const struct group *g, struct error *err)
+static enum error_code write_group(struct log_thread *t, const struct write_group *g,
+                                   struct error *err)
 {
     enum error_code rc = wal_begin(t->wal, err);
     if (rc != ERR_OK)
@@ -77,7 +141,7 @@ static enum error_code write_group(struct log_thread *t, const struct group *g, 
 }
 
 /* Writes the group, waiting out a full disk: nobody was told that it is durable. */
-static void make_durable(struct log_thread *t, const struct group *g)
+static void make_durable(struct log_thread *t, const struct write_group *g)
 {
     struct error err;
     enum error_code rc;
@@ -100,7 +164,7 @@ static void make_durable(struct log_thread *t, const struct group *g)
 void *log_thread_main(void *log_thread)
 {
     struct log_thread *t = log_thread;
-    struct group g = {.n = 0};
+    struct write_group g = {.n = 0};
     struct waitable wait = {.inbox = t->inbox};
     while (!g.stop) {
         g.n = 0;

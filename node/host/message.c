@@ -18,6 +18,7 @@ void message_free(struct message *m)
     if (!m)
         return;
     frame_close(&m->frame);
+    free(m->entries);
     free(m);
 }
 
@@ -27,13 +28,15 @@ void message_send(struct outbox *to, struct message *m)
         message_free(m);
 }
 
-void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
-                          const char *text)
+static void answer_error(struct outbox *front, const struct message *to, enum error_code code,
+                         const char *text, uint32_t items)
 {
     struct buf body = {0}, out = {0};
     wire_error_encode(code, text, &body);
-    struct envelope e = {
-        .type = MESSAGE_ERROR, .shard = to->envelope.shard, .request_id = to->envelope.request_id};
+    struct envelope e = {.type = MESSAGE_ERROR,
+                         .shard = to->envelope.shard,
+                         .request_id = to->envelope.request_id,
+                         .items = items};
     envelope_encode(&e, body.len, &out);
     buf_put(&out, body.data, body.len);
     buf_free(&body);
@@ -45,4 +48,15 @@ void message_answer_error(struct outbox *front, const struct message *to, enum e
         return;
     }
     message_send(front, m);
+}
+
+void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
+                          const char *text)
+{
+    answer_error(front, to, code, text, 0);
+}
+
+void message_answer_not_leader(struct outbox *front, const struct message *to, uint16_t leader)
+{
+    answer_error(front, to, ERR_NOT_LEADER, error_text(ERR_NOT_LEADER), leader);
 }

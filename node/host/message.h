@@ -15,6 +15,9 @@ enum message_kind {
     MESSAGE_ANSWER,          /* → front: peer, frame */
     MESSAGE_LOG_WRITE,       /* shard → log: shard_no, seq, write */
     MESSAGE_LOG_DONE,        /* log → shard: seq */
+    MESSAGE_LOG_READ,        /* shard → log: shard, seq (of the first entry), n */
+    MESSAGE_LOG_ENTRIES,     /* log → shard: entries, n */
+    MESSAGE_TO_PEER,         /* → front: node, frame */
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
     MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
@@ -30,7 +33,10 @@ struct message {
     struct envelope envelope; /* body borrows from frame */
     struct shard *shard;
     uint64_t seq;
-    struct replica_write write; /* borrows from the replica until its LOG_DONE */
+    struct replica_write write;    /* borrows from the replica until its LOG_DONE */
+    struct replica_entry *entries; /* one allocation with their data */
+    size_t n;
+    uint16_t node;
     enum error_code code;
     msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
     struct message *next; /* in the queue of the query threads */
@@ -43,5 +49,7 @@ void message_send(struct outbox *to, struct message *m);
 /* Answers `to` with MESSAGE_ERROR through the front's inbox. */
 void message_answer_error(struct outbox *front, const struct message *to, enum error_code code,
                           const char *text);
+/* NOT_LEADER; `leader` is the node that is, or 0. */
+void message_answer_not_leader(struct outbox *front, const struct message *to, uint16_t leader);
 
 #endif

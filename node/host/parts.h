@@ -9,6 +9,7 @@
 #include <cluster/map.h>
 #include <index/index.h>
 #include <machine/machine.h>
+#include <meta/members.h>
 #include <store/store.h>
 #include <wal/wal.h>
 
@@ -28,7 +29,30 @@ struct host_shared {
     _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+    struct members members;          /* the front's, once the threads run */
+    _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
+};
+
+/* The shard's part in its Raft group, see shard_group.c. */
+struct heard {
+    uint64_t replica;
+    msec_t ms; /* monotonic: its last message */
+};
+struct group {
+    struct heard heard[CLUSTER_REPLICAS_MAX + 1];
+    struct message *held, **held_tail; /* for peers, until a write is durable; seq: which */
+    uint64_t durable_seq;
+    msec_t durable_ms;     /* monotonic: the last time that the log was heard of */
+    bool is_loading;       /* the log thread reads for a follower */
+    msec_t looked_ms;      /* at members and leadership, monotonic */
+    msec_t led_since;      /* 0: does not lead */
+    uint64_t handing_to;   /* a replica; 0: nobody */
+    bool asked;            /* the replica was told to hand over */
+    msec_t hand_until;     /* then it is given up */
+    msec_t hand_again;     /* not before */
+    msec_t tried_stuck_ms; /* to hand over because the log is stuck */
+    bool has_tried;        /* to hand over before it stops */
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -53,9 +77,15 @@ struct shard {
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
     uint64_t log_bytes;        /* in the log since the last checkpoint began */
     bool checkpointing, stopping, leader;
+    bool is_grouped;                /* other nodes hold it, too */
+    uint64_t replica_id, leader_id; /* leader_id: 0: not known */
+    msec_t stop_until;              /* monotonic */
+    _Atomic int role;               /* 1: leader; for other threads */
+    struct group group;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */
     struct batch *filling;               /* commands of this loop turn */
+    struct batch *ready, **ready_tail;   /* closed, and not yet submitted */
     struct batch *flying, **flying_tail; /* submitted, in log order */
     size_t n_flying;
     struct batch *spare;
@@ -71,10 +101,36 @@ struct shard {
 };
 
 /* --- shard.c --- */
-enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
 void *shard_main(void *shard);
 /* After the thread ended. */
 void shard_close(struct shard *s);
+void shard_perform(struct shard *s, const struct replica_effects *effects);
+
+/* --- shard_open.c --- */
+enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
+
+/* --- shard_apply.c --- */
+void shard_apply(struct shard *s, const struct replica_entry *e);
+/* The reads of this token may be answered, or this is not the leader. */
+void shard_answer_reads(struct shard *s, uint64_t token, bool ok);
+/* `text` may be NULL for NOT_LEADER. */
+void shard_refuse(struct shard *s, const struct message *m, enum error_code code, const char *text);
+/* Refuses all of them; takes the batch. */
+void shard_drop_batch(struct shard *s, struct batch *b, enum error_code code, const char *text);
+
+/* --- shard_group.c --- */
+void group_send(struct shard *s, const struct replica_send *send);
+/* All writes up to `seq` are durable: what waited for them leaves. */
+void group_durable(struct shard *s, uint64_t seq);
+void group_receive(struct shard *s, const struct message *m);
+void group_load(struct shard *s, const struct replica_load *load);
+void group_loaded(struct shard *s, const struct message *m);
+void group_on_role(struct shard *s);
+/* Looks after members and leadership. */
+void group_tick(struct shard *s, msec_t now);
+/* True: nothing may be submitted. */
+bool group_is_handing_over(const struct shard *s);
+void group_close(struct shard *s);
 
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */
@@ -109,11 +165,15 @@ struct batch {
     struct arena arena; /* commands, replies */
     struct buf entry;   /* the log entry under way; empty for reads */
     struct batch_request *first, **last;
+    struct message *questions; /* of reads: for the query threads, linked by `next` */
     size_t n_requests, n_commands;
     uint64_t index, term, token;
     struct batch *next;
 };
 struct batch *batch_new(void);
+/* From a list of spare ones, and back into it. */
+struct batch *batch_take(struct batch **spare);
+void batch_give(struct batch **spare, struct batch *b);
 void batch_free(struct batch *b);
 void batch_reset(struct batch *b);
 /* Decodes a request into the batch; on an error nothing of it stays. */
@@ -180,6 +240,16 @@ struct watch_thread {
 };
 void *watch_thread_main(void *watch_thread);
 
+/* --- forming.c --- */
+struct front;
+/* Main thread, before the shards are opened: reads the folder's record, or greets the other nodes
+ * until it is clear what to begin with; opens the links of the front. ERR_SHUTDOWN: told to end. */
+enum error_code host_form(struct front *f, struct wal *wal, struct error *err);
+/* Front: `to` may be NULL. */
+void host_send_hello(const struct members *m, struct link *to);
+/* Shows the shards what the front has heard. */
+void host_show_folders(struct host_shared *h);
+
 /* --- front.c --- */
 struct front {
     struct host_shared *shared;
@@ -187,6 +257,8 @@ struct front {
     bool started, stopping;
     struct server *server;
     struct inbox *inbox;
+    struct link **peers; /* by position in shared->members.list; NULL: this node */
+    msec_t hello_ms;     /* when they were last greeted */
     struct outbox **to_shard, *to_watch;
     struct shard *shards;
     size_t n_shards;

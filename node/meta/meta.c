@@ -41,15 +41,22 @@ static enum error_code check_map(const struct cluster_map *m, const struct clust
                          "%s says shards: %u, but the data folder was made with %u; put it back",
                          c->path, (unsigned)c->n_shards, (unsigned)m->n_shards);
     for (unsigned i = 0; i < m->n_shards; i++) {
-        if (!has_node(c, m->leader_of_shard[i]))
-            return error_set(err, ERR_MISMATCH, "shard %u lives on node %u, which %s does not name",
-                             i, (unsigned)m->leader_of_shard[i], c->path);
+        for (unsigned k = 0; k < m->n_replicas[i]; k++) {
+            if (!has_node(c, m->nodes_of_shard[i][k]))
+                return error_set(err, ERR_MISMATCH,
+                                 "shard %u lives on node %u, which %s does not name", i,
+                                 (unsigned)m->nodes_of_shard[i][k], c->path);
+        }
     }
+    if (m->n_replicas[0] != fresh->n_replicas[0])
+        return error_set(err, ERR_MISMATCH,
+                         "%s says replicas: %u, but the data folder was made with %u; put it back",
+                         c->path, (unsigned)fresh->n_replicas[0], (unsigned)m->n_replicas[0]);
     /* A node that is new to the file would deal itself shards that live elsewhere. */
     if (!cluster_map_deals_alike(m, fresh))
         return error_set(err, ERR_MISMATCH,
-                         "%s names other nodes, or in another order, than those that the shards "
-                         "were dealt to; put its `nodes` back",
+                         "%s names other nodes, in another order, or another number of replicas "
+                         "than the shards were dealt with; put its `nodes` and `replicas` back",
                          c->path);
     return ERR_OK;
 }

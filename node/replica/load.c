@@ -23,13 +23,18 @@ static bool find_entry(const struct replica *r, uint64_t index, const struct rep
 
 bool load_fill(struct replica *r, struct message *m, const struct replica_entry *loaded, size_t n)
 {
-    const struct raft_append_entries *a = &m->rm.append_entries;
+    struct raft_append_entries *a = &m->rm.append_entries;
+    size_t bytes = 0;
     if (a->n_entries == 0)
         return true;
     m->entries = arena_alloc(&r->arena, a->n_entries * sizeof *m->entries);
     for (unsigned i = 0; m->entries && i < a->n_entries; i++) {
-        if (!find_entry(r, a->prev_log_index + 1 + i, loaded, n, &m->entries[i]))
+        bool found = find_entry(r, a->prev_log_index + 1 + i, loaded, n, &m->entries[i]);
+        if (!found && i == 0)
             return false;
+        bytes += found ? m->entries[i].data.len : 0;
+        if (i > 0 && (!found || bytes > APPEND_BYTES_MAX))
+            a->n_entries = i; /* ends the loop; the follower's answer says what it lacks */
     }
     return m->entries != NULL;
 }

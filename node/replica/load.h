@@ -7,7 +7,10 @@
 
 #include <replica/replica.h>
 
-enum { LOADS_MAX = 32 };
+enum {
+    LOADS_MAX = 32,
+    APPEND_BYTES_MAX = 8 << 20 /* of entries in one message, unless the first alone is larger */
+};
 
 struct loads {
     struct raft_message waiting[LOADS_MAX]; /* without entries, oldest first */
@@ -17,7 +20,8 @@ struct loads {
 struct replica;
 
 /* Finds the append's entries in memory, and those that are not there in `loaded` (consecutive, may
- * be empty). False: some are in neither. Uses the replica's arena. */
+ * be empty). Cuts the append to APPEND_BYTES_MAX and to what was found; false: not even the first
+ * one. To the engine what was cut off is a message that got lost. Uses the replica's arena. */
 bool load_fill(struct replica *r, struct message *m, const struct replica_entry *loaded, size_t n);
 /* Keeps the append until its entries were loaded, and asks for them. Gives up the oldest when too
  * many wait. */

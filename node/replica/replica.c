@@ -444,7 +444,7 @@ static void trim_done(struct replica *r, const struct pending_write *w)
         (struct raft_snapshot_metadata){.index = w->snapshot.index,
                                         .term = w->snapshot.term,
                                         .configuration_index = w->snapshot.conf_index};
-    event.snapshot.trailing = (unsigned)r->options.trailing;
+    event.snapshot.trailing = (unsigned)(w->snapshot.index - w->trim_upto);
     snapshot_free(&r->snapshot);
     if (!snapshot_copy(&r->snapshot, &w->snapshot) ||
         !configuration_decode(r->snapshot.conf, &event.snapshot.metadata.configuration)) {
@@ -533,6 +533,21 @@ static bool snapshot_at(const struct replica *r, uint64_t index, struct replica_
     return out->term > 0 && out->conf_index > 0;
 }
 
+/* What a checkpoint at `index` lets go of: the trailing entries stay. */
+static uint64_t trim_point(const struct replica *r, uint64_t index)
+{
+    uint64_t upto = index > r->options.trailing ? index - r->options.trailing : 0;
+    uint64_t bytes = 0, at = index;
+    if (r->options.trailing_bytes == 0)
+        return upto;
+    for (; at > upto; at--) {
+        const struct entry_slot *s = entries_get(&r->entries, at);
+        if (!s || (bytes += s->len) > r->options.trailing_bytes)
+            break;
+    }
+    return at;
+}
+
 enum error_code replica_checkpointed(struct replica *r, msec_t now, uint64_t index,
                                      struct replica_effects *out)
 {
@@ -552,8 +567,7 @@ enum error_code replica_checkpointed(struct replica *r, msec_t now, uint64_t ind
         replica_die(r, "no term or configuration known at a checkpoint", 0);
         return finish(r, ERR_INTERNAL, out);
     }
-    uint64_t upto = index > r->options.trailing ? index - r->options.trailing : 0;
-    replica_write_trim(r, upto, &s);
+    replica_write_trim(r, trim_point(r, index), &s);
     return finish(r, ERR_OK, out);
 }
 
@@ -642,9 +656,13 @@ enum error_code replica_transfer(struct replica *r, msec_t now, uint64_t to,
 size_t replica_members(const struct replica *r, struct replica_member *list, size_t max)
 {
     const struct raft_configuration *c = &r->raft.configuration;
-    for (unsigned i = 0; i < c->n && i < max; i++)
+    for (unsigned i = 0; i < c->n && i < max; i++) {
+        raft_index match = 0;
         list[i] = (struct replica_member){.id = c->servers[i].id,
                                           .role = (enum replica_member_role)c->servers[i].role};
+        if (replica_is_leader(r) && raft_match_index(&r->raft, list[i].id, &match) == 0)
+            list[i].match = match;
+    }
     return c->n;
 }
 

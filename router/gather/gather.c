@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { AUTHORITY = 0, ROUNDS_MAX = 32, RESEND_DOUBLINGS = 4 };
+enum { AUTHORITY = 0, ROUNDS_MAX = 32, RESEND_DOUBLINGS = 4, LATER_MS = 10 };
 
 void gather_effects_free(struct gather_effects *fx)
 {
@@ -402,13 +402,17 @@ void gather_reply(struct gather *g, shard_id shard, uint32_t call, const struct 
 {
     if (g->done || shard >= g->n_shards)
         return;
-    const struct part *p = &g->parts[shard];
+    struct part *p = &g->parts[shard];
     if ((p->state != PART_ASKED && p->state != PART_BEHIND) || p->call != call)
         return;
     bool later = reply->status == REPLY_WRONG_SHARD ||
                  (reply->status == REPLY_ERROR && error_is_retryable(reply->error));
-    if (later)
-        return; /* asked again by the timer */
+    if (later) {
+        msec_t soon =
+            now + ((msec_t)LATER_MS << (p->sends < RESEND_DOUBLINGS ? p->sends : RESEND_DOUBLINGS));
+        p->resend_ms = soon < p->resend_ms ? soon : p->resend_ms;
+        return;
+    }
     bool stale = reply->status == REPLY_STALE && reply->catalogue != 0;
     bool stale_here =
         stale && ((g->phase == PHASE_ASKING && g->names_segments) || g->phase == PHASE_CHANGING);

@@ -27,6 +27,9 @@ enum {
     WINDOW_MS = 50,  /* a batch that was not answered for so long holds back no more */
     TICK_MS = 20,    /* how fine the cores' timers are */
     IDLE_MS = 100,   /* the longest wait of a router that has nothing to do */
+    SILENT_MS = 700, /* without an answer from the leader of a shard: another replica is asked */
+    MOVE_MS = 30,    /* between two moves to another replica of a shard */
+    LOST_MAX = 256,
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
@@ -91,16 +94,24 @@ struct outgoing {
      * answers in order, so that batches before it without an answer are lost. */
     uint64_t sent_bytes, answered_bytes;
     msec_t heard_ms; /* the last answer, or since when one is waited for */
+    msec_t waits_ms; /* since when the oldest batch waits for one; 0: none does */
     struct buf buf;
     size_t usual_bytes; /* of the last batch: the next buffer begins with as much */
     struct ref *refs;
     size_t n, cap;
 };
 
+/* Where a shard is asked: who leads it, as far as is known. */
+struct place {
+    uint8_t at;      /* of the map's nodes of the shard */
+    msec_t moved_ms; /* when that changed */
+};
+
 /* A batch that was sent. */
 struct sent {
     uint64_t request_id; /* 0: none */
     shard_id shard;
+    node_id node; /* that was asked */
     enum lane lane;
     uint64_t sent_bytes; /* of the lane, with this batch */
     struct ref *refs;
@@ -133,7 +144,11 @@ struct router {
     struct starting starting[STARTS_AHEAD];
     uint64_t n_starting, n_started; /* ever; starting[n % STARTS_AHEAD] */
     struct outgoing *outgoing;      /* [shard][lane] */
+    struct place *places;           /* by shard */
+    node_id *asked_nodes;           /* by shard: the node at its place */
     struct sent *sent;
+    uint64_t lost[LOST_MAX]; /* requests that could not be sent in this turn */
+    size_t n_lost;
     uint64_t next_request;
     struct client_message *dirty;
     struct arena arena;   /* of one message */
@@ -197,6 +212,8 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
 /* Stops the task's questions where they run, unless others' travelled in the same message. */
 void shards_cancel(struct router *r, const struct task *t);
 void shards_flush(struct router *r);
+/* Tells the askers of what could not be sent. */
+void shards_fail_lost(struct router *r);
 void shards_take_frame(struct router *r, size_t node, const struct frame *f);
 void shards_refresh_map(struct router *r);
 

@@ -141,6 +141,7 @@ void router_run(struct router *r)
         if (!r->has_map || r->now - r->map_asked_ms >= MAP_CHECK_MS)
             shards_refresh_map(r);
         take_replies(r);
+        shards_fail_lost(r);
         if (r->has_map) {
             if (r->waits[n_links].ready)
                 take_requests(r);

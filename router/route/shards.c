@@ -16,7 +16,9 @@ enum error_code shards_open(struct router *r, struct error *err)
     r->links = calloc(n, sizeof(struct link *));
     r->outgoing = calloc((size_t)r->config->n_shards * LANES, sizeof *r->outgoing);
     r->sent = calloc(SENT_MAX, sizeof *r->sent);
-    if (!r->links || !r->outgoing || !r->sent)
+    r->places = calloc(r->config->n_shards, sizeof *r->places);
+    r->asked_nodes = calloc(r->config->n_shards, sizeof *r->asked_nodes);
+    if (!r->links || !r->outgoing || !r->sent || !r->places || !r->asked_nodes)
         return error_set(err, ERR_NOMEM, "router");
     for (size_t i = 0; i < n; i++) {
         enum error_code rc =
@@ -41,6 +43,8 @@ void shards_close(struct router *r)
     for (size_t i = 0; r->sent && i < SENT_MAX; i++)
         free(r->sent[i].refs);
     free(r->sent);
+    free(r->places);
+    free(r->asked_nodes);
 }
 
 /* --- the map --- */
@@ -82,6 +86,42 @@ static enum error_code check_map(const struct router *r, const struct cluster_ma
     return ERR_OK;
 }
 
+/* --- who leads --- */
+
+/* What was sent to another replica holds nothing back at this one. */
+static void set_place(struct router *r, shard_id shard, uint8_t at)
+{
+    for (int lane = 0; lane < LANES; lane++) {
+        struct outgoing *o = &r->outgoing[(size_t)shard * LANES + (size_t)lane];
+        o->answered_bytes = o->sent_bytes;
+        o->under_way = 0;
+        o->waits_ms = 0;
+    }
+    r->places[shard] = (struct place){.at = at, .moved_ms = r->now};
+    r->asked_nodes[shard] = r->map.nodes_of_shard[shard][at];
+}
+
+/* `node` does not lead the shard, or does not answer: goes on to `leader`, or where that is not
+ * known to the next replica. Answers of those that were asked before do not count. */
+static void move_on(struct router *r, shard_id shard, node_id node, node_id leader)
+{
+    struct place *p = &r->places[shard];
+    int known = leader ? cluster_map_place(&r->map, shard, leader) : -1;
+    if (r->asked_nodes[shard] != node || leader == node ||
+        (known < 0 && r->now - p->moved_ms < MOVE_MS))
+        return;
+    set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.n_replicas[shard]));
+}
+
+static struct link *link_of_node(struct router *r, node_id node)
+{
+    for (size_t i = 0; i < r->config->n_nodes; i++) {
+        if (r->config->nodes[i].id == node)
+            return r->links[i];
+    }
+    return NULL;
+}
+
 static void take_map(struct router *r, size_t node, struct bytes body)
 {
     struct cluster_map map;
@@ -102,17 +142,10 @@ static void take_map(struct router *r, size_t node, struct bytes body)
         return;
     r->map = map;
     r->has_map = true;
+    for (shard_id s = 0; s < map.n_shards; s++)
+        set_place(r, s, 0);
     log_event(r->log, LOG_LEVEL_INFO, "map", "epoch=%llu shards=%u", (unsigned long long)map.epoch,
               map.n_shards);
-}
-
-static struct link *link_of_shard(struct router *r, shard_id shard)
-{
-    for (size_t i = 0; i < r->config->n_nodes; i++) {
-        if (r->config->nodes[i].id == r->map.leader_of_shard[shard])
-            return r->links[i];
-    }
-    return NULL;
 }
 
 /* --- batches out --- */
@@ -125,7 +158,13 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
     struct ref *refs = malloc(o->n * sizeof *refs);
     must(refs);
     memcpy(refs, o->refs, o->n * sizeof *refs);
-    *s = (struct sent){request_id, shard, lane, o->sent_bytes, refs, o->n};
+    *s = (struct sent){.request_id = request_id,
+                       .shard = shard,
+                       .node = r->asked_nodes[shard],
+                       .lane = lane,
+                       .sent_bytes = o->sent_bytes,
+                       .refs = refs,
+                       .n = o->n};
 }
 
 static bool is_full(const struct outgoing *o, enum lane lane)
@@ -142,6 +181,13 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
+}
+
+/* What could not be sent fails in the next turn: whoever sends is in the middle of something. */
+static void note_lost(struct router *r, uint64_t request_id)
+{
+    if (r->n_lost < LOST_MAX)
+        r->lost[r->n_lost++] = request_id; /* the askers of others ask again by themselves */
 }
 
 static void flush(struct router *r, shard_id shard, enum lane lane)
@@ -167,10 +213,15 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->sent_ms = r->now;
     size_t len = o->usual_bytes = o->buf.len;
     struct frame f = {0};
-    struct link *link = link_of_shard(r, shard);
+    struct link *link = link_of_node(r, r->asked_nodes[shard]);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
-    if (!has_left) /* lost: the cores ask again */
+    if (!has_left) { /* as if the node had said so */
         o->sent_bytes -= len;
+        move_on(r, shard, r->asked_nodes[shard], 0);
+        note_lost(r, id);
+    } else if (o->waits_ms == 0) {
+        o->waits_ms = r->now;
+    }
     buf_free(&o->buf);
     frame_close(&f);
 }
@@ -207,9 +258,21 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
         flush(r, shard, lane);
 }
 
+/* A leader that is stopped or cut off breaks no connection. Questions and watches may take long;
+ * sweeps write and read each shard about once a second. */
+static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o)
+{
+    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.n_replicas[shard] == 1)
+        return;
+    o->waits_ms = r->now;
+    move_on(r, shard, r->asked_nodes[shard], 0);
+}
+
 void shards_flush(struct router *r)
 {
     for (shard_id s = 0; s < r->config->n_shards; s++) {
+        leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_WRITE]);
+        leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_READ]);
         for (int lane = 0; lane < LANES; lane++)
             flush(r, s, (enum lane)lane);
     }
@@ -224,7 +287,7 @@ static void cancel_batch(struct router *r, const struct sent *s)
 {
     struct buf b = {0};
     struct frame f = {0};
-    struct link *link = link_of_shard(r, s->shard);
+    struct link *link = link_of_node(r, s->node);
     struct envelope e = {.type = MESSAGE_CANCEL, .shard = s->shard, .request_id = s->request_id};
     envelope_encode(&e, 0, &b);
     if (link && frame_of_buf(&f, &b) == ERR_OK)
@@ -262,6 +325,7 @@ static struct sent settle(struct router *r, struct sent *s)
     if (o->answered_bytes < s->sent_bytes)
         o->answered_bytes = s->sent_bytes;
     o->heard_ms = r->now;
+    o->waits_ms = o->under_way > 0 ? r->now : 0;
     struct sent settled = *s;
     *s = (struct sent){0};
     return settled;
@@ -275,10 +339,28 @@ static void reply_all(struct router *r, struct sent *s, const struct reply *repl
     free(batch.refs);
 }
 
-static void take_error(struct router *r, struct sent *s, struct bytes body)
+void shards_fail_lost(struct router *r)
+{
+    static const struct reply away = {.status = REPLY_ERROR, .error = ERR_UNAVAILABLE};
+    uint64_t lost[LOST_MAX];
+    size_t n = r->n_lost;
+    memcpy(lost, r->lost, n * sizeof *lost);
+    r->n_lost = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct sent *s = find_sent(r, lost[i]);
+        if (s)
+            reply_all(r, s, &away);
+    }
+}
+
+static void take_error(struct router *r, struct sent *s, const struct envelope *e)
 {
     struct error err;
-    enum error_code code = wire_error_decode(body, &err);
+    enum error_code code = wire_error_decode(e->body, &err);
+    if (code == ERR_NOT_LEADER)
+        move_on(r, s->shard, s->node, (node_id)e->items);
+    else if (code == ERR_SHUTDOWN || code == ERR_UNAVAILABLE || code == ERR_WRONG_SHARD)
+        move_on(r, s->shard, s->node, 0);
     if (code == ERR_STALE_EPOCH || code == ERR_WRONG_SHARD) {
         shards_refresh_map(r);
         struct reply reply = {.status = REPLY_WRONG_SHARD};
@@ -330,7 +412,7 @@ void shards_take_frame(struct router *r, size_t node, const struct frame *f)
     if (e.type == MESSAGE_SHARD_REPLY && e.shard == s->shard)
         take_replies(r, s, &e);
     else if (e.type == MESSAGE_ERROR)
-        take_error(r, s, e.body);
+        take_error(r, s, &e);
     else
         r->refused_frames++;
 }

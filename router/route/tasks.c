@@ -369,7 +369,7 @@ static void start_gather(struct router *r, struct task *t, const struct request 
 {
     struct gather_start start = {.request = q,
                                  .schema = &r->config->schema,
-                                 .node_of_shard = r->map.leader_of_shard,
+                                 .node_of_shard = r->asked_nodes,
                                  .catalogue = r->catalogue,
                                  .versions = versions,
                                  .map_epoch = r->map.epoch,

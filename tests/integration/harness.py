@@ -56,14 +56,15 @@ def free_ports(n):
 
 
 class Cluster:
-    def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test",
+    def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test", replicas=1,
                  secure=SECURE):
         self.tmp = None if folder else tempfile.TemporaryDirectory(prefix="oneid-it-")
         self.folder = folder or self.tmp.name
         ports = free_ports(nodes + routers)
         self.node_ports, self.router_ports = ports[:nodes], ports[nodes:]
         self.file = os.path.join(self.folder, "cluster.yml")
-        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", "replicas: 1", "security: {keys: ./keys}" if secure else "security: none", "nodes:"]
+        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", f"replicas: {replicas}",
+                 "security: {keys: ./keys}" if secure else "security: none", "nodes:"]
         lines += [f'  - {{id: {i + 1}, listen: "tcp://127.0.0.1:{p}"}}' for i, p in enumerate(self.node_ports)]
         lines += ["routers:"]
         lines += [f'  - {{id: {i + 1}, listen: "tcp://127.0.0.1:{p}"}}' for i, p in enumerate(self.router_ports)]

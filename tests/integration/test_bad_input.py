@@ -179,7 +179,7 @@ class StartTest(unittest.TestCase):
         self.cluster.terminate("node-1")
         out = self.node()
         self.assertEqual(out.returncode, 1)
-        self.assertIn("put its `nodes` back", out.stderr)
+        self.assertIn("put its `nodes` and `replicas` back", out.stderr)
         for key in ("node-2", "router-1"):
             self.cluster.terminate(key)
         with open(self.cluster.file, "w", encoding="utf-8") as f:

@@ -21,8 +21,10 @@ def schema_of_default_cluster():
 
 
 class CrashTest(unittest.TestCase):
+    replicas = 1
+
     def setUp(self):
-        self.cluster = Cluster(routers=2, schema=schema_of_default_cluster()).start()
+        self.cluster = Cluster(routers=2, replicas=self.replicas, schema=schema_of_default_cluster()).start()
         self.addCleanup(self.cluster.stop)
 
     def generate(self, parts):
@@ -63,6 +65,12 @@ class CrashTest(unittest.TestCase):
     def events_now(self):
         out = self.cluster.ctl("stats", "--json", "--deadline", "1000", check=False)
         return json.loads(out.stdout)["events"] if out.returncode == 0 and out.stdout else 0
+
+
+class ReplicatedCrashTest(CrashTest):
+    """The same with three replicas of each shard: leaders change meanwhile."""
+
+    replicas = 3
 
 
 if __name__ == "__main__":

@@ -285,9 +285,11 @@ static void test_config_refuses_mistakes_in_single_values(void **state)
          "t.yml:3:9: not YAML: block sequence entries are not allowed in this context"},
         {"shards: 99999999999999999999\n",
          "t.yml:3:9: expected a whole number from 1 to 1024, found '99999999999999999999'"},
-        {"replicas: 3\n",
-         "t.yml:4:11: replicas: 3 is not supported yet: expected 1, until replication lands"},
-        {"replicas: x\n", "t.yml:4:11: expected a whole number from 1 to 99, found 'x'"},
+        {"replicas: 2\n", "t.yml:4:11: expected replicas: 1, 3 or 5, found 2: an even number "
+                          "survives no more failures than the odd one below it"},
+        {"replicas: 7\n", "t.yml:4:11: expected a whole number from 1 to 5, found '7'"},
+        {"replicas: 5\n", "t.yml:5:8: expected at least as many nodes as replicas (5), found 1"},
+        {"replicas: x\n", "t.yml:4:11: expected a whole number from 1 to 5, found 'x'"},
         {"timezone: Asia/Atlantis\n", "t.yml:7:11: expected a time zone that this system knows, "
                                       "such as Asia/Shanghai or UTC; found 'Asia/Atlantis'"},
         {"timezone: null\n", "t.yml:7:11: expected text, found nothing"},

@@ -16,7 +16,7 @@ static struct cluster_map first_map(uint32_t n_shards, size_t n_nodes)
     for (size_t i = 0; i < n_nodes; i++)
         nodes[i] = (struct cluster_node){.id = (node_id)(10 + i), .listen = ""};
     struct cluster_config c = {
-        .name = "demo", .n_shards = n_shards, .nodes = nodes, .n_nodes = n_nodes};
+        .name = "demo", .n_shards = n_shards, .n_replicas = 1, .nodes = nodes, .n_nodes = n_nodes};
     struct cluster_map m;
     cluster_map_init(&m, &c);
     return m;
@@ -37,7 +37,10 @@ static void test_map_of_a_first_start_is_contiguous_and_even(void **state)
         }
         for (uint32_t i = 0; i < n; i++) {
             assert_true(owned[i] == SLOT_COUNT / n || owned[i] == SLOT_COUNT / n + 1);
-            assert_int_equal(m.leader_of_shard[i], 10 + i % 3);
+            assert_int_equal(m.n_replicas[i], 1);
+            assert_int_equal(m.nodes_of_shard[i][0], 10 + i % 3);
+            assert_int_equal(cluster_map_place(&m, (shard_id)i, (node_id)(10 + i % 3)), 0);
+            assert_int_equal(cluster_map_place(&m, (shard_id)i, 9), -1);
         }
     }
 }
@@ -82,7 +85,8 @@ static void expect_round_trip(const struct cluster_map *m)
     assert_int_equal(back.cluster_id, m->cluster_id);
     assert_int_equal(back.n_shards, m->n_shards);
     assert_memory_equal(back.shard_of_slot, m->shard_of_slot, sizeof m->shard_of_slot);
-    assert_memory_equal(back.leader_of_shard, m->leader_of_shard, sizeof m->leader_of_shard);
+    assert_memory_equal(back.n_replicas, m->n_replicas, sizeof m->n_replicas);
+    assert_memory_equal(back.nodes_of_shard, m->nodes_of_shard, sizeof m->nodes_of_shard);
     buf_free(&b);
 }
 
@@ -100,7 +104,9 @@ static void test_map_round_trips(void **state)
         m.shard_of_slot[s] = s % 2 ? 1023 : 0;
     m.epoch = UINT64_MAX;
     m.cluster_id = UINT64_MAX;
-    m.leader_of_shard[1023] = UINT16_MAX;
+    m.n_replicas[1023] = CLUSTER_REPLICAS_MAX;
+    for (int i = 0; i < CLUSTER_REPLICAS_MAX; i++)
+        m.nodes_of_shard[1023][i] = (node_id)(UINT16_MAX - i);
     expect_round_trip(&m);
 }
 
@@ -161,12 +167,14 @@ static struct buf sealed(uint64_t epoch, uint64_t n_shards, uint64_t leader,
 {
     struct buf b = {0};
     buf_put_u32(&b, 0x504D494F);
-    buf_put_u8(&b, 1);
+    buf_put_u8(&b, 2);
     buf_put_varint(&b, epoch);
     buf_put_u64(&b, 1);
     buf_put_varint(&b, n_shards);
-    for (size_t i = 0; i < n_shards && i < 2000; i++)
+    for (size_t i = 0; i < n_shards && i < 2000; i++) {
+        buf_put_varint(&b, 1); /* replica */
         buf_put_varint(&b, leader);
+    }
     for (size_t i = 0; i < n_runs; i++) {
         buf_put_varint(&b, runs[i][0]);
         buf_put_varint(&b, runs[i][1]);

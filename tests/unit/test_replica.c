@@ -565,9 +565,10 @@ static void test_change_refuses_what_is_unsafe_or_idle(void **state)
     struct fixture *f = *state;
     start(f, 0);
     persist(f);
-    const struct replica_member refused[] = {{ID, REPLICA_GONE},  {ID, REPLICA_STANDBY},
-                                             {ID, REPLICA_VOTER}, {0, REPLICA_SPARE},
-                                             {8, REPLICA_VOTER},  {8, REPLICA_GONE}};
+    const struct replica_member refused[] = {
+        {.id = ID, .role = REPLICA_GONE},  {.id = ID, .role = REPLICA_STANDBY},
+        {.id = ID, .role = REPLICA_VOTER}, {.id = 0, .role = REPLICA_SPARE},
+        {.id = 8, .role = REPLICA_VOTER},  {.id = 8, .role = REPLICA_GONE}};
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
         assert_int_equal(
             replica_change(f->replica, f->now, refused[i].id, refused[i].role, &f->effects),

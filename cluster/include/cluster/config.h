@@ -6,7 +6,12 @@
 #include <cluster/schema.h>
 #include <cluster/slot.h>
 
-enum { CLUSTER_NODES_MAX = 256, CLUSTER_SHARDS_MAX = 1024, CLUSTER_ROUTERS_MAX = 256 };
+enum {
+    CLUSTER_NODES_MAX = 256,
+    CLUSTER_SHARDS_MAX = 1024,
+    CLUSTER_ROUTERS_MAX = 256,
+    CLUSTER_REPLICAS_MAX = 7
+};
 
 struct cluster_node {
     node_id id;
@@ -30,7 +35,7 @@ struct cluster_config {
     const char *name; /* `cluster:` */
     const char *data; /* folder; relative paths are relative to the file's folder; made absolute */
     const char *timezone;
-    uint32_t n_shards, n_replicas;
+    uint32_t n_shards, n_replicas; /* n_replicas: 1, 3 or 5, at most as many as nodes */
     struct cluster_node *nodes;
     size_t n_nodes;
     struct cluster_router *routers;

@@ -29,10 +29,15 @@ enum message_type {
     MESSAGE_SHARD_REPLY,  /* node → router: reply batch, same order as the commands */
     MESSAGE_MAP_REQUEST,  /* router → node: empty body */
     MESSAGE_MAP_REPLY,    /* node → router: an encoded cluster map (cluster/map.h) */
-    MESSAGE_ERROR,        /* → asker: u16 code, text; the whole request failed */
+    MESSAGE_ERROR,        /* → asker: u16 code, text; the whole request failed. Where the code is
+                             NOT_LEADER, `items` is the node that leads, 0: not known */
     MESSAGE_CANCEL, /* → who was asked: the message of this request id is not wanted any more; to a
                        router the body is the u32 items of it that are not. No answer */
     MESSAGE_SHARD_WATCH, /* router → node: reads of watched segments, answered when there is news */
+    MESSAGE_PEER,        /* node → node: u64 from, u64 to (replicas of the shard), and what the one
+                            has to say to the other (replica/replica.h). No answer */
+    MESSAGE_HELLO,       /* node → node: which folder it has (meta/members.h) */
+    MESSAGE_HELLO_REPLY, /* the answer: the same of the other one */
     MESSAGE_TYPE_END
 };
 

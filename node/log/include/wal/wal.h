@@ -12,7 +12,7 @@
 
 #include <stdint.h>
 
-enum { WAL_FORMAT_VERSION = 1 };
+enum { WAL_FORMAT_VERSION = 2 };
 
 struct wal;
 

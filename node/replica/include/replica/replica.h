@@ -41,6 +41,7 @@ enum replica_member_role {
 struct replica_member {
     uint64_t id;
     enum replica_member_role role;
+    uint64_t match; /* at the leader: the last index that is known to be stored there; else 0 */
 };
 
 /* Where a trimmed log starts, in wal_snapshot's terms. index 0: nothing was ever trimmed. */
@@ -57,6 +58,7 @@ struct replica_options {
     msec_t heartbeat_ms;        /* below the election time-out; 0 = a tenth of it */
     unsigned max_inflight;      /* entries sent to one follower and not acknowledged; 0 = 256 */
     uint64_t trailing;          /* entries kept below a checkpoint, for followers that lag a bit */
+    uint64_t trailing_bytes;    /* ... and at most so many bytes of them; 0 = no such bound */
     size_t cache_bytes;         /* applied entries kept in memory for followers; 0 = 64 MiB.
                                    A group of one replica keeps none. */
 };
@@ -222,7 +224,7 @@ enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
  * ERR_NOT_FOUND, ERR_BUSY. */
 enum error_code replica_transfer(struct replica *r, msec_t now, uint64_t to,
                                  struct replica_effects *out);
-/* The newest configuration, committed or not: fills at most `max`, returns how many there are. */
+/* The newest configuration, committed or not, at most 64 members: fills at most `max`, returns how many there are. */
 size_t replica_members(const struct replica *r, struct replica_member *list, size_t max);
 
 /* When replica_tick is due, above the time of the last event. */

@@ -1,0 +1,187 @@
+/* Opens a shard: state, index, and its place in the log. */
+#include "parts.h"
+
+#include <base/hash.h>
+
+#include <stdio.h>
+
+enum {
+    ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
+    HEARTBEAT_MS = 100,
+    /* What a follower lacks when it comes back is taken from the log while it is not more than
+     * this. */
+    TRAILING_ENTRIES = 1 << 20,
+    TRAILING_BYTES = 64 << 20,
+    CACHE_BYTES = 16 << 20
+};
+
+static void shard_emit(void *ctx, const struct index_op *op)
+{
+    struct shard *s = ctx;
+    if (s->applied >= s->index_loaded)
+        index_apply(s->index, op);
+}
+
+static enum error_code open_index(struct shard *s, struct error *err)
+{
+    char path[700];
+    (void)snprintf(path, sizeof path, "%s/index", s->folder);
+    uint64_t id = s->shared->map.cluster_id;
+    s->index = index_new(&s->shared->config->schema);
+    if (!s->index)
+        return error_set(err, ERR_NOMEM, "index");
+    struct error why;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
+    enum error_code rc = index_load(s->index, path, id, s->id, 0, &why);
+    uint64_t durable = store_durable_index(s->store);
+    if (rc == ERR_OK && index_applied(s->index) >= durable) {
+        s->index_loaded = index_applied(s->index);
+        return ERR_OK;
+    }
+    index_free(s->index);
+    s->index = index_new(&s->shared->config->schema);
+    if (!s->index)
+        return error_set(err, ERR_NOMEM, "index");
+    if (durable > 0)
+        log_event(s->shared->log, LOG_LEVEL_WARN, "index_rebuild", "shard=%u why=\"%s\"", s->id,
+                  rc == ERR_OK ? "older than the state" : why.msg);
+    s->applied = durable;
+    index_set_watch_events(s->index, s->shared->config->watch_events);
+    machine_rebuild(s->machine, shard_emit, s);
+    shard_end_index_entry(s, 0);
+    (void)index_publish(s->index);
+    s->index_loaded = durable;
+    return ERR_OK;
+}
+
+/* A shard that the log has never seen: its first entry names the founders as voters. */
+static enum error_code bootstrap(struct wal *wal, const struct shard *s, struct error *err)
+{
+    struct buf conf = {0};
+    const struct cluster_map *map = &s->shared->map;
+    uint64_t voters[CLUSTER_REPLICAS_MAX];
+    size_t n = map->n_replicas[s->id];
+    for (size_t i = 0; i < n; i++) {
+        const struct member *m = members_find(&s->shared->members, map->nodes_of_shard[s->id][i]);
+        voters[i] = replica_id_of(m->founder, m->node);
+    }
+    enum error_code rc = replica_bootstrap(voters, n, &conf);
+    if (rc != ERR_OK)
+        return error_set(err, rc, "first configuration");
+    struct wal_entry e = {.term = 1, .type = REPLICA_CHANGE, .data = buf_bytes(&conf)};
+    rc = wal_begin(wal, err);
+    if (rc == ERR_OK) {
+        rc = wal_put_vote(wal, s->id, 1, 0, err);
+        if (rc == ERR_OK)
+            rc = wal_append(wal, s->id, 1, &e, 1, err);
+        if (rc == ERR_OK)
+            rc = wal_commit(wal, err);
+        else
+            wal_abort(wal);
+    }
+    buf_free(&conf);
+    return rc;
+}
+
+struct restoring {
+    struct replica *replica;
+    struct error *err;
+};
+
+static enum error_code restore_entry(void *ctx, uint64_t index, const struct wal_entry *e)
+{
+    struct restoring *r = ctx;
+    struct replica_entry entry = {
+        .index = index, .term = e->term, .type = e->type, .data = e->data};
+    return replica_restore(r->replica, &entry, r->err);
+}
+
+static enum error_code open_replica(struct shard *s, struct wal *wal, struct error *err)
+{
+    struct wal_shard w;
+    enum error_code rc = wal_load(wal, s->id, &w, err);
+    if (rc == ERR_OK && w.term == 0 && s->shared->members.state == MEMBERS_FOUNDER) {
+        rc = bootstrap(wal, s, err);
+        if (rc == ERR_OK)
+            rc = wal_load(wal, s->id, &w, err);
+    }
+    if (rc != ERR_OK)
+        return rc;
+    uint64_t durable = store_durable_index(s->store);
+    if (durable > w.last_index && durable > w.snapshot.index)
+        return error_set(
+            err, ERR_CORRUPT,
+            "the log ends at %llu but the state is at %llu: the log was replaced or lost",
+            (unsigned long long)w.last_index, (unsigned long long)durable);
+    if (durable < w.snapshot.index)
+        return error_set(
+            err, ERR_CORRUPT,
+            "the state is at %llu but the log begins after %llu: the state was replaced or lost",
+            (unsigned long long)durable, (unsigned long long)w.snapshot.index);
+    struct replica_options o = {.id = s->replica_id,
+                                .seed = (uint32_t)hash_u64(s->replica_id + s->id),
+                                .election_timeout_ms = ELECTION_TIMEOUT_MS,
+                                .heartbeat_ms = HEARTBEAT_MS,
+                                .trailing = s->is_grouped ? TRAILING_ENTRIES : 0,
+                                .trailing_bytes = TRAILING_BYTES,
+                                .cache_bytes = CACHE_BYTES};
+    struct replica_persisted p = {
+        .term = w.term,
+        .vote = w.vote,
+        .snapshot = {.index = w.snapshot.index,
+                     .term = w.snapshot.term,
+                     .conf_index = w.snapshot.conf_index,
+                     .conf = w.snapshot.conf},
+        .first_index = w.first_index,
+        .applied = durable,
+    };
+    rc = replica_open(&o, &p, &s->replica, err);
+    if (rc != ERR_OK)
+        return rc;
+    struct restoring restoring = {s->replica, err};
+    return wal_read(wal, s->id, w.first_index, restore_entry, &restoring, err);
+}
+
+enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
+{
+    const struct cluster_config *c = s->shared->config;
+    (void)snprintf(s->folder, sizeof s->folder, "%s/shard-%u", s->shared->folder, s->id);
+    s->flying_tail = &s->flying;
+    s->ready_tail = &s->ready;
+    s->group.held_tail = &s->group.held;
+    s->is_grouped = s->shared->map.n_replicas[s->id] > 1;
+    s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
+    struct store_options so = {.path = s->folder,
+                               .map_bytes = (uint64_t)c->map_gb << 30,
+                               .cluster_id = s->shared->map.cluster_id,
+                               .shard = s->id};
+    enum error_code rc = store_open(&so, &s->store, err);
+    if (rc != ERR_OK)
+        return rc;
+    s->applied = store_durable_index(s->store);
+    struct machine_options mo = {.store = s->store,
+                                 .schema = &c->schema,
+                                 .map = &s->shared->map,
+                                 .shard = s->id,
+                                 .dedup_hours = c->dedup_hours,
+                                 .dedup_min = c->dedup_min,
+                                 .dedup_max = c->dedup_max,
+                                 .redirect_days = c->redirect_days,
+                                 .watch_idle_days = c->watch_idle_days,
+                                 .emit = shard_emit,
+                                 .emit_ctx = s};
+    rc = machine_open(&mo, &s->machine, err);
+    if (rc == ERR_OK)
+        shard_open_segments(s);
+    if (rc == ERR_OK)
+        rc = open_index(s, err);
+    if (rc == ERR_OK)
+        shard_start_index(s);
+    if (rc == ERR_OK)
+        rc = store_error(s->store, err);
+    if (rc == ERR_OK)
+        rc = open_replica(s, wal, err);
+    if (rc != ERR_OK)
+        return error_wrap(err, "shard %u", s->id);
+    return ERR_OK;
+}

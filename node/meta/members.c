@@ -1,0 +1,228 @@
+#include <meta/members.h>
+
+#include <inttypes.h>
+
+/* A hello, little-endian:
+ *   u8 version | u64 cluster_id | varint node | varint folder | u8 state
+ *   | varint n | n × (varint node, varint founder)
+ * What is kept in the log is the same. */
+enum { HELLO_VERSION = 1 };
+
+static void add_node(struct members *m, node_id node)
+{
+    if (members_find(m, node) || m->n == CLUSTER_NODES_MAX)
+        return;
+    m->list[m->n++] = (struct member){.node = node};
+}
+
+void members_init(struct members *m, const struct cluster_map *map, node_id self, folder_id folder)
+{
+    *m = (struct members){.cluster_id = map->cluster_id, .self = self};
+    add_node(m, self);
+    for (size_t s = 0; s < map->n_shards; s++) {
+        for (size_t i = 0; i < map->n_replicas[s] && map->n_replicas[s] > 1; i++)
+            add_node(m, map->nodes_of_shard[s][i]);
+    }
+    struct member *own = members_find(m, self);
+    own->folder = own->founder = folder;
+    m->is_unsaved = true;
+}
+
+struct member *members_find(struct members *m, node_id node)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        if (m->list[i].node == node)
+            return &m->list[i];
+    }
+    return NULL;
+}
+
+const struct member *members_self(const struct members *m)
+{
+    return &m->list[0];
+}
+
+void members_put_hello(const struct members *m, struct buf *out)
+{
+    buf_put_u8(out, HELLO_VERSION);
+    buf_put_u64(out, m->cluster_id);
+    buf_put_varint(out, m->self);
+    buf_put_varint(out, members_self(m)->folder);
+    buf_put_u8(out, (uint8_t)m->state);
+    buf_put_varint(out, m->n);
+    for (size_t i = 0; i < m->n; i++) {
+        buf_put_varint(out, m->list[i].node);
+        buf_put_varint(out, m->list[i].founder);
+    }
+}
+
+struct hello {
+    node_id node;
+    folder_id folder;
+    enum members_state state;
+    size_t n;
+    struct {
+        node_id node;
+        folder_id founder;
+    } list[CLUSTER_NODES_MAX];
+};
+
+static bool is_folder(uint64_t v)
+{
+    return v <= UINT64_MAX >> REPLICA_NODE_BITS;
+}
+
+static enum error_code read_hello(const struct members *m, struct bytes b, struct hello *h,
+                                  struct error *err)
+{
+    struct reader r = reader_of(b);
+    uint8_t version = reader_u8(&r);
+    uint64_t cluster = reader_u64(&r), node = reader_varint(&r);
+    h->folder = reader_varint(&r);
+    uint8_t state = reader_u8(&r);
+    uint64_t n = reader_varint(&r);
+    if (!r.ok || version != HELLO_VERSION || node < 1 || node > UINT16_MAX || h->folder == 0 ||
+        !is_folder(h->folder) || state > MEMBERS_JOINER || n > CLUSTER_NODES_MAX)
+        return error_set(err, ERR_MALFORMED, "not a hello of a node");
+    if (cluster != m->cluster_id)
+        return error_set(err, ERR_MISMATCH, "node %" PRIu64 " belongs to another cluster", node);
+    h->node = (node_id)node;
+    h->state = (enum members_state)state;
+    for (h->n = 0; h->n < n; h->n++) {
+        uint64_t id = reader_varint(&r), founder = reader_varint(&r);
+        if (!r.ok || id < 1 || id > UINT16_MAX || !is_folder(founder))
+            return error_set(err, ERR_MALFORMED, "not a hello of a node");
+        h->list[h->n].node = (node_id)id;
+        h->list[h->n].founder = founder;
+    }
+    return reader_left(&r) == 0 ? ERR_OK : error_set(err, ERR_MALFORMED, "not a hello of a node");
+}
+
+static folder_id founder_in(const struct hello *h, node_id node)
+{
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->list[i].node == node)
+            return h->list[i].founder;
+    }
+    return 0;
+}
+
+static void set_state(struct members *m, enum members_state state)
+{
+    m->state = state;
+    m->is_unsaved = true;
+}
+
+/* What was agreed on is to be said again. */
+static void set_founder(struct members *m, struct member *of, folder_id founder)
+{
+    if (of->founder == founder)
+        return;
+    of->founder = founder;
+    m->is_unsaved = true;
+    for (size_t i = 0; i < m->n; i++)
+        m->list[i].agrees = false;
+}
+
+/* Who has founded is right: all agreed with it. */
+static void adopt(struct members *m, struct member *from, const struct hello *h)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        folder_id founder = founder_in(h, m->list[i].node);
+        if (founder)
+            set_founder(m, &m->list[i], founder);
+    }
+    from->is_founded = true;
+}
+
+static bool is_adopted(const struct members *m)
+{
+    bool any = false;
+    for (size_t i = 0; i < m->n; i++)
+        any = any || m->list[i].is_founded;
+    return any;
+}
+
+static bool says_the_same(const struct members *m, const struct hello *h)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        folder_id theirs = founder_in(h, m->list[i].node);
+        bool both = theirs != 0 && m->list[i].founder != 0;
+        if (m->list[i].node == m->self || m->list[i].node == h->node) {
+            if (!both || theirs != m->list[i].founder)
+                return false;
+        } else if (both && theirs != m->list[i].founder) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void hear_forming(struct members *m, struct member *from, const struct hello *h)
+{
+    if (h->state == MEMBERS_JOINER)
+        return; /* knows nothing of the founders */
+    if (h->state == MEMBERS_FOUNDER) {
+        if (founder_in(h, m->self) == members_self(m)->folder)
+            adopt(m, from, h);
+        else
+            set_state(m, MEMBERS_JOINER);
+        return;
+    }
+    if (!is_adopted(m))
+        set_founder(m, from, from->folder);
+    from->agrees = says_the_same(m, h);
+}
+
+enum error_code members_hear(struct members *m, struct bytes hello, node_id *from,
+                             struct error *err)
+{
+    struct hello h;
+    enum error_code rc = read_hello(m, hello, &h, err);
+    if (rc != ERR_OK)
+        return rc;
+    *from = h.node;
+    struct member *member = members_find(m, h.node);
+    if (!member || h.node == m->self || h.folder < member->folder)
+        return ERR_OK; /* a late one of a folder that is gone says nothing */
+    member->folder = h.folder;
+    if (m->state == MEMBERS_FORMING)
+        hear_forming(m, member, &h);
+    return ERR_OK;
+}
+
+enum members_state members_form(struct members *m)
+{
+    bool all_agree = true;
+    for (size_t i = 1; i < m->n; i++)
+        all_agree = all_agree && m->list[i].agrees;
+    if (m->state == MEMBERS_FORMING && (all_agree || is_adopted(m)))
+        set_state(m, MEMBERS_FOUNDER);
+    return m->state;
+}
+
+bool members_waits_for(const struct members *m, const struct member *of)
+{
+    return m->state == MEMBERS_FORMING && of->node != m->self && !of->agrees && !of->is_founded;
+}
+
+void members_encode(const struct members *m, struct buf *out)
+{
+    members_put_hello(m, out);
+}
+
+enum error_code members_decode(struct members *m, struct bytes b, struct error *err)
+{
+    struct hello h;
+    struct error why;
+    if (read_hello(m, b, &h, &why) != ERR_OK || h.node != m->self)
+        return error_set(err, ERR_CORRUPT, "the record of the cluster's nodes is damaged");
+    m->state = h.state;
+    for (size_t i = 0; i < m->n; i++)
+        m->list[i].folder = m->list[i].founder = founder_in(&h, m->list[i].node);
+    m->list[0].folder = h.folder;
+    m->is_unsaved = false;
+    if (m->state == MEMBERS_FORMING)
+        m->list[0].founder = h.folder;
+    return ERR_OK;
+}
