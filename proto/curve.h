@@ -66,6 +66,9 @@ void security_note(struct security *s, enum refusal kind, const char *name, cons
 /* The sender's number from ZAP's user id; its roles as of now. False: not on the list (any more),
  * and that has been noted. */
 bool security_identify(struct security *s, const char *user_id, struct sender *out);
+/* Is the sender's key of that name, or one that begins so? */
+bool security_has_name(struct security *s, const struct sender *from, const char *name,
+                       bool is_prefix);
 /* Its role does not allow what it asked for. */
 void security_note_role(struct security *s, const struct sender *from, unsigned role);
 /* The number of an allowed key; false: it is not on the list. */

@@ -297,6 +297,21 @@ struct sender server_sender(const struct server *s)
     return s->sender;
 }
 
+bool server_heard_node(const struct server *s, unsigned node)
+{
+    char expected[16];
+    if (!s->security)
+        return true;
+    if (node)
+        (void)snprintf(expected, sizeof expected, "node-%u", node);
+    else
+        (void)snprintf(expected, sizeof expected, "node-");
+    bool heard = security_has_name(s->security, &s->sender, expected, node == 0);
+    if (!heard)
+        security_note_role(s->security, &s->sender, ROLE_NODE);
+    return heard;
+}
+
 /* So that who is refused knows why, and does not wait. */
 static void deny(struct server *s, const struct peer *to, const struct frame *f, const char *text)
 {

@@ -93,6 +93,15 @@ void security_note_role(struct security *s, const struct sender *from, unsigned 
     security_note(s, REFUSED_ROLE, who.name, who.fingerprint, why);
 }
 
+bool security_has_name(struct security *s, const struct sender *from, const char *name,
+                       bool is_prefix)
+{
+    struct trusted who;
+    if (!state_of(s, from->key, &who))
+        return false;
+    return is_prefix ? strncmp(who.name, name, strlen(name)) == 0 : strcmp(who.name, name) == 0;
+}
+
 /* --- keys by number --- */
 
 static uint32_t find_key(const struct security *s, const char *key)

@@ -51,6 +51,9 @@ void server_close(struct server *s);
 void server_require(struct server *s, unsigned role);
 /* Who sent what server_recv gave last. */
 struct sender server_sender(const struct server *s);
+/* Is that the key of node `node` (its name on the list is node-N; 0: of any node)? Always on a
+ * plain net. Routers have the same role, but must not speak for a node's replicas. */
+bool server_heard_node(const struct server *s, unsigned node);
 /* false: nothing waits. Frames that are not [peer, one part] are dropped and counted; so are those
  * of senders that are not allowed (any more), who are told so. */
 bool server_recv(struct server *s, struct peer *from, struct frame *f);
