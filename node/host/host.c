@@ -5,6 +5,7 @@
 #include <metrics/http.h>
 
 #include <meta/meta.h>
+#include <proto/security.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,13 @@ static enum error_code open_query_threads(struct host *h, struct error *err)
     return query_pool_open(&h->shared.queries, n, h->n_shards, err);
 }
 
+static enum error_code secure(struct host *h, struct error *err)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "node-%u", h->shared.node);
+    return net_secure_process(h->shared.net, h->shared.config, name, h->shared.log, err);
+}
+
 enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
                           struct host **out, struct error *err)
 {
@@ -299,8 +307,12 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
         rc = lock_folder(h, err);
     if (rc == ERR_OK)
         rc = net_open(IO_THREADS, &h->shared.net, err);
+    if (rc == ERR_OK)
+        rc = secure(h, err);
     if (rc == ERR_OK) /* before the long part: a port in use shows at once */
         rc = server_open(h->shared.net, listen, SERVER_MESSAGE_MAX, &h->front.server, err);
+    if (rc == ERR_OK)
+        server_require(h->front.server, ROLE_NODE);
     if (rc == ERR_OK)
         rc = open_log(h, err);
     if (rc == ERR_OK)
