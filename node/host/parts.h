@@ -9,7 +9,9 @@
 #include <cluster/map.h>
 #include <index/index.h>
 #include <machine/machine.h>
+#include <metrics/metrics.h>
 #include <meta/members.h>
+#include <proto/status.h>
 #include <store/store.h>
 #include <wal/wal.h>
 
@@ -17,6 +19,12 @@
 #include <stdatomic.h>
 
 enum { INBOX_NAME_MAX = 48 };
+
+/* Figures of a node that are no shard's. */
+struct host_figures {
+    struct latency query, log_write, checkpoint;
+    metric queries_failed, checkpoints_failed;
+};
 
 /* What all parts may read; written before the threads start, except the atomics. */
 struct host_shared {
@@ -29,6 +37,9 @@ struct host_shared {
     _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+    _Atomic uint64_t log_disk_bytes;
+    struct host_figures figures;
+    msec_t serving_since; /* monotonic */
     struct members members;          /* the front's, once the threads run */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
@@ -55,6 +66,48 @@ struct group {
     bool has_tried;        /* to hand over before it stops */
 };
 
+/* Another replica's state on its way into this one, see shard_install.c. */
+enum install_phase { INSTALL_NONE, INSTALL_FETCHING, INSTALL_FETCHED, INSTALL_LOGGING };
+struct install {
+    enum install_phase phase;
+    uint64_t from;                    /* replica that is asked */
+    struct replica_snapshot snapshot; /* `conf` is owned */
+    uint64_t applied;                 /* of what was fetched */
+    msec_t again_ms;                  /* FETCHING: asks again then; 0: waits for an answer */
+};
+
+enum { VIEW_MEMBERS_MAX = 64 };
+
+/* What a shard last said of itself, see view.c. */
+struct shard_view {
+    pthread_mutex_t lock; /* of said_ms, status and members; the shard thread alone writes */
+    msec_t said_ms;       /* monotonic; 0: nothing yet */
+    struct status_replica status; /* its `members` is not used */
+    struct status_member members[VIEW_MEMBERS_MAX];
+    bool was_leader;  /* of the shard thread, as what follows */
+    msec_t looked_ms; /* for stuck merges */
+    uint64_t stuck;
+};
+
+/* Why a shard did not take a message of commands or reads. */
+enum refused_for {
+    REFUSED_NOT_LEADER,
+    REFUSED_DISK_FULL,
+    REFUSED_BUSY,
+    REFUSED_SHUTDOWN,
+    REFUSED_MALFORMED,
+    REFUSED_KINDS
+};
+
+/* Written by the shard's thread alone. */
+struct shard_figures {
+    metric entries, commands, reads, elections, refused[REFUSED_KINDS];
+    struct latency commit; /* from an entry's submission here to its answers */
+    metric in_flight;      /* entries submitted and not applied */
+    metric sends_held;     /* messages to others that wait for the disk */
+    metric events, duplicates, merges, refused_links, profiles, identities; /* of the state */
+};
+
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
  * checkpoint thread has the store's frozen memtable between CHECKPOINT and CHECKPOINT_DONE. */
 struct shard {
@@ -65,7 +118,10 @@ struct shard {
     char inbox_name[INBOX_NAME_MAX];
     char folder[600];
     struct inbox *inbox;
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer;
+    pthread_rwlock_t in_place; /* of the three that follow: other threads read while they use one,
+                                  the shard thread writes while it puts another state in place */
+    _Atomic bool replacing;    /* it does, or is about to */
     struct store *store;
     struct machine *machine;
     struct index *index;
@@ -82,6 +138,7 @@ struct shard {
     msec_t stop_until;              /* monotonic */
     _Atomic int role;               /* 1: leader; for other threads */
     struct group group;
+    struct install install;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */
     struct batch *filling;               /* commands of this loop turn */
@@ -98,6 +155,8 @@ struct shard {
     uint64_t watch_generation;      /* of the watches that the index was told; 0: none */
     uint64_t news_told;             /* events of watched segments that were told of */
     _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
+    struct shard_view view;
+    struct shard_figures figures;
 };
 
 /* --- shard.c --- */
@@ -108,6 +167,36 @@ void shard_perform(struct shard *s, const struct replica_effects *effects);
 
 /* --- shard_open.c --- */
 enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
+struct store_options shard_store_options(const struct shard *s);
+/* Store, machine and index, as they are on the disk; shard_close_state takes them half open. */
+enum error_code shard_open_state(struct shard *s, struct error *err);
+void shard_close_state(struct shard *s);
+
+/* --- shard_install.c --- */
+/* Main thread, before the state is opened: goes on where a crash interrupted. */
+enum error_code install_resume(struct shard *s, struct wal *wal, const struct store_options *o,
+                               struct error *err);
+/* Log thread, in a transaction: the log begins after w->snapshot, and remembers that the state goes
+ * up to `applied`. */
+enum error_code install_put_log(struct wal *wal, shard_id shard, const struct replica_write *w,
+                                uint64_t applied, struct error *err);
+/* What was remembered; 0: nothing. */
+enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *applied,
+                                struct error *err);
+/* Shard thread. */
+void install_begin(struct shard *s, const struct replica_install *of);
+void install_fetched(struct shard *s, enum error_code code, uint64_t applied);
+void install_logged(struct shard *s);
+void install_tick(struct shard *s, msec_t now);
+/* True: no checkpoint may begin. */
+bool install_is_pending(const struct shard *s);
+/* The node stops. */
+void install_stop(struct shard *s);
+void install_close(struct shard *s);
+/* Other threads, around each use of store, machine, index or catalogue. False: another state is
+ * being put in place, and they may not be touched. */
+bool shard_use(struct shard *s);
+void shard_unuse(struct shard *s);
 
 /* --- shard_apply.c --- */
 void shard_apply(struct shard *s, const struct replica_entry *e);
@@ -126,11 +215,36 @@ void group_receive(struct shard *s, const struct message *m);
 void group_load(struct shard *s, const struct replica_load *load);
 void group_loaded(struct shard *s, const struct message *m);
 void group_on_role(struct shard *s);
+/* At the leader: the answer to LEAD. */
+void group_lead(struct shard *s, node_id node, struct reply *out);
 /* Looks after members and leadership. */
 void group_tick(struct shard *s, msec_t now);
 /* True: nothing may be submitted. */
 bool group_is_handing_over(const struct shard *s);
 void group_close(struct shard *s);
+
+/* --- view.c: what shards say of themselves --- */
+bool view_open(struct shard *s);
+void view_close(struct shard *s);
+/* The shard thread, in each turn. */
+void view_say(struct shard *s, msec_t now);
+/* Any thread. False: it has not said anything yet. */
+bool view_read(struct shard *s, msec_t now, struct status_replica *out,
+               struct status_member members[VIEW_MEMBERS_MAX]);
+/* 0: not known. */
+void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *total_bytes);
+/* Appends a StatusNode. The front's thread. */
+void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out);
+
+/* --- figures.c: for Prometheus. Any thread, while the shards' run --- */
+void figures_refused(struct shard *s, enum error_code code);
+struct host_pages {
+    struct host_shared *shared;
+    struct shard *shards;
+    size_t n_shards;
+};
+void figures_show(void *host_pages, struct buf *out);
+bool figures_is_serving(void *host_pages, struct buf *out);
 
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */
@@ -168,6 +282,7 @@ struct batch {
     struct message *questions; /* of reads: for the query threads, linked by `next` */
     size_t n_requests, n_commands;
     uint64_t index, term, token;
+    usec_t submitted_us;
     struct batch *next;
 };
 struct batch *batch_new(void);
@@ -240,6 +355,19 @@ struct watch_thread {
 };
 void *watch_thread_main(void *watch_thread);
 
+/* --- transfer_thread.c --- */
+struct transfer_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox *to_front;
+    struct outbox **to_shard;
+    struct shard *shards;
+    size_t n_shards;
+    size_t n_jobs; /* that run */
+};
+void *transfer_thread_main(void *transfer_thread);
 /* --- forming.c --- */
 struct front;
 /* Main thread, before the shards are opened: reads the folder's record, or greets the other nodes
@@ -259,7 +387,7 @@ struct front {
     struct inbox *inbox;
     struct link **peers; /* by position in shared->members.list; NULL: this node */
     msec_t hello_ms;     /* when they were last greeted */
-    struct outbox **to_shard, *to_watch;
+    struct outbox **to_shard, *to_watch, *to_transfer;
     struct shard *shards;
     size_t n_shards;
 };

@@ -41,7 +41,11 @@ static void answer_one(struct query_run *r, struct buf *out)
     if (rc != ERR_OK)
         reply =
             (struct reply){.status = REPLY_ERROR, .error = rc, .text = bytes_of_str(r->err.msg)};
-    reply.nanos = (uint64_t)(clock_mono_us() - began) * 1000;
+    usec_t took = clock_mono_us() - began;
+    latency_add(&r->shard->shared->figures.query, took);
+    if (rc != ERR_OK)
+        metric_add(&r->shard->shared->figures.queries_failed, 1);
+    reply.nanos = (uint64_t)took * 1000;
     reply_encode(&reply, out);
 }
 
@@ -90,6 +94,10 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
                              rc != ERR_OK ? err.msg : "the shard is not on this node");
         return;
     }
+    if (!shard_use(s)) {
+        message_answer_error(t->to_front, m, ERR_UNAVAILABLE, "the replica gets another state");
+        return;
+    }
     struct buf out = {0};
     size_t offset = envelope_begin(&out);
     struct catalogue *catalogue = shard_catalogue(s);
@@ -104,6 +112,7 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
         answer_one(&run, &out);
     }
     catalogue_drop(catalogue);
+    shard_unuse(s);
     send_answer(t, m, &out, offset, n);
 }
 

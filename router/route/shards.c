@@ -110,6 +110,7 @@ static void move_on(struct router *r, shard_id shard, node_id node, node_id lead
     if (r->asked_nodes[shard] != node || leader == node ||
         (known < 0 && r->now - p->moved_ms < MOVE_MS))
         return;
+    metric_bump(&r->figures.moves, 1);
     set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.n_replicas[shard]));
 }
 
@@ -154,6 +155,7 @@ static void take_map(struct router *r, size_t node, struct bytes body)
         if (r->map_refused_ms == 0 || r->now - r->map_refused_ms >= MAP_REFUSED_MS)
             log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
                       r->config->nodes[node].id, err.msg);
+        metric_bump(&r->figures.maps_refused, 1);
         r->map_refused_ms = r->now;
         r->has_map = false;
         return;
@@ -225,11 +227,13 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
+    metric_bump(&r->figures.batches[lane], 1);
     o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_node(r, r->asked_nodes[shard]);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
     if (!has_left) { /* as if the node had said so */
+        metric_bump(&r->figures.batches_lost, 1);
         note_lost(r, id);
         leave(r, shard, r->asked_nodes[shard]);
     } else if (o->waits_ms == 0) {
@@ -254,8 +258,11 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
                  struct ref ref)
 {
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
-    if (is_clogged(r, o))
+    if (is_clogged(r, o)) {
+        metric_bump(&r->figures.held_back, 1);
         return;
+    }
+    metric_bump(&r->figures.sends, 1);
     if (o->n == 0) {
         (void)buf_reserve(&o->buf, o->usual_bytes);
         (void)envelope_begin(&o->buf);
@@ -419,6 +426,10 @@ void shards_take_frame(struct router *r, size_t node, const struct frame *f)
     }
     if (e.type == MESSAGE_MAP_REPLY) {
         take_map(r, node, e.body);
+        return;
+    }
+    if (surveys_is_answer(&e)) {
+        surveys_take(r, node, &e);
         return;
     }
     struct sent *s = find_sent(r, e.request_id);

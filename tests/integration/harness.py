@@ -15,6 +15,8 @@ import unittest
 
 BIN = os.environ["ONEID_BIN"]
 WAIT_S = 180
+# ONEID_TEST_SECURITY=keys: all tests with encryption.
+SECURE = os.environ.get("ONEID_TEST_SECURITY") == "keys"
 
 IDENTITIES = """identities:
   - {name: member, limit: 1}
@@ -55,23 +57,32 @@ def free_ports(n):
 
 class Cluster:
     def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test", replicas=1,
-                 host_of=lambda key: "127.0.0.1"):
+                 metrics=False, host_of=lambda key: "127.0.0.1", secure=SECURE):
         self.tmp = None if folder else tempfile.TemporaryDirectory(prefix="oneid-it-")
         self.folder = folder or self.tmp.name
-        ports = free_ports(nodes + routers)
-        self.node_ports, self.router_ports = ports[:nodes], ports[nodes:]
+        ports = free_ports(2 * (nodes + routers))
+        self.node_ports, self.router_ports = ports[:nodes], ports[nodes:nodes + routers]
+        keys = [f"node-{i + 1}" for i in range(nodes)] + [f"router-{i + 1}" for i in range(routers)]
+        self.metrics_ports = dict(zip(keys, ports[nodes + routers:])) if metrics else {}
         self.file = os.path.join(self.folder, "cluster.yml")
-        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", f"replicas: {replicas}", "nodes:"]
+        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", f"replicas: {replicas}",
+                 "security: {keys: ./keys}" if secure else "security: none", "nodes:"]
         node_ends = [f"tcp://{host_of(f'node-{i + 1}')}:{p}" for i, p in enumerate(self.node_ports)]
         self.router_ends = [f"tcp://{host_of(f'router-{i + 1}')}:{p}" for i, p in enumerate(self.router_ports)]
-        lines += [f'  - {{id: {i + 1}, listen: "{e}"}}' for i, e in enumerate(node_ends)]
+        lines += [self._member("node", i + 1, e) for i, e in enumerate(node_ends)]
         lines += ["routers:"]
-        lines += [f'  - {{id: {i + 1}, listen: "{e}"}}' for i, e in enumerate(self.router_ends)]
+        lines += [self._member("router", i + 1, e) for i, e in enumerate(self.router_ends)]
         lines += ["timezone: Asia/Shanghai", schema, limits]
         with open(self.file, "w", encoding="utf-8") as f:
             f.write("\n".join(lines))
         self.processes = {}
         self.logs = {}
+        if secure:
+            self.ctl("keygen", "--all")
+
+    def _member(self, kind, number, endpoint):
+        metrics = self.metrics_ports.get(f"{kind}-{number}")
+        return f'  - {{id: {number}, listen: "{endpoint}"{f", metrics: {metrics}" if metrics else ""}}}'
 
     # --- processes ---
 

@@ -34,10 +34,14 @@ enum message_type {
     MESSAGE_CANCEL, /* → who was asked: the message of this request id is not wanted any more; to a
                        router the body is the u32 items of it that are not. No answer */
     MESSAGE_SHARD_WATCH, /* router → node: reads of watched segments, answered when there is news */
-    MESSAGE_PEER,        /* node → node: u64 from, u64 to (replicas of the shard), and what the one
-                            has to say to the other (replica/replica.h). No answer */
-    MESSAGE_HELLO,       /* node → node: which folder it has (meta/members.h) */
-    MESSAGE_HELLO_REPLY, /* the answer: the same of the other one */
+    MESSAGE_PEER,  /* node → node: u64 from, u64 to (replicas of the shard), and what the one
+                      has to say to the other (replica/replica.h). No answer */
+    MESSAGE_HELLO, /* node → node: which folder it has (meta/members.h) */
+    MESSAGE_HELLO_REPLY,  /* the answer: the same of the other one */
+    MESSAGE_FETCH,        /* node → node: asks about a copy of a shard's state (node/transfer) */
+    MESSAGE_FETCH_REPLY,  /* its answer */
+    MESSAGE_STATUS,       /* router → node: how are you? Empty body */
+    MESSAGE_STATUS_REPLY, /* the answer: a StatusNode (proto/status.h) */
     MESSAGE_TYPE_END
 };
 
