@@ -166,6 +166,18 @@ struct oneid_result *oneid_stats(struct oneid_client *c)
     return run(c, &r);
 }
 
+struct oneid_result *oneid_status(struct oneid_client *c)
+{
+    struct request r = {.type = REQUEST_STATUS};
+    return run(c, &r);
+}
+
+struct oneid_result *oneid_lead(struct oneid_client *c, uint16_t shard, uint16_t node)
+{
+    struct request r = {.type = REQUEST_LEAD, .shard = shard, .node = node};
+    return run(c, &r);
+}
+
 struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, uint32_t limit)
 {
     struct request r = {.type = REQUEST_REFUSED, .cursor = bytes_of_str(cursor), .limit = limit};

@@ -85,6 +85,10 @@ void turn_cancel(struct oneid_client *c, struct call *call, msec_t now);
 /* The time that is left, as a router is told: a little less, so that its answer comes in time. */
 uint32_t turn_time_left(const struct call *call, msec_t now);
 
+/* --- status.c --- */
+/* False: memory is out. */
+bool status_build(const struct response *r, struct arena *arena, struct oneid_result *out);
+
 /* --- result.c --- */
 /* The response as the application sees it; all of it lives in `arena`. False: no memory. */
 bool result_build(const struct response *r, struct arena *arena, struct oneid_result *out);

@@ -419,6 +419,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
     add_profile(&b, r, out);
     add_rows(&b, r, out);
     add_events(&b, r, out);
+    b.failed |= !status_build(r, arena, out);
     return !b.failed;
 }
 

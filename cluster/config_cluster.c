@@ -3,8 +3,10 @@
 #include <base/clock.h>
 
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
+static const char METRICS_LOOPBACK[] = "127.0.0.1:";
 enum { ENDPOINT_MAX = 256, DATA_MAX = 1024, TIMEZONE_MAX = 64, CLUSTER_NAME_MAX = 64 };
 
 void config_read_name(struct config_node n, struct cluster_config *c)
@@ -72,6 +74,39 @@ static bool is_endpoint(const char *s)
     return len > 0 && host[len] == ':' && is_port(host + len + 1);
 }
 
+/* Does the endpoint stay on this machine? */
+static bool is_loopback(const char *s)
+{
+    return strncmp(s, "tcp://127.", 10) == 0 || strncmp(s, "tcp://localhost:", 16) == 0;
+}
+
+/* Keys, or the words "none". The list of allowed keys is usually beside the keys. */
+void config_read_security(struct config_node n, struct cluster_config *c)
+{
+    static const struct config_key KEYS[] = {{"keys", true}, {"allowed", false}};
+    char shown[CONFIG_SHOW_MAX];
+    if (!config_exists(n))
+        return;
+    if (config_count(n) == 0) {
+        c->security.plain = strcmp(config_text(n, DATA_MAX), "none") == 0;
+        if (!c->security.plain)
+            config_fail(n, "expected none, or a mapping with keys: FOLDER; found %s",
+                        config_show(n, shown));
+        return;
+    }
+    config_map(n, KEYS, 2);
+    c->security.keys = config_text(config_get(n, "keys"), DATA_MAX);
+    if (config_exists(config_get(n, "allowed"))) {
+        c->security.allowed = config_text(config_get(n, "allowed"), DATA_MAX);
+        return;
+    }
+    size_t size = strlen(c->security.keys) + sizeof "/allowed";
+    char *allowed = config_doc_alloc(n.doc, size, 1);
+    if (allowed)
+        (void)snprintf(allowed, size, "%s/allowed", c->security.keys);
+    c->security.allowed = allowed;
+}
+
 /* "tcp://host:port" that others can connect to and nobody else listens on; "" with a mistake. */
 static const char *read_listen(struct config_node n, const struct cluster_config *c)
 {
@@ -89,6 +124,13 @@ static const char *read_listen(struct config_node n, const struct cluster_config
                     config_show(n, shown));
         return "";
     }
+    if (c->security.plain && !is_loopback(s)) {
+        config_fail(n,
+                    "security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+                    "found %s; or give the cluster keys",
+                    config_show(n, shown));
+        return "";
+    }
     bool taken = false;
     for (size_t i = 0; i < c->n_nodes; i++)
         taken = taken || strcmp(c->nodes[i].listen, s) == 0;
@@ -99,7 +141,34 @@ static const char *read_listen(struct config_node n, const struct cluster_config
     return s;
 }
 
-static const struct config_key MEMBER_KEYS[] = {{"id", true}, {"listen", true}};
+/* "address:port" of IPv4; a port alone is on loopback. "" where there is none or a mistake. */
+static const char *read_metrics(struct config_node n)
+{
+    char shown[CONFIG_SHOW_MAX];
+    if (!config_exists(n))
+        return "";
+    const char *s = config_text(n, ENDPOINT_MAX);
+    if (s[0] == '\0')
+        return s;
+    if (is_port(s)) {
+        size_t size = sizeof METRICS_LOOPBACK + strlen(s);
+        char *with_host = config_doc_alloc(n.doc, size, 1);
+        if (!with_host)
+            return "";
+        (void)snprintf(with_host, size, "%s%s", METRICS_LOOPBACK, s);
+        s = with_host;
+    }
+    size_t len = strspn(s, "0123456789.");
+    if (len == 0 || s[len] != ':' || !is_port(s + len + 1)) {
+        config_fail(n, "expected a port, or \"address:port\" with an IPv4 address, found %s",
+                    config_show(n, shown));
+        return "";
+    }
+    return s;
+}
+
+static const struct config_key MEMBER_KEYS[] = {{"id", true}, {"listen", true}, {"metrics", false}};
+enum { N_MEMBER_KEYS = sizeof MEMBER_KEYS / sizeof *MEMBER_KEYS };
 
 void config_read_nodes(struct config_node n, struct cluster_config *c)
 {
@@ -108,9 +177,10 @@ void config_read_nodes(struct config_node n, struct cluster_config *c)
         return;
     for (size_t i = 0; i < config_count(n); i++) {
         struct config_node item = config_item(n, i), id = config_get(item, "id");
-        config_map(item, MEMBER_KEYS, 2);
+        config_map(item, MEMBER_KEYS, N_MEMBER_KEYS);
         struct cluster_node node = {.id = (node_id)config_int(id, 1, UINT16_MAX, 0),
-                                    .listen = read_listen(config_get(item, "listen"), c)};
+                                    .listen = read_listen(config_get(item, "listen"), c),
+                                    .metrics = read_metrics(config_get(item, "metrics"))};
         for (size_t j = 0; j < c->n_nodes; j++) {
             if (node.id != 0 && c->nodes[j].id == node.id)
                 config_fail(id, "expected another id, node %u is there already", node.id);
@@ -129,9 +199,10 @@ void config_read_routers(struct config_node n, struct cluster_config *c)
         return;
     for (size_t i = 0; i < config_count(n); i++) {
         struct config_node item = config_item(n, i), id = config_get(item, "id");
-        config_map(item, MEMBER_KEYS, 2);
+        config_map(item, MEMBER_KEYS, N_MEMBER_KEYS);
         struct cluster_router router = {.id = (uint16_t)config_int(id, 1, UINT16_MAX, 0),
-                                        .listen = read_listen(config_get(item, "listen"), c)};
+                                        .listen = read_listen(config_get(item, "listen"), c),
+                                        .metrics = read_metrics(config_get(item, "metrics"))};
         for (size_t j = 0; j < c->n_routers; j++) {
             if (router.id != 0 && c->routers[j].id == router.id)
                 config_fail(id, "expected another id, router %u is there already", router.id);

@@ -131,3 +131,52 @@ const struct schema_field *schema_field_by_name(const struct schema_event *e, st
     }
     return NULL;
 }
+
+/* --- the digest --- */
+
+static uint64_t mix(uint64_t digest, uint64_t v)
+{
+    return hash_u64(digest ^ hash_u64(v + 1));
+}
+
+static uint64_t mix_list(uint64_t digest, const struct bytes *list, size_t n)
+{
+    digest = mix(digest, n);
+    for (size_t i = 0; i < n; i++)
+        digest = mix(digest, hash64(list[i]));
+    return digest;
+}
+
+static uint64_t mix_namespace(uint64_t d, const struct schema_namespace *n)
+{
+    d = mix(mix(mix(d, n->id), n->priority), n->limit);
+    d = mix(mix(d, (uint64_t)n->normalize), n->bridges);
+    return mix_list(d, n->block, n->n_block);
+}
+
+static uint64_t mix_event(uint64_t d, const struct schema_event *e)
+{
+    d = mix(mix(mix(d, e->id), e->counted), e->keep_days);
+    d = mix(d, e->n_fields);
+    for (size_t i = 0; i < e->n_fields; i++)
+        d = mix(mix(mix(d, e->fields[i].id), (uint64_t)e->fields[i].type), e->fields[i].summed);
+    return d;
+}
+
+uint64_t schema_digest(const struct schema *s)
+{
+    uint64_t d = mix(mix(mix(s->tags_max, s->n_namespaces), s->n_traits), s->n_events);
+    for (size_t i = 0; i < s->n_namespaces; i++)
+        d = mix_namespace(d, &s->namespaces[i]);
+    for (size_t i = 0; i < s->n_traits; i++) {
+        const struct schema_trait *t = &s->traits[i];
+        d = mix(mix(mix(d, t->id), (uint64_t)t->type), (uint64_t)t->merge);
+        d = mix_list(d, t->sources, t->n_sources);
+    }
+    for (size_t i = 0; i < s->n_events; i++)
+        d = mix_event(d, &s->events[i]);
+    d = mix(mix(d, s->level_by ? s->level_by->id : 0), s->n_levels);
+    for (size_t i = 0; i < s->n_levels; i++)
+        d = mix(mix(d, hash64(bytes_of_str(s->levels[i].name))), (uint64_t)s->levels[i].at_least);
+    return d;
+}

@@ -52,6 +52,8 @@ const char *command_type_name(enum command_type t)
         return "CHECK";
     case COMMAND_SEGMENTS:
         return "SEGMENTS";
+    case COMMAND_LEAD:
+        return "LEAD";
     case COMMAND_COUNT:
         return "COUNT";
     case COMMAND_LIST:
@@ -287,6 +289,8 @@ static struct needs needs_of(enum command_type t)
         return (struct needs){.exprs = true};
     case COMMAND_BREAKDOWN:
         return (struct needs){.expr = true, .by = true};
+    case COMMAND_LEAD:
+        return (struct needs){.other = true};
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:

@@ -211,6 +211,10 @@ enum error_code request_check(const struct request *r, struct error *err)
     case REQUEST_STATUS:
     case REQUEST_CHECK:
         break;
+    case REQUEST_LEAD:
+        (void)((r->node > 0 && r->node <= UINT16_MAX) ||
+               fail(&c, ERR_INVALID, "node: expected 1 to 65535"));
+        break;
     case REQUEST_TYPE_END:
         (void)fail(&c, ERR_INVALID, "unknown type");
         break;

@@ -43,6 +43,8 @@ const char *request_type_name(enum request_type t)
         return "WATCH";
     case REQUEST_UNWATCH:
         return "UNWATCH";
+    case REQUEST_LEAD:
+        return "LEAD";
     case REQUEST_TYPE_END:
         break;
     }
@@ -98,6 +100,8 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.fields = wire_list_of(&s, r->fields, r->n_fields);
     m.explain = r->explain;
     m.wait_ms = r->wait_ms;
+    m.shard = r->shard;
+    m.node = r->node;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -162,6 +166,8 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .by2 = bytes_of_binary(m->by2),
         .explain = m->explain != 0,
         .wait_ms = m->wait_ms,
+        .shard = m->shard,
+        .node = m->node,
     };
     return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&

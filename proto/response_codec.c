@@ -90,6 +90,22 @@ static Wire__ExplainShard **explain_of(struct scratch *s, const struct explain_s
     return to;
 }
 
+static Wire__NodeAnswer **nodes_of(struct scratch *s, const struct node_answer *from, size_t n)
+{
+    Wire__NodeAnswer **to = scratch_array(s, n, sizeof *to);
+    Wire__NodeAnswer *row = scratch_array(s, n, sizeof *row);
+    for (size_t i = 0; i < n; i++) {
+        to[i] = &row[i];
+        wire__node_answer__init(to[i]);
+        to[i]->node = from[i].node;
+        to[i]->answers = from[i].answers;
+        to[i]->heard_ms = from[i].heard_ms;
+        to[i]->status = binary_of(from[i].status);
+        to[i]->text = binary_of(from[i].text);
+    }
+    return to;
+}
+
 void response_encode_generic(const struct response *r, struct buf *out)
 {
     struct scratch s;
@@ -135,6 +151,9 @@ void response_encode_generic(const struct response *r, struct buf *out)
     m.nanos = r->nanos;
     m.n_carrying = r->n_carrying;
     m.carrying = r->carrying;
+    m.n_nodes = r->n_nodes;
+    m.nodes = nodes_of(&s, r->nodes, r->n_nodes);
+    m.router = binary_of(r->router);
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -280,6 +299,23 @@ static bool take_carrying(struct decoder *d, const Wire__Response *m, struct res
     return r->carrying != NULL;
 }
 
+static bool take_nodes(struct decoder *d, const Wire__Response *m, struct response *r)
+{
+    r->n_nodes = m->n_nodes;
+    if (m->n_nodes == 0)
+        return true;
+    r->nodes = decoder_array(d, m->n_nodes, sizeof *r->nodes);
+    for (size_t i = 0; r->nodes && i < m->n_nodes; i++) {
+        const Wire__NodeAnswer *from = m->nodes[i];
+        if (from->node > UINT16_MAX)
+            return decoder_fail(d, "node out of range");
+        r->nodes[i] =
+            (struct node_answer){(node_id)from->node, from->answers != 0, from->heard_ms,
+                                 bytes_of_binary(from->status), bytes_of_binary(from->text)};
+    }
+    return r->nodes != NULL;
+}
+
 static bool take_response(struct decoder *d, const ProtobufCMessage *base, void *out)
 {
     const Wire__Response *m = (const Wire__Response *)base;
@@ -303,6 +339,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .events = bytes_of_binary(m->events),
         .n_events = m->n_events,
         .nanos = m->nanos,
+        .router = bytes_of_binary(m->router),
     };
     return take_refused(d, m, r) && check_response(d, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&
@@ -311,6 +348,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
            wire_take_list(d, m->findings, m->n_findings, &r->findings, &r->n_findings) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&
            take_segments(d, m, r) && take_explain(d, m, r) && take_carrying(d, m, r) &&
+           take_nodes(d, m, r) &&
            wire_take_ids(d, m->combos, m->n_combos, &r->combos, &r->n_combos);
 }
 

@@ -1,6 +1,8 @@
 /* Writes frozen memtables and segment indexes to disk, one replica after the other. */
 #include "parts.h"
 
+#include <base/clock.h>
+
 #include <stdio.h>
 
 /* The index first: it holds all that the frozen memtable does, and a file that is ahead of the
@@ -47,7 +49,12 @@ void *checkpoint_thread_main(void *checkpoint_thread)
             message_free(m);
             return NULL;
         }
+        usec_t began = clock_mono_us();
         m->code = write_checkpoint(t, m->shard);
+        if (m->code == ERR_OK)
+            latency_add(&t->shared->figures.checkpoint, clock_mono_us() - began);
+        else
+            metric_add(&t->shared->figures.checkpoints_failed, 1);
         m->kind = MESSAGE_CHECKPOINT_DONE;
         message_send(t->to_shard[m->shard - t->shards], m);
     }

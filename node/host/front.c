@@ -104,6 +104,14 @@ static void send_to_peer(struct front *f, struct message *m)
 
 /* --- requests --- */
 
+/* Does it come from the node whose replica it says it is of? */
+static bool is_of_its_node(const struct front *f, const struct message *m)
+{
+    struct reader body = reader_of(m->envelope.body);
+    node_id node = node_of_replica(reader_u64(&body));
+    return node != 0 && server_heard_node(f->server, node);
+}
+
 /* Takes the message: forwards or answers it. */
 static void route(struct front *f, struct message *m)
 {
@@ -115,15 +123,25 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    if (type == MESSAGE_HELLO) {
+    if (type == MESSAGE_HELLO && server_heard_node(f->server, 0)) {
         hear(f, m->envelope.body);
         members_put_hello(&f->shared->members, &body);
         send_body(f, m, MESSAGE_HELLO_REPLY, &body);
         message_free(m);
         return;
     }
+    if (type == MESSAGE_STATUS) {
+        view_encode(f->shared, f->shards, f->n_shards, &body);
+        send_body(f, m, MESSAGE_STATUS_REPLY, &body);
+        message_free(m);
+        return;
+    }
     if (type == MESSAGE_CANCEL) {
         query_pool_cancel(&f->shared->queries, &m->peer, m->envelope.request_id);
+        message_free(m);
+        return;
+    }
+    if (type == MESSAGE_PEER && !is_of_its_node(f, m)) {
         message_free(m);
         return;
     }

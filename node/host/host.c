@@ -2,7 +2,10 @@
 
 #include "parts.h"
 
+#include <metrics/http.h>
+
 #include <meta/meta.h>
+#include <proto/security.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +34,8 @@ struct host {
     struct outbox *to_front, *to_log, *to_checkpoint, *to_watch,
         *to_transfer; /* of the main thread */
     struct outbox **to_shards;
+    struct host_pages pages;
+    struct http_server *http; /* NULL: the cluster file has no port for it */
 };
 
 void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)
@@ -73,6 +78,17 @@ static enum error_code lock_folder(struct host *h, struct error *err)
     return ERR_OK;
 }
 
+static enum error_code open_http(struct host *h, struct error *err)
+{
+    const struct cluster_config *c = h->shared.config;
+    const char *address = "";
+    for (size_t i = 0; i < c->n_nodes; i++)
+        address = c->nodes[i].id == h->shared.node ? c->nodes[i].metrics : address;
+    h->pages = (struct host_pages){&h->shared, h->shards, h->n_shards};
+    struct http_pages pages = {figures_show, figures_is_serving, &h->pages};
+    return address[0] ? http_start(address, &pages, &h->http, err) : ERR_OK;
+}
+
 static const char *listen_of(const struct cluster_config *c, node_id id)
 {
     for (size_t i = 0; i < c->n_nodes; i++) {
@@ -111,6 +127,8 @@ static enum error_code open_shards(struct host *h, struct error *err)
         struct shard *s = &h->shards[h->n_shards++];
         s->shared = &h->shared;
         s->id = i;
+        if (!view_open(s))
+            return error_set(err, ERR_NOMEM, "shards");
         enum error_code rc = shard_open(s, h->wal, err);
         if (rc != ERR_OK)
             return error_wrap(err, "%s", h->shared.folder);
@@ -261,6 +279,13 @@ static enum error_code open_query_threads(struct host *h, struct error *err)
     return query_pool_open(&h->shared.queries, n, h->n_shards, err);
 }
 
+static enum error_code secure(struct host *h, struct error *err)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "node-%u", h->shared.node);
+    return net_secure_process(h->shared.net, h->shared.config, name, h->shared.log, err);
+}
+
 enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
                           struct host **out, struct error *err)
 {
@@ -276,13 +301,18 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
     h->front.shared = &h->shared;
     h->lock_fd = -1;
     (void)snprintf(h->shared.folder, sizeof h->shared.folder, "%s/node-%u", config->data, id);
+    h->shared.serving_since = clock_mono_ms();
     enum error_code rc = make_folder(h->shared.folder, err);
     if (rc == ERR_OK)
         rc = lock_folder(h, err);
     if (rc == ERR_OK)
         rc = net_open(IO_THREADS, &h->shared.net, err);
+    if (rc == ERR_OK)
+        rc = secure(h, err);
     if (rc == ERR_OK) /* before the long part: a port in use shows at once */
         rc = server_open(h->shared.net, listen, SERVER_MESSAGE_MAX, &h->front.server, err);
+    if (rc == ERR_OK)
+        server_require(h->front.server, ROLE_NODE);
     if (rc == ERR_OK)
         rc = open_log(h, err);
     if (rc == ERR_OK)
@@ -297,6 +327,8 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
         rc = open_outboxes(h, err);
     if (rc == ERR_OK)
         rc = start_threads(h, err);
+    if (rc == ERR_OK)
+        rc = open_http(h, err);
     if (rc != ERR_OK) {
         host_close(h);
         return rc;
@@ -358,7 +390,8 @@ void host_close(struct host *h)
 {
     if (!h)
         return;
-    stop_threads(h);
+    stop_threads(h); /* meanwhile /healthz says so */
+    http_stop(h->http);
     for (size_t i = 0; i < h->n_shards; i++) {
         struct message *m;
         while (h->shards[i].inbox && (m = inbox_take(h->shards[i].inbox)))

@@ -177,7 +177,11 @@ void *log_thread_main(void *log_thread)
                 (void)endpoint_wait(&wait, 1, -1);
             continue;
         }
+        usec_t began = clock_mono_us();
         make_durable(t, &g);
+        latency_add(&t->shared->figures.log_write, clock_mono_us() - began);
+        atomic_store_explicit(&t->shared->log_disk_bytes, wal_disk_bytes(t->wal),
+                              memory_order_relaxed);
         for (size_t i = 0; i < g.n; i++) {
             struct message *m = g.items[i];
             size_t no = (size_t)(m->shard - t->shards);

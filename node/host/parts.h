@@ -9,7 +9,9 @@
 #include <cluster/map.h>
 #include <index/index.h>
 #include <machine/machine.h>
+#include <metrics/metrics.h>
 #include <meta/members.h>
+#include <proto/status.h>
 #include <store/store.h>
 #include <wal/wal.h>
 
@@ -17,6 +19,12 @@
 #include <stdatomic.h>
 
 enum { INBOX_NAME_MAX = 48 };
+
+/* Figures of a node that are no shard's. */
+struct host_figures {
+    struct latency query, log_write, checkpoint;
+    metric queries_failed, checkpoints_failed;
+};
 
 /* What all parts may read; written before the threads start, except the atomics. */
 struct host_shared {
@@ -29,6 +37,9 @@ struct host_shared {
     _Atomic bool disk_full;          /* the log cannot be written: new writes are refused */
     _Atomic bool stopping;           /* the process was told to end */
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
+    _Atomic uint64_t log_disk_bytes;
+    struct host_figures figures;
+    msec_t serving_since; /* monotonic */
     struct members members;          /* the front's, once the threads run */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
@@ -63,6 +74,38 @@ struct install {
     struct replica_snapshot snapshot; /* `conf` is owned */
     uint64_t applied;                 /* of what was fetched */
     msec_t again_ms;                  /* FETCHING: asks again then; 0: waits for an answer */
+};
+
+enum { VIEW_MEMBERS_MAX = 64 };
+
+/* What a shard last said of itself, see view.c. */
+struct shard_view {
+    pthread_mutex_t lock; /* of said_ms, status and members; the shard thread alone writes */
+    msec_t said_ms;       /* monotonic; 0: nothing yet */
+    struct status_replica status; /* its `members` is not used */
+    struct status_member members[VIEW_MEMBERS_MAX];
+    bool was_leader;  /* of the shard thread, as what follows */
+    msec_t looked_ms; /* for stuck merges */
+    uint64_t stuck;
+};
+
+/* Why a shard did not take a message of commands or reads. */
+enum refused_for {
+    REFUSED_NOT_LEADER,
+    REFUSED_DISK_FULL,
+    REFUSED_BUSY,
+    REFUSED_SHUTDOWN,
+    REFUSED_MALFORMED,
+    REFUSED_KINDS
+};
+
+/* Written by the shard's thread alone. */
+struct shard_figures {
+    metric entries, commands, reads, elections, refused[REFUSED_KINDS];
+    struct latency commit; /* from an entry's submission here to its answers */
+    metric in_flight;      /* entries submitted and not applied */
+    metric sends_held;     /* messages to others that wait for the disk */
+    metric events, duplicates, merges, refused_links, profiles, identities; /* of the state */
 };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -112,6 +155,8 @@ struct shard {
     uint64_t watch_generation;      /* of the watches that the index was told; 0: none */
     uint64_t news_told;             /* events of watched segments that were told of */
     _Atomic bool news_sent;         /* the watch thread has a NEWS of this shard before it */
+    struct shard_view view;
+    struct shard_figures figures;
 };
 
 /* --- shard.c --- */
@@ -170,11 +215,36 @@ void group_receive(struct shard *s, const struct message *m);
 void group_load(struct shard *s, const struct replica_load *load);
 void group_loaded(struct shard *s, const struct message *m);
 void group_on_role(struct shard *s);
+/* At the leader: the answer to LEAD. */
+void group_lead(struct shard *s, node_id node, struct reply *out);
 /* Looks after members and leadership. */
 void group_tick(struct shard *s, msec_t now);
 /* True: nothing may be submitted. */
 bool group_is_handing_over(const struct shard *s);
 void group_close(struct shard *s);
+
+/* --- view.c: what shards say of themselves --- */
+bool view_open(struct shard *s);
+void view_close(struct shard *s);
+/* The shard thread, in each turn. */
+void view_say(struct shard *s, msec_t now);
+/* Any thread. False: it has not said anything yet. */
+bool view_read(struct shard *s, msec_t now, struct status_replica *out,
+               struct status_member members[VIEW_MEMBERS_MAX]);
+/* 0: not known. */
+void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *total_bytes);
+/* Appends a StatusNode. The front's thread. */
+void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out);
+
+/* --- figures.c: for Prometheus. Any thread, while the shards' run --- */
+void figures_refused(struct shard *s, enum error_code code);
+struct host_pages {
+    struct host_shared *shared;
+    struct shard *shards;
+    size_t n_shards;
+};
+void figures_show(void *host_pages, struct buf *out);
+bool figures_is_serving(void *host_pages, struct buf *out);
 
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */
@@ -212,6 +282,7 @@ struct batch {
     struct message *questions; /* of reads: for the query threads, linked by `next` */
     size_t n_requests, n_commands;
     uint64_t index, term, token;
+    usec_t submitted_us;
     struct batch *next;
 };
 struct batch *batch_new(void);

@@ -41,7 +41,11 @@ static void answer_one(struct query_run *r, struct buf *out)
     if (rc != ERR_OK)
         reply =
             (struct reply){.status = REPLY_ERROR, .error = rc, .text = bytes_of_str(r->err.msg)};
-    reply.nanos = (uint64_t)(clock_mono_us() - began) * 1000;
+    usec_t took = clock_mono_us() - began;
+    latency_add(&r->shard->shared->figures.query, took);
+    if (rc != ERR_OK)
+        metric_add(&r->shard->shared->figures.queries_failed, 1);
+    reply.nanos = (uint64_t)took * 1000;
     reply_encode(&reply, out);
 }
 

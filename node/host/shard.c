@@ -42,6 +42,7 @@ static void drop_all(struct shard *s)
 
 static void on_role(struct shard *s, const struct replica_role *role)
 {
+    metric_bump(&s->figures.elections, role->leader && !s->leader);
     s->leader = role->leader;
     s->leader_id = role->leader_id;
     atomic_store_explicit(&s->role, role->leader ? 1 : 0, memory_order_relaxed);
@@ -136,6 +137,7 @@ static bool on_request(struct shard *s, struct message *m, struct batch **reads)
     enum error_code code = s->leader ? ERR_OK : ERR_NOT_LEADER;
     const char *why = code == ERR_OK && !read ? refuse_write(s, &code) : NULL;
     if (code != ERR_OK) {
+        figures_refused(s, code);
         shard_refuse(s, m, code, why);
         return false;
     }
@@ -151,6 +153,7 @@ static bool on_request(struct shard *s, struct message *m, struct batch **reads)
     code = batch_add(*b, m, &err);
     if (code != ERR_OK) {
         atomic_fetch_add_explicit(&s->shared->refused_frames, 1, memory_order_relaxed);
+        figures_refused(s, ERR_MALFORMED);
         message_answer_error(s->to_front, m, code, err.msg);
     }
     if (!read && s->is_grouped && s->filling->entry.len >= ENTRY_BYTES)
@@ -193,6 +196,7 @@ static void submit_one(struct shard *s, struct batch *b)
     replica_get_status(s->replica, &st);
     b->index = index;
     b->term = st.term;
+    b->submitted_us = clock_mono_us();
     b->next = NULL;
     *s->flying_tail = b;
     s->flying_tail = &b->next;
@@ -387,6 +391,7 @@ void *shard_main(void *shard)
         if (published) /* the saved index is to hold all that the frozen memtable does */
             maybe_checkpoint(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
+        view_say(s, now);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
     return NULL;
@@ -419,4 +424,5 @@ void shard_close(struct shard *s)
     outbox_close(s->to_watch);
     outbox_close(s->to_transfer);
     inbox_close(s->inbox);
+    view_close(s);
 }

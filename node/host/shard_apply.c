@@ -172,11 +172,14 @@ void shard_apply(struct shard *s, const struct replica_entry *e)
             (void)entry_open(buf_bytes(&b->entry), &r);
             time_ms = r.now_ms;
             apply_batch(s, b, time_ms);
+            metric_bump(&s->figures.commands, b->n_commands);
+            latency_add(&s->figures.commit, clock_mono_us() - b->submitted_us);
             batch_give(&s->spare, b);
         } else {
             time_ms = apply_stored(s, e);
         }
         machine_end_entry(s->machine);
+        metric_bump(&s->figures.entries, 1);
         if (s->dirty_since == 0)
             s->dirty_since = clock_mono_ms();
     }
@@ -207,7 +210,10 @@ static void answer_reads(struct shard *s, struct batch *b)
         size_t n = 0, offset = envelope_begin(&out);
         for (size_t i = 0; i < q->n; i++) {
             struct reply reply = {0};
-            machine_read(s->machine, now, &q->commands[i], &b->arena, &reply);
+            if (q->commands[i].type == COMMAND_LEAD)
+                group_lead(s, (node_id)q->commands[i].other, &reply);
+            else
+                machine_read(s->machine, now, &q->commands[i], &b->arena, &reply);
             struct shard_stats stats;
             if (reply.stats) {
                 struct index_stats ix;
@@ -224,6 +230,7 @@ static void answer_reads(struct shard *s, struct batch *b)
             put_reply(&out, &reply, &n);
         }
         stop_on_damage(s);
+        metric_bump(&s->figures.reads, q->n);
         send_answer(s, q, &out, offset, n);
     }
 }

@@ -210,6 +210,25 @@ static uint64_t best_heir(const struct shard *s, const struct replica_member *li
     return best ? best->id : 0;
 }
 
+void group_lead(struct shard *s, node_id node, struct reply *out)
+{
+    struct replica_member list[MEMBERS_MAX];
+    size_t n = replica_members(s->replica, list, MEMBERS_MAX);
+    *out = (struct reply){.status = REPLY_OK};
+    if (node == s->shared->node)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (node_of_replica(list[i].id) != node || list[i].role != REPLICA_VOTER)
+            continue;
+        if (s->leader && !s->group.handing_to)
+            hand_over(s, list[i].id, clock_mono_ms());
+        return;
+    }
+    *out = (struct reply){.status = REPLY_ERROR,
+                          .error = ERR_NOT_FOUND,
+                          .text = bytes_of_str("the node has no voter of the shard")};
+}
+
 /* Where the map says that the shard should be led; 0: here, or that one is not ready. */
 static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n,
                                 msec_t now)

@@ -208,6 +208,7 @@ static int slot_of_command(const struct command *c)
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
     case COMMAND_SEGMENTS:
+    case COMMAND_LEAD:
     case COMMAND_COUNT:
     case COMMAND_LIST:
     case COMMAND_BREAKDOWN:
@@ -334,6 +335,7 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
     case COMMAND_REFUSED:
     case COMMAND_CHECK:
     case COMMAND_SEGMENTS:
+    case COMMAND_LEAD:
     case COMMAND_COUNT:
     case COMMAND_LIST:
     case COMMAND_BREAKDOWN:

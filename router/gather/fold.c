@@ -18,7 +18,7 @@ static void *grow(void *items, size_t n, size_t *cap, size_t size)
 
 static bool is_status(const struct gather *g)
 {
-    return g->type == REQUEST_STATS || g->type == REQUEST_STATUS;
+    return g->type == REQUEST_STATS;
 }
 
 bool fold_prepare(struct gather *g)
@@ -260,6 +260,8 @@ enum error_code fold_reply(struct gather *g, shard_id shard, const struct reply 
         return ERR_OK;
     case REQUEST_CHECK:
         add_findings(g, shard, r);
+        return ERR_OK;
+    case REQUEST_LEAD:
         return ERR_OK;
     default:
         add_stats(g, shard, r);

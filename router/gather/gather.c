@@ -122,7 +122,7 @@ static void ask_shards(struct gather *g, msec_t now, struct gather_effects *fx)
     rest_all(g);
     fold_reset(g);
     g->phase = PHASE_ASKING;
-    if (gather_is_paged(g)) {
+    if (gather_is_paged(g) || g->type == REQUEST_LEAD) {
         ask(g, g->at, PART_ASKED, now, fx);
         return;
     }
@@ -337,7 +337,7 @@ static void take_answer(struct gather *g, shard_id shard, const struct reply *r,
         fail(g, rc, fx);
     else if (gather_is_paged(g))
         next_page(g, shard, r, now, fx);
-    else if (g->n_answered == g->n_shards)
+    else if (g->n_answered == g->n_shards || g->type == REQUEST_LEAD)
         finish(g, fx);
 }
 
@@ -434,7 +434,7 @@ static void list_carrying(struct gather *g)
 
 static void give_up(struct gather *g, struct gather_effects *fx)
 {
-    bool status = g->type == REQUEST_STATS || g->type == REQUEST_STATUS;
+    bool status = g->type == REQUEST_STATS;
     if (g->phase == PHASE_CARRYING) {
         list_carrying(g);
         finish(g, fx);

@@ -176,10 +176,10 @@ static bool set_type(struct gather *g)
         {REQUEST_REFUSED, COMMAND_REFUSED, false},
         {REQUEST_CHECK, COMMAND_CHECK, false},
         {REQUEST_STATS, COMMAND_STATS, false},
-        {REQUEST_STATUS, COMMAND_STATS, false},
         {REQUEST_SEGMENT_DEFINE, COMMAND_SEGMENT_DEFINE, false},
         {REQUEST_SEGMENT_DROP, COMMAND_SEGMENT_DROP, false},
         {REQUEST_SEGMENTS, COMMAND_SEGMENTS, false},
+        {REQUEST_LEAD, COMMAND_LEAD, false},
     };
     for (size_t i = 0; i < sizeof TYPES / sizeof *TYPES; i++) {
         if (TYPES[i].request == g->type) {
@@ -208,6 +208,11 @@ enum error_code plan_command(struct gather *g, const struct gather_start *s)
     g->wanted = r->limit ? r->limit : LIST_DEFAULT;
     if (gather_is_paged(g) && g->wanted > LIST_MAX)
         return error_set(&g->err, ERR_INVALID, "limit: at most %d members a page", LIST_MAX);
+    if (g->type == REQUEST_LEAD && r->shard >= g->n_shards)
+        return error_set(&g->err, ERR_INVALID, "shard: expected 0 to %u", g->n_shards - 1U);
+    if (g->type == REQUEST_LEAD)
+        g->at = (shard_id)r->shard;
+    c->other = r->node;
     c->limit = g->wanted;
     c->today = s->today;
     c->explain = r->explain;

@@ -39,7 +39,7 @@ struct gather {
     bool names_segments; /* the catalogue matters */
     bool wanted_there;   /* SEGMENT_DROP: it was there when it was first looked for */
     struct bytes name;
-    shard_id at; /* paged: the shard whose turn it is */
+    shard_id at; /* paged: the shard whose turn it is; LEAD: the only one */
     uint32_t wanted;
     struct bytes token; /* as it was given */
     uint64_t digest;    /* of what the expression means */

@@ -8,6 +8,9 @@
 #include <cluster/map.h>
 #include <follow/follow.h>
 #include <gather/gather.h>
+#include <gather/survey.h>
+#include <metrics/http.h>
+#include <metrics/metrics.h>
 #include <prepare/prepare.h>
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
@@ -46,6 +49,7 @@ enum {
 /* A message of a client, until all its requests are answered. */
 struct client_message {
     struct peer peer;
+    struct sender sender;
     uint64_t request_id;
     uint32_t open;  /* requests without an answer */
     struct buf out; /* answers of this turn, behind room for the envelope; empty: none */
@@ -54,17 +58,19 @@ struct client_message {
     bool dirty;
 };
 
-/* One request in flight: a saga, a gather or a follow. */
+/* One request in flight: a saga, a gather, a follow or a survey. */
 struct task {
     uint32_t number, generation; /* of the slot in the table; which use of it */
     bool used;
     struct saga *saga; /* kept over uses */
     struct gather *gather;
     struct follow *follow;
+    struct survey *survey;
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
-    usec_t began_us;               /* gathers */
+    char *subject;                 /* the audit log's note of its end; NULL: there is none. Owned */
+    usec_t began_us;
 };
 
 /* A saga that is ready but for what the identity cache says of its identities: that look-up waits
@@ -105,6 +111,20 @@ struct place {
     msec_t moved_ms; /* when that changed */
 };
 
+enum { ERROR_CODES = 64 }; /* more than there are */
+
+/* Written by the router's thread alone. */
+struct router_figures {
+    metric requests[REQUEST_TYPE_END][ERROR_CODES]; /* answered, by outcome */
+    struct latency latency[REQUEST_TYPE_END];
+    metric hits, misses; /* of the identity cache, by identity */
+    metric moves;        /* to another replica of a shard */
+    metric sends, resends, held_back; /* commands to shards */
+    metric batches[LANES], batches_lost;
+    metric is_serving, in_flight, map_epoch, refused, maps_refused;
+    metric turned_ms; /* monotonic: the last turn of its loop */
+};
+
 /* A batch that was sent. */
 struct sent {
     uint64_t request_id; /* 0: none */
@@ -132,6 +152,7 @@ struct router {
     unsigned *behind;            /* by shard: sweeps in a row that found it behind */
     struct task *carrier;        /* brings shards up to date; NULL: nobody has to */
     msec_t map_refused_ms;       /* the last one; 0: none was */
+    msec_t serving_since;        /* monotonic */
     msec_t map_asked_ms, swept_ms, ticked_ms;
     shard_id sweep_next;
     struct task *tasks;
@@ -155,7 +176,10 @@ struct router {
     struct gather_effects gather_effects;
     struct follow_effects follow_effects;
     uint64_t seed, refused_frames;
+    usec_t now_us;       /* monotonic, of this turn */
     msec_t now, wall_ms; /* monotonic and wall clock, of this turn */
+    struct router_figures figures;
+    struct http_server *http; /* NULL: the cluster file has no port for it */
     _Atomic bool stop;
 };
 
@@ -181,11 +205,37 @@ void tasks_close(struct router *r);
 /* Answers the task's client, and ends it. */
 void tasks_end(struct router *r, struct task *t, const struct response *answered);
 
+/* --- gate.c: what clients may ask for --- */
+/* A message of so many requests; what is taken is returned as they are answered. */
+enum error_code gate_take(struct router *r, const struct envelope *e, struct error *err);
+void gate_return(struct router *r, const struct sender *who, uint32_t n);
+/* Is its key still allowed? */
+bool gate_is_open(struct router *r, const struct sender *who);
+/* ERR_DENIED, noted. `subject` is given to the task: the end of a request that has one is noted in
+ * the audit log. */
+enum error_code gate_check(struct router *r, const struct sender *who, const struct request *q,
+                           char **subject, struct error *err);
+
+/* --- audit.c --- */
+void audit_note(struct router *r, const struct sender *who, enum request_type type,
+                const char *subject, enum error_code outcome);
+
 /* --- follows.c: batches of events of watched segments --- */
 void follows_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms);
 void follows_reply(struct router *r, struct task *t, shard_id shard, uint32_t call,
                    const struct reply *reply);
 void follows_tick(struct router *r, struct task *t);
+
+/* --- figures.c: for Prometheus. On the HTTP port's thread --- */
+void figures_show(void *router, struct buf *out);
+bool figures_is_serving(void *router, struct buf *out);
+
+/* --- surveys.c: how the nodes are --- */
+void surveys_start(struct router *r, struct task *t, msec_t deadline_ms);
+/* Is this to a question of a survey? */
+bool surveys_is_answer(const struct envelope *e);
+void surveys_take(struct router *r, size_t node, const struct envelope *e);
+void surveys_tick(struct router *r, struct task *t);
 
 /* --- shards.c: batches to and from shards, and the map --- */
 enum error_code shards_open(struct router *r, struct error *err);

@@ -1,5 +1,8 @@
 #include "parts.h"
 
+#include <proto/security.h>
+
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { IO_THREADS = 1, TURN_MESSAGES = 256, CLIENT_MESSAGE_MAX = 16 << 20, ARENA_MAX = 256 << 20 };
@@ -11,6 +14,15 @@ static const char *listen_of(const struct cluster_config *c, uint16_t id)
             return c->routers[i].listen;
     }
     return NULL;
+}
+
+static enum error_code open_http(struct router *r, struct error *err)
+{
+    struct http_pages pages = {figures_show, figures_is_serving, r};
+    const char *address = "";
+    for (size_t i = 0; i < r->config->n_routers; i++)
+        address = r->config->routers[i].id == r->id ? r->config->routers[i].metrics : address;
+    return address[0] ? http_start(address, &pages, &r->http, err) : ERR_OK;
 }
 
 static enum error_code open_tasks(struct router *r, struct error *err)
@@ -39,10 +51,17 @@ static enum error_code open_parts(struct router *r, const char *listen, struct e
     enum error_code rc = open_tasks(r, err);
     if (rc == ERR_OK)
         rc = net_open(IO_THREADS, &r->net, err);
+    if (rc == ERR_OK) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "router-%u", r->id);
+        rc = net_secure_process(r->net, r->config, name, r->log, err);
+    }
     if (rc == ERR_OK)
         rc = server_open(r->net, listen, CLIENT_MESSAGE_MAX, &r->server, err);
     if (rc == ERR_OK)
         rc = shards_open(r, err);
+    if (rc == ERR_OK)
+        rc = open_http(r, err);
     return rc;
 }
 
@@ -59,6 +78,7 @@ enum error_code router_open(const struct cluster_config *config, uint16_t id, st
     r->id = id;
     r->log = log;
     r->seed = (uint64_t)clock_wall_ms() * 65536 + id;
+    r->serving_since = clock_mono_ms();
     arena_init(&r->arena, ARENA_MAX);
     arena_init(&r->scratch, ARENA_MAX);
     enum error_code rc = open_parts(r, listen, err);
@@ -120,6 +140,17 @@ static long wait_ms(const struct router *r)
     return sweep_ms < TICK_MS ? TICK_MS : sweep_ms > IDLE_MS ? IDLE_MS : sweep_ms;
 }
 
+/* For the HTTP port's thread, which must not look at what changes. */
+static void note_turn(struct router *r)
+{
+    struct router_figures *f = &r->figures;
+    metric_set(&f->is_serving, r->has_map);
+    metric_set(&f->in_flight, r->n_tasks);
+    metric_set(&f->map_epoch, r->map.epoch);
+    metric_set(&f->refused, r->refused_frames + server_dropped(r->server));
+    metric_set(&f->turned_ms, (uint64_t)r->now);
+}
+
 void router_run(struct router *r)
 {
     uint64_t logged = 0;
@@ -128,8 +159,10 @@ void router_run(struct router *r)
         r->waits[i].link = r->links[i];
     r->waits[n_links].server = r->server;
     while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
-        r->now = clock_mono_ms();
+        r->now_us = clock_mono_us();
+        r->now = r->now_us / 1000;
         r->wall_ms = clock_wall_ms();
+        note_turn(r);
         if (!r->has_map || r->now - r->map_asked_ms >= MAP_CHECK_MS)
             shards_refresh_map(r);
         take_replies(r);
@@ -158,6 +191,7 @@ void router_close(struct router *r)
 {
     if (!r)
         return;
+    http_stop(r->http);
     tasks_close(r);
     shards_close(r);
     server_close(r->server);

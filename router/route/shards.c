@@ -110,7 +110,29 @@ static void move_on(struct router *r, shard_id shard, node_id node, node_id lead
     if (r->asked_nodes[shard] != node || leader == node ||
         (known < 0 && r->now - p->moved_ms < MOVE_MS))
         return;
+    metric_bump(&r->figures.moves, 1);
     set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.n_replicas[shard]));
+}
+
+/* What was not taken or is not answered fails in the next turn: whoever sends is in the middle of
+ * something. */
+static void note_lost(struct router *r, uint64_t request_id)
+{
+    if (r->n_lost < LOST_MAX)
+        r->lost[r->n_lost++] = request_id; /* the askers of others ask again by themselves */
+}
+
+/* The node does not answer for the shard: what it was asked is to be asked again where it is led
+ * now, and not only when its askers get impatient. */
+static void leave(struct router *r, shard_id shard, node_id node)
+{
+    move_on(r, shard, node, 0);
+    if (r->asked_nodes[shard] == node)
+        return;
+    for (size_t i = 0; i < SENT_MAX; i++) {
+        if (r->sent[i].request_id && r->sent[i].shard == shard && r->sent[i].node == node)
+            note_lost(r, r->sent[i].request_id);
+    }
 }
 
 static struct link *link_of_node(struct router *r, node_id node)
@@ -133,6 +155,7 @@ static void take_map(struct router *r, size_t node, struct bytes body)
         if (r->map_refused_ms == 0 || r->now - r->map_refused_ms >= MAP_REFUSED_MS)
             log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
                       r->config->nodes[node].id, err.msg);
+        metric_bump(&r->figures.maps_refused, 1);
         r->map_refused_ms = r->now;
         r->has_map = false;
         return;
@@ -183,13 +206,6 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
 }
 
-/* What could not be sent fails in the next turn: whoever sends is in the middle of something. */
-static void note_lost(struct router *r, uint64_t request_id)
-{
-    if (r->n_lost < LOST_MAX)
-        r->lost[r->n_lost++] = request_id; /* the askers of others ask again by themselves */
-}
-
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
@@ -211,14 +227,15 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
-    size_t len = o->usual_bytes = o->buf.len;
+    metric_bump(&r->figures.batches[lane], 1);
+    o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_node(r, r->asked_nodes[shard]);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
     if (!has_left) { /* as if the node had said so */
-        o->sent_bytes -= len;
-        move_on(r, shard, r->asked_nodes[shard], 0);
+        metric_bump(&r->figures.batches_lost, 1);
         note_lost(r, id);
+        leave(r, shard, r->asked_nodes[shard]);
     } else if (o->waits_ms == 0) {
         o->waits_ms = r->now;
     }
@@ -241,8 +258,11 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
                  struct ref ref)
 {
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
-    if (is_clogged(r, o))
+    if (is_clogged(r, o)) {
+        metric_bump(&r->figures.held_back, 1);
         return;
+    }
+    metric_bump(&r->figures.sends, 1);
     if (o->n == 0) {
         (void)buf_reserve(&o->buf, o->usual_bytes);
         (void)envelope_begin(&o->buf);
@@ -265,7 +285,7 @@ static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o
     if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.n_replicas[shard] == 1)
         return;
     o->waits_ms = r->now;
-    move_on(r, shard, r->asked_nodes[shard], 0);
+    leave(r, shard, r->asked_nodes[shard]);
 }
 
 void shards_flush(struct router *r)
@@ -320,12 +340,14 @@ static struct sent *find_sent(struct router *r, uint64_t request_id)
 static struct sent settle(struct router *r, struct sent *s)
 {
     struct outgoing *o = &r->outgoing[(size_t)s->shard * LANES + s->lane];
-    if (o->under_way > 0)
-        o->under_way--;
-    if (o->answered_bytes < s->sent_bytes)
-        o->answered_bytes = s->sent_bytes;
-    o->heard_ms = r->now;
-    o->waits_ms = o->under_way > 0 ? r->now : 0;
+    if (s->node == r->asked_nodes[s->shard]) { /* else the lane has forgotten it, see set_place */
+        if (o->under_way > 0)
+            o->under_way--;
+        if (o->answered_bytes < s->sent_bytes)
+            o->answered_bytes = s->sent_bytes;
+        o->heard_ms = r->now;
+        o->waits_ms = o->under_way > 0 ? r->now : 0;
+    }
     struct sent settled = *s;
     *s = (struct sent){0};
     return settled;
@@ -404,6 +426,10 @@ void shards_take_frame(struct router *r, size_t node, const struct frame *f)
     }
     if (e.type == MESSAGE_MAP_REPLY) {
         take_map(r, node, e.body);
+        return;
+    }
+    if (surveys_is_answer(&e)) {
+        surveys_take(r, node, &e);
         return;
     }
     struct sent *s = find_sent(r, e.request_id);

@@ -12,6 +12,13 @@ enum { ANSWERS_BYTES = 4096 }; /* the first buffer for a client's answers */
 
 static void send_answers(struct router *r, struct client_message *c)
 {
+    gate_return(r, &c->sender, c->n_out);
+    if (!gate_is_open(r, &c->sender)) {
+        buf_free(&c->out);
+        c->n_out = 0;
+        tasks_refuse(r, &c->peer, c->request_id, ERR_DENIED, "the key is not allowed any more");
+        return;
+    }
     struct envelope e = {.type = MESSAGE_CLIENT_REPLY,
                          .epoch = r->map.epoch,
                          .request_id = c->request_id,
@@ -117,9 +124,19 @@ static void end_task(struct router *r, struct task *t)
     t->gather = NULL;
     follow_free(t->follow);
     t->follow = NULL;
+    survey_free(t->survey);
+    t->survey = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
+}
+
+static void audit_end(struct router *r, struct task *t, enum error_code outcome)
+{
+    if (t->subject && t->client)
+        audit_note(r, &t->client->sender, t->type, t->subject, outcome);
+    free(t->subject);
+    t->subject = NULL;
 }
 
 static const char *answer_text(enum error_code code)
@@ -127,6 +144,21 @@ static const char *answer_text(enum error_code code)
     if (code == ERR_OK)
         return "";
     return code == ERR_TIMEOUT ? "no answer from the shards within the deadline" : error_text(code);
+}
+
+static void note_answer(struct router *r, enum request_type type, enum error_code code)
+{
+    if ((size_t)code < ERROR_CODES)
+        metric_bump(&r->figures.requests[type][code], 1);
+}
+
+/* The task may go on, and its client's message end before it. */
+static void answer_task(struct router *r, struct task *t, struct response *resp)
+{
+    note_answer(r, t->type, resp->code);
+    latency_add(&r->figures.latency[t->type], r->now_us - t->began_us);
+    answer(r, t->client, resp, t->item);
+    t->client = NULL;
 }
 
 static void answer_saga(struct router *r, struct task *t, const struct saga_answer *a)
@@ -148,8 +180,7 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .refused = refused,
                             .n_refused = n,
                             .view = a->content};
-    answer(r, t->client, &resp, t->item);
-    t->client = NULL; /* the saga may go on, and its client's message end before it */
+    answer_task(r, t, &resp);
 }
 
 /* Performs a saga's effects; true when it has ended. */
@@ -185,6 +216,8 @@ static void step_saga(struct router *r, struct task *t, const struct saga_event 
 {
     r->saga_effects.n = 0;
     saga_step(t->saga, r->now, e, &r->saga_effects);
+    for (size_t i = 0; e->kind == SAGA_TICK && i < r->saga_effects.n; i++)
+        metric_bump(&r->figures.resends, r->saga_effects.items[i].kind == SAGA_SEND);
     if (perform_saga(r, t))
         end_task(r, t);
     else
@@ -201,14 +234,16 @@ static void learn_catalogue(struct router *r, struct catalogue *c)
 void tasks_end(struct router *r, struct task *t, const struct response *answered)
 {
     struct response resp = *answered;
+    audit_end(r, t, resp.code);
     if (t->client)
-        answer(r, t->client, &resp, t->item);
+        answer_task(r, t, &resp);
     end_task(r, t);
 }
 
 static void end_gather(struct router *r, struct task *t, const struct response *answered)
 {
     struct response resp = *answered;
+    audit_end(r, t, resp.code);
     if (t == r->carrier)
         r->carrier = NULL;
     if (clock_mono_us() - t->began_us >= (usec_t)GATHER_RESEND_MS * 1000)
@@ -216,7 +251,7 @@ static void end_gather(struct router *r, struct task *t, const struct response *
     if (resp.n_explain)
         resp.nanos = (uint64_t)(clock_mono_us() - t->began_us) * 1000;
     if (t->client)
-        answer(r, t->client, &resp, t->item);
+        answer_task(r, t, &resp);
     end_task(r, t);
 }
 
@@ -306,8 +341,13 @@ static void start_oldest(struct router *r)
 {
     assert(r->n_started < r->n_starting);
     struct starting *w = &r->starting[r->n_started++ % STARTS_AHEAD];
-    for (size_t i = 0; i < w->n; i++)
+    size_t known = 0;
+    for (size_t i = 0; i < w->n; i++) {
         w->hints[i] = idcache_get_announced(r->cache, w->hints[i]);
+        known += w->hints[i] != 0;
+    }
+    metric_bump(&r->figures.hits, known);
+    metric_bump(&r->figures.misses, w->n - known);
     struct saga_event e = {.kind = SAGA_START, .start = &w->start};
     step_saga(r, w->task, &e);
 }
@@ -321,7 +361,7 @@ static void start_all(struct router *r)
 static void refuse_request(struct router *r, struct task *t, enum error_code code, const char *text)
 {
     struct response resp = {.code = code, .text = bytes_of_str(text)};
-    answer(r, t->client, &resp, t->item);
+    answer_task(r, t, &resp);
     end_task(r, t);
 }
 
@@ -389,26 +429,36 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
                           const struct request *q)
 {
     struct error err;
+    char *subject = NULL;
     enum error_code rc = request_check(q, &err);
+    if (rc == ERR_OK)
+        rc = gate_check(r, &c->sender, q, &subject, &err);
     if (rc != ERR_OK) {
         struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
+        note_answer(r, q->type, rc);
         answer(r, c, &resp, item);
         return;
     }
     struct task *t = take_task(r);
     if (!t) {
+        free(subject);
         struct response resp = {.code = ERR_BUSY,
                                 .text = bytes_of_str("too much in flight at this router")};
+        note_answer(r, q->type, ERR_BUSY);
         answer(r, c, &resp, item);
         return;
     }
+    t->began_us = r->now_us;
     t->client = c;
     t->item = item;
     t->type = q->type;
+    t->subject = subject;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
     else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
         follows_start(r, t, q, deadline_of(r, q));
+    else if (q->type == REQUEST_STATUS)
+        surveys_start(r, t, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -423,7 +473,7 @@ static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t 
 static void cancel_task(struct router *r, struct task *t)
 {
     struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
-    if (t->follow)
+    if (t->follow || t->survey)
         tasks_end(r, t, &resp);
     if (!t->gather)
         return;
@@ -454,22 +504,29 @@ void tasks_take_message(struct router *r, const struct peer *peer, const struct 
     }
     struct request *requests = NULL;
     size_t n = 0;
+    struct sender sender = server_sender(r->server);
     struct error err;
     enum error_code rc = ERR_OK;
     if (e->type != MESSAGE_CLIENT_REQUEST)
         rc = error_set(&err, ERR_MALFORMED, "a router does not take this type of message");
     else
+        rc = gate_take(r, e, &err);
+    bool taken = rc == ERR_OK;
+    if (taken)
         rc = request_decode(e->body, e->items, &r->arena, &requests, &n, &err);
     struct client_message *c = rc == ERR_OK && n > 0 ? calloc(1, sizeof *c) : NULL;
     if (rc == ERR_OK && n > 0 && !c)
         rc = error_set(&err, ERR_NOMEM, "request");
     if (rc != ERR_OK) {
+        if (taken)
+            gate_return(r, &sender, e->items);
         tasks_refuse(r, peer, e->request_id, rc, err.msg);
         return;
     }
     if (!c)
         return;
     c->peer = *peer;
+    c->sender = sender;
     c->request_id = e->request_id;
     c->open = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
@@ -528,9 +585,13 @@ void tasks_tick(struct router *r)
             continue;
         if (t->follow) {
             follows_tick(r, t);
+        } else if (t->survey) {
+            surveys_tick(r, t);
         } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
+            for (size_t k = 0; k < r->gather_effects.n; k++)
+                metric_bump(&r->figures.resends, r->gather_effects.items[k].kind == GATHER_SEND);
             perform_gather(r, t);
         } else {
             struct saga_event e = {.kind = SAGA_TICK};
@@ -577,8 +638,10 @@ void tasks_close(struct router *r)
                                     .text = bytes_of_str(error_text(ERR_SHUTDOWN))};
             answer(r, t->client, &resp, t->item);
         }
+        free(t->subject);
         gather_free(t->gather);
         follow_free(t->follow);
+        survey_free(t->survey);
         saga_free(t->saga);
     }
     tasks_flush(r);

@@ -151,6 +151,7 @@ static bool move_is_allowed(uint8_t from, uint8_t to, enum command_type by)
     case COMMAND_WATCH_STOP:
     case COMMAND_WATCH_READ:
     case COMMAND_SEGMENTS:
+    case COMMAND_LEAD:
     case COMMAND_REFRESH:
     case COMMAND_OVERLAP:
     case COMMAND_ROWS:

@@ -1,3 +1,5 @@
 foreach(name arena bytes clock decimal error logger pages rng)
     oneid_test(NAME test_${name} SOURCES test_${name}.c USES oneid_base)
 endforeach()
+oneid_test(NAME test_metrics SOURCES test_metrics.c USES oneid_metrics)
+oneid_test(NAME test_http SOURCES test_http.c USES oneid_metrics)

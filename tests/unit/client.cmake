@@ -3,6 +3,7 @@ foreach(test client client_blocking)
 endforeach()
 oneid_test(NAME test_event_line SOURCES test_event_line.c USES oneid_json)
 oneid_test(NAME test_ctl SOURCES test_ctl.c USES oneid_ctl)
+oneid_test(NAME test_health SOURCES test_health.c USES oneid_ctl)
 
 # Outsiders build against what is installed.
 set(outsider_flags)

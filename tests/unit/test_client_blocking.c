@@ -3,6 +3,7 @@
 
 #include <oneid/oneid.h>
 #include <proto/rows.h>
+#include <proto/status.h>
 #include <proto/watch.h>
 
 #include <pthread.h>
@@ -117,6 +118,31 @@ static struct response watch_batch(const struct request *q)
                              .partial = true};
 }
 
+/* A node that answers, one that is away, and one whose answer is damaged. */
+static struct response status_answer(void)
+{
+    static uint8_t room[400];
+    static struct node_answer nodes[] = {
+        {.node = 1, .answers = true, .heard_ms = 77},
+        {.node = 2, .text = {(const uint8_t *)"gone", 4}},
+        {.node = 3, .answers = true, .status = {(const uint8_t *)"?", 1}}};
+    struct status_member member = {3, 9, STATUS_STANDBY, 12};
+    struct status_replica replica = {
+        .shard = 7, .is_leader = true, .last = 20, .members = &member, .n_members = 1};
+    struct status_node node = {.node = 1, .wall_ms = 70, .replicas = &replica, .n_replicas = 1};
+    struct status_router router = {.router = 5, .in_flight = 6};
+    struct buf b = {0};
+    status_node_encode(&node, &b);
+    size_t len = b.len;
+    status_router_encode(&router, &b);
+    assert_true(b.len <= sizeof room);
+    memcpy(room, b.data, b.len);
+    nodes[0].status = bytes_of(room, len);
+    struct response r = {.nodes = nodes, .n_nodes = 3, .router = bytes_of(room + len, b.len - len)};
+    buf_free(&b);
+    return r;
+}
+
 /* What this router says to each type of question. */
 static struct response answer_to(const struct request *q, struct bytes profile)
 {
@@ -162,6 +188,9 @@ static struct response answer_to(const struct request *q, struct bytes profile)
     case REQUEST_UNWATCH:
         return (struct response){.code = ERR_NOT_FOUND};
     case REQUEST_STATUS:
+        return status_answer();
+    case REQUEST_LEAD:
+        return (struct response){.code = q->shard == 7 && q->node == 3 ? ERR_OK : ERR_NOT_FOUND};
     case REQUEST_TYPE_END:
         break;
     }
@@ -415,6 +444,32 @@ static void test_questions_of_operators_are_answered(void **state)
     oneid_result_free(r);
 }
 
+static void test_status_tells_of_nodes_and_their_replicas(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_status(w->client);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(r->n_nodes, 3);
+    assert_true(r->nodes[0].answers && r->nodes[0].heard_ms == 77 && r->nodes[0].wall_ms == 70);
+    assert_int_equal(r->nodes[0].n_replicas, 1);
+    assert_int_equal(r->nodes[0].replicas[0].shard, 7);
+    assert_true(r->nodes[0].replicas[0].is_leader);
+    assert_int_equal(r->nodes[0].replicas[0].members[0].role, ONEID_STANDBY);
+    assert_true(r->nodes[0].replicas[0].members[0].match == 12);
+    assert_false(r->nodes[1].answers);
+    assert_string_equal(r->nodes[1].text, "gone");
+    assert_false(r->nodes[2].answers);
+    assert_int_equal(r->router->router, 5);
+    assert_true(r->router->in_flight == 6);
+    oneid_result_free(r);
+    r = oneid_lead(w->client, 7, 3);
+    assert_int_equal(r->code, ONEID_OK);
+    oneid_result_free(r);
+    r = oneid_lead(w->client, 7, 0);
+    assert_int_equal(r->code, ONEID_ERR_USAGE);
+    oneid_result_free(r);
+}
+
 static void test_batch_larger_than_in_flight_gives_a_code_for_each(void **state)
 {
     struct world *w = *state;
@@ -461,6 +516,7 @@ int main(void)
         T(test_saved_segments_are_answered),
         T(test_rows_of_an_export_are_read),
         T(test_questions_of_operators_are_answered),
+        T(test_status_tells_of_nodes_and_their_replicas),
         T(test_batch_larger_than_in_flight_gives_a_code_for_each),
         cmocka_unit_test(test_one_ids_read_back_as_they_are_printed),
     };

@@ -24,7 +24,7 @@ static const enum command_type all_types[] = {
     COMMAND_SEGMENT_DROP, COMMAND_SEGMENT_SYNC, COMMAND_DAY,
     COMMAND_SEGMENTS,     COMMAND_REFRESH,      COMMAND_OVERLAP,
     COMMAND_ROWS,         COMMAND_WATCH_START,  COMMAND_WATCH_STOP,
-    COMMAND_WATCH_READ};
+    COMMAND_WATCH_READ,   COMMAND_LEAD};
 enum { N_TYPES = sizeof all_types / sizeof all_types[0] };
 
 static struct identity two_ids[] = {{7, B("13800138000")}, {UINT32_MAX, B("o-1")}};
@@ -224,7 +224,7 @@ static void test_command_required_fields(void **state)
             assert_int_equal(decode_one(f, &c, &got, NULL), ERR_OK);
         c = full_command(f, t);
         c.other = 0;
-        if (t == COMMAND_FREEZE || t == COMMAND_ABSORB)
+        if (t == COMMAND_FREEZE || t == COMMAND_ABSORB || t == COMMAND_LEAD)
             refuse(f, c, "missing other");
         else
             assert_int_equal(decode_one(f, &c, &got, NULL), ERR_OK);

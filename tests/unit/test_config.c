@@ -29,6 +29,7 @@ static const char *const SECTIONS[] = {
     "events: {order: {fields: {amount: number, kind: enum}, metrics: [count], keep_days: 9}}\n",
     "levels: {by: growth, steps: {gold: 50, silver: 10}}\n",
     "limits: {dedup_hours: 24}\n",
+    "security: {keys: ./keys}\n",
 };
 enum { N_SECTIONS = sizeof SECTIONS / sizeof *SECTIONS };
 
@@ -96,6 +97,9 @@ static void test_config_reads_every_section(void **state)
     assert_string_equal(c->nodes[0].listen, "tcp://127.0.0.1:7101");
     assert_int_equal(c->n_routers, 1);
     assert_string_equal(c->routers[0].listen, "tcp://127.0.0.1:7001");
+    assert_false(c->security.plain);
+    assert_string_equal(c->security.keys, "/etc/keys");
+    assert_string_equal(c->security.allowed, "/etc/keys/allowed");
     assert_int_equal(c->dedup_hours, 24);
     assert_int_equal(c->dedup_min, 4096);
     assert_int_equal(c->deadline_ms, 10000);
@@ -202,8 +206,11 @@ static void test_config_sections_that_may_be_left_out(void **state)
                                            "nodes: [{id: 65535, listen: 'tcp://h-1.lan:65535'}]\n"
                                            "routers: [{id: 65535, listen: 'tcp://r:1'}]\n"
                                            "timezone: UTC\n"
-                                           "identities: [{name: m, limit: 100000}]\n");
+                                           "identities: [{name: m, limit: 100000}]\n"
+                                           "security: {keys: k, allowed: ../trust}\n");
     assert_string_equal(c->data, "/x/y/z");
+    assert_string_equal(c->security.keys, "/etc/k");
+    assert_string_equal(c->security.allowed, "/etc/../trust");
     assert_int_equal(c->n_replicas, 1);
     assert_int_equal(c->schema.n_traits, 0);
     assert_int_equal(c->schema.n_events, 0);
@@ -252,14 +259,14 @@ static void test_config_refuses_mistakes_in_single_values(void **state)
 {
     (void)state;
     static const struct mistake M[] = {
-        {"nodez: []\n",
-         "t.yml:14:1: unknown key 'nodez', expected one of cluster, data, shards, replicas, nodes, "
-         "routers, timezone, identities, traits, tags, events, levels, limits"},
+        {"nodez: []\n", "t.yml:15:1: unknown key 'nodez', expected one of cluster, data, shards, "
+                        "replicas, security, nodes, "
+                        "routers, timezone, identities, traits, tags, events, levels, limits"},
         {"cluster: again\ncluster: x\n",
          "t.yml:2:1: key 'cluster' is there twice, expected it once"},
-        {"? [a]\n: b\n",
-         "t.yml:14:3: unknown key a list, expected one of cluster, data, shards, replicas, nodes, "
-         "routers, timezone, identities, traits, tags, events, levels, limits"},
+        {"? [a]\n: b\n", "t.yml:15:3: unknown key a list, expected one of cluster, data, shards, "
+                         "replicas, security, nodes, "
+                         "routers, timezone, identities, traits, tags, events, levels, limits"},
         {"cluster: Demo\n", "t.yml:1:10: expected a cluster name of a-z, 0-9 and -"},
         {"cluster: ''\n", "t.yml:1:10: expected text of 1 to 64 bytes, found 0"},
         {"cluster:\n", "t.yml:1:9: expected text, found nothing"},
@@ -300,7 +307,13 @@ static void test_config_refuses_mistakes_in_nodes_and_routers(void **state)
         {"nodes: 3\n", "t.yml:5:8: expected a list, one item for each node; found '3'"},
         {"nodes:\n  - {id: 1}\n", "t.yml:6:5: expected the key 'listen', which is missing"},
         {"nodes:\n  - {idd: 1, listen: \"tcp://h:1\"}\n",
-         "t.yml:6:6: unknown key 'idd', expected one of id, listen"},
+         "t.yml:6:6: unknown key 'idd', expected one of id, listen, metrics"},
+        {"nodes: [{id: 1, listen: \"tcp://h:1\", metrics: 70000}]\n",
+         "t.yml:5:47: expected a port, or \"address:port\" with an IPv4 address, found '70000'"},
+        {"nodes: [{id: 1, listen: \"tcp://h:1\", metrics: \"h:9101\"}]\n",
+         "t.yml:5:47: expected a port, or \"address:port\" with an IPv4 address, found 'h:9101'"},
+        {"nodes: [{id: 1, listen: \"tcp://h:1\", metrics: [9101]}]\n",
+         "t.yml:5:47: expected text, found a list"},
         {"nodes:\n  - {id: 0, listen: \"tcp://h:1\"}\n",
          "t.yml:6:10: expected a whole number from 1 to 65535, found '0'"},
         {"nodes:\n  - {id: 65536, listen: \"tcp://h:1\"}\n",
@@ -328,7 +341,7 @@ static void test_config_refuses_mistakes_in_nodes_and_routers(void **state)
          "'tcp://h:80/x'"},
         {"nodes: [{id: 1, listen: \"tcp://0.0.0.0:80\"}]\n",
          "t.yml:5:25: expected an address that others can connect to, found 'tcp://0.0.0.0:80'"},
-        {"nodes: [7]\n", "t.yml:5:9: expected a mapping, found '7'; its keys are id, listen"},
+        {"nodes: [7]\n", "t.yml:5:9: expected a mapping, found '7'; its keys are id, listen, metrics"},
         {"routers: []\n", "t.yml:6:10: expected 1 to 256 entries, one for each router; found 0"},
         {"routers: [{id: 1, listen: \"tcp://127.0.0.1:7101\"}]\n",
          "t.yml:6:27: expected an endpoint of its own, 'tcp://127.0.0.1:7101' is used twice"},
@@ -338,6 +351,35 @@ static void test_config_refuses_mistakes_in_nodes_and_routers(void **state)
          "t.yml:6:19: key 'id' is there twice, expected it once"},
     };
     EXPECT_MISTAKES(M);
+}
+
+static void test_config_plain_text_is_for_loopback_only(void **state)
+{
+    (void)state;
+    static const struct mistake M[] = {
+        {"nodes: [{id: 1, listen: \"tcp://10.0.0.1:7101\"}]\nsecurity: none\n",
+         "t.yml:5:25: security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+         "found 'tcp://10.0.0.1:7101'; or give the cluster keys"},
+        {"routers: [{id: 1, listen: \"tcp://localhost.example.com:1\"}]\nsecurity: none\n",
+         "t.yml:6:27: security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+         "found 'tcp://localhost.example.com:1'; or give the cluster keys"},
+        {"security: plain\n",
+         "t.yml:14:11: expected none, or a mapping with keys: FOLDER; found 'plain'"},
+        {"security: {allowed: x}\n", "t.yml:14:11: expected the key 'keys', which is missing"},
+        {"security: {keys: k, key: l}\n",
+         "t.yml:14:21: unknown key 'key', expected one of keys, allowed"},
+    };
+    static const char LAST[] = "security: {keys: ./keys}\n";
+    for (size_t i = 0; i < sizeof M / sizeof *M; i++) {
+        char *text = file_with(M[i].section);
+        if (i < 2) /* the section came with the other one */
+            text[strlen(text) - (sizeof LAST - 1)] = '\0';
+        expect_mistake(bytes_of_str(text), M[i].msg);
+    }
+    struct cluster_config *c = parse_sound(file_with("security: none\n"));
+    assert_true(c->security.plain);
+    assert_null(c->security.keys);
+    cluster_config_close(c);
 }
 
 static void test_config_refuses_mistakes_in_identities(void **state)
@@ -528,7 +570,8 @@ static void test_config_refuses_what_is_not_one_yaml_document(void **state)
          "t.yml:1:1: the file is empty, expected a mapping that begins with 'cluster'"},
         {TEXT("- a\n"),
          "t.yml:1:1: expected a mapping, found a list; its keys are cluster, data, shards, "
-         "replicas, nodes, routers, timezone, identities, traits, tags, events, levels, limits"},
+         "replicas, security, nodes, routers, timezone, identities, traits, tags, events, levels, "
+         "limits"},
         {TEXT("cluster: a\n---\ncluster: b\n"),
          "t.yml:2:1: a second document begins, expected only one"},
         {TEXT("cluster: a\n---\n"), "t.yml:2:1: a second document begins, expected only one"},
@@ -600,7 +643,7 @@ static void test_config_reports_the_first_mistake_in_file_order(void **state)
                    "found '1'");
     /* A missing key is known when its mapping ends: what is wrong inside comes first. */
     expect_mistake(bytes_of_str(file_with("nodes: [{id: 1, lisen: \"tcp://h:1\"}]\n")),
-                   "t.yml:5:17: unknown key 'lisen', expected one of id, listen");
+                   "t.yml:5:17: unknown key 'lisen', expected one of id, listen, metrics");
     /* What only follows from a later mistake is not reported: there is no trait to level by. */
     expect_mistake(bytes_of_str("levels: {by: growth, steps: {a: 1}}\ntraits: [7]\n"),
                    "t.yml:2:10: expected a mapping, found '7'; its keys are name, type, merge, "
@@ -737,11 +780,67 @@ static void test_config_default_file_states_the_default_limits(void **state)
     cluster_config_close(d);
 }
 
+static void test_config_metrics_are_on_loopback_unless_said_otherwise(void **state)
+{
+    (void)state;
+    struct cluster_config *c = parse_sound(
+        file_with("nodes: [{id: 1, listen: \"tcp://h:1\", metrics: 9101}, {id: 2, listen: "
+                  "\"tcp://h:2\", metrics: \"10.1.2.3:9101\"}, {id: 3, listen: \"tcp://h:3\"}]\n"));
+    assert_string_equal(c->nodes[0].metrics, "127.0.0.1:9101");
+    assert_string_equal(c->nodes[1].metrics, "10.1.2.3:9101");
+    assert_string_equal(c->nodes[2].metrics, "");
+    assert_string_equal(c->routers[0].metrics, "");
+    cluster_config_close(c);
+}
+
+/* Everything that the schema says changes its digest; nothing else in the file does. */
+static void test_config_digest_is_of_the_schema_alone(void **state)
+{
+    (void)state;
+    static const char *const ALIKE[] = {"limits: {dedup_hours: 25}\n", "shards: 7\n",
+                                        "traits:\n  - {name: city, type: enum}\n"
+                                        "  - {type: counter, name: growth} # written otherwise\n"};
+    static const char *const OTHERS[] = {
+        "identities: [{name: phone, limit: 4, normalize: phone}, {name: device, limit: 9}]\n",
+        "identities: [{name: phone, limit: 3}, {name: device, limit: 9}]\n",
+        "identities: [{name: phone, limit: 3, normalize: phone, block: [\"13800000000\"]}, {name: "
+        "device, "
+        "limit: 9}]\n",
+        "identities: [{name: phone, limit: 3, normalize: phone}, {name: device, limit: 9, bridges: "
+        "false}]\n",
+        "traits: [{name: town, type: enum}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: string}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: enum, merge: first}, {name: growth, type: counter}]\n",
+        "traits: [{name: city, type: enum}, {name: growth, type: counter}, {name: x, type: set}]\n",
+        "tags: {max_per_profile: 101}\n",
+        "events: {order: {fields: {amount: number, kind: enum}, metrics: [count], keep_days: 8}}\n",
+        "events: {order: {fields: {amount: number}, metrics: [count], keep_days: 9}}\n",
+        "events: {order: {fields: {amount: number, kind: enum}, metrics: [count, sum(amount)], "
+        "keep_days: 9}}\n",
+        "levels: {by: growth, steps: {gold: 51, silver: 10}}\n",
+        "levels: {by: growth, steps: {gold: 50}}\n"};
+    struct cluster_config *c = parse_sound(file_with(""));
+    uint64_t digest = schema_digest(&c->schema);
+    cluster_config_close(c);
+    for (size_t i = 0; i < sizeof ALIKE / sizeof *ALIKE; i++) {
+        c = parse_sound(file_with(ALIKE[i]));
+        assert_true(schema_digest(&c->schema) == digest);
+        cluster_config_close(c);
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        c = parse_sound(file_with(OTHERS[i]));
+        assert_true(schema_digest(&c->schema) != digest);
+        cluster_config_close(c);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_reads_every_section),
         cmocka_unit_test(test_config_sorts_levels_and_priorities),
+        cmocka_unit_test(test_config_digest_is_of_the_schema_alone),
+        cmocka_unit_test(test_config_metrics_are_on_loopback_unless_said_otherwise),
         cmocka_unit_test(test_config_traits_merge_as_their_type_does),
         cmocka_unit_test(test_config_every_type_takes_only_its_merges),
         cmocka_unit_test(test_config_events_say_what_is_kept),
@@ -750,6 +849,7 @@ int main(void)
         cmocka_unit_test(test_config_block_values_are_normalised),
         cmocka_unit_test(test_config_refuses_mistakes_in_single_values),
         cmocka_unit_test(test_config_refuses_mistakes_in_nodes_and_routers),
+        cmocka_unit_test(test_config_plain_text_is_for_loopback_only),
         cmocka_unit_test(test_config_refuses_mistakes_in_identities),
         cmocka_unit_test(test_config_refuses_mistakes_in_traits),
         cmocka_unit_test(test_config_refuses_mistakes_in_tags_and_events),

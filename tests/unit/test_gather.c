@@ -262,6 +262,35 @@ static void test_gather_stats_name_shards_that_are_away(void **state)
     gather_effects_free(&fx);
 }
 
+/* LEAD goes to one shard, and its answer ends it. */
+static void test_gather_leadership_asks_one_shard(void **state)
+{
+    (void)state;
+    struct gather_effects fx = {0};
+    struct request q = {.type = REQUEST_LEAD, .shard = 2, .node = 9};
+    struct gather_start s = {.request = &q,
+                             .schema = &config->schema,
+                             .node_of_shard = NODES,
+                             .n_shards = SHARDS,
+                             .deadline_ms = DEADLINE};
+    struct gather *g = gather_new(&s, 0, &fx);
+    assert_int_equal(fx.n, 1);
+    assert_int_equal(fx.items[0].shard, 2);
+    assert_int_equal(fx.items[0].command->type, COMMAND_LEAD);
+    assert_true(fx.items[0].command->other == 9);
+    struct reply r = {.status = REPLY_OK};
+    gather_reply(g, 2, fx.items[0].call, &r, 1, &fx);
+    assert_int_equal(fx.items[fx.n - 1].kind, GATHER_ANSWER);
+    assert_int_equal(fx.items[fx.n - 1].answer->code, ERR_OK);
+    gather_free(g);
+    q.shard = SHARDS;
+    fx.n = 0;
+    g = gather_new(&s, 0, &fx);
+    assert_int_equal(fx.items[0].answer->code, ERR_INVALID);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +302,7 @@ int main(void)
         cmocka_unit_test(test_gather_breakdown_folds_groups),
         cmocka_unit_test(test_gather_list_pages_through_the_shards),
         cmocka_unit_test(test_gather_stats_name_shards_that_are_away),
+        cmocka_unit_test(test_gather_leadership_asks_one_shard),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

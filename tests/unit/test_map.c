@@ -14,7 +14,7 @@ static struct cluster_map first_map(uint32_t n_shards, size_t n_nodes)
 {
     static struct cluster_node nodes[CLUSTER_NODES_MAX];
     for (size_t i = 0; i < n_nodes; i++)
-        nodes[i] = (struct cluster_node){.id = (node_id)(10 + i), .listen = ""};
+        nodes[i] = (struct cluster_node){.id = (node_id)(10 + i), .listen = "", .metrics = ""};
     struct cluster_config c = {
         .name = "demo", .n_shards = n_shards, .n_replicas = 1, .nodes = nodes, .n_nodes = n_nodes};
     struct cluster_map m;

@@ -1,6 +1,7 @@
 #include <base/rng.h>
 #include <proto/envelope.h>
 #include <proto/request.h>
+#include <proto/trust.h>
 
 #include <math.h>
 #include <setjmp.h>
@@ -64,6 +65,8 @@ static struct request full_request(enum request_type t)
         .n_fields = 2,
         .explain = true,
         .wait_ms = 30000,
+        .shard = 1023,
+        .node = UINT16_MAX,
     };
 }
 
@@ -86,6 +89,9 @@ static struct response full_response(void)
         {UINT64_MAX, 3, -1, 8, {B("a"), B("b")}, {B("c"), B("d")}, REFUSAL_BLOCKED, B("m"), B("s")},
         {0}};
     static struct bytes findings[] = {B("f"), B("")};
+    static struct node_answer nodes[] = {
+        {UINT16_MAX, true, 1700000000123, B("\0status"), {NULL, 0}},
+        {.node = 2, .text = B("no connection")}};
     shards[0].stats = stats;
     return (struct response){
         .item = BATCH_ITEMS_MAX - 1,
@@ -128,6 +134,9 @@ static struct response full_response(void)
         .n_carrying = 2,
         .events = B("\1events"),
         .n_events = 9,
+        .nodes = nodes,
+        .n_nodes = 2,
+        .router = B("\0router"),
     };
 }
 
@@ -199,6 +208,8 @@ static void assert_request(const struct request *a, const struct request *b)
     assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
     assert_int_equal(a->explain, b->explain);
     assert_int_equal(a->wait_ms, b->wait_ms);
+    assert_int_equal(a->shard, b->shard);
+    assert_int_equal(a->node, b->node);
 }
 
 static void assert_line(const struct refused_line *a, const struct refused_line *b)
@@ -276,6 +287,19 @@ static void assert_explain(const struct response *a, const struct response *b)
         assert_true(a->combos[i] == b->combos[i]);
 }
 
+static void assert_nodes(const struct response *a, const struct response *b)
+{
+    assert_int_equal(a->n_nodes, b->n_nodes);
+    for (size_t i = 0; i < a->n_nodes; i++) {
+        assert_int_equal(a->nodes[i].node, b->nodes[i].node);
+        assert_int_equal(a->nodes[i].answers, b->nodes[i].answers);
+        assert_true(a->nodes[i].heard_ms == b->nodes[i].heard_ms);
+        assert_bytes(a->nodes[i].status, b->nodes[i].status);
+        assert_bytes(a->nodes[i].text, b->nodes[i].text);
+    }
+    assert_bytes(a->router, b->router);
+}
+
 static void assert_response(const struct response *a, const struct response *b)
 {
     assert_int_equal(a->item, b->item);
@@ -292,6 +316,7 @@ static void assert_response(const struct response *a, const struct response *b)
     assert_response_rows(a, b);
     assert_segments(a, b);
     assert_explain(a, b);
+    assert_nodes(a, b);
     assert_true(a->catalogue == b->catalogue && a->nanos == b->nanos && a->n_rows == b->n_rows);
     assert_bytes(a->rows, b->rows);
     assert_bytes(a->events, b->events);
@@ -563,6 +588,24 @@ static void test_request_arena_limit_at_every_step(void **state)
     }
 }
 
+/* --- roles --- */
+
+static void test_every_request_has_a_name_and_a_role(void **state)
+{
+    (void)state;
+    for (int t = REQUEST_INGEST; t < REQUEST_TYPE_END; t++) {
+        unsigned role = request_role((enum request_type)t);
+        assert_true(role == ROLE_READER || role == ROLE_WRITER || role == ROLE_ADMIN);
+        assert_string_not_equal(request_name((enum request_type)t), "other");
+        assert_int_equal(request_is_audited((enum request_type)t), role == ROLE_ADMIN);
+    }
+    assert_int_equal(request_role(REQUEST_INGEST), ROLE_WRITER);
+    assert_int_equal(request_role(REQUEST_PROFILE), ROLE_READER);
+    assert_int_equal(request_role(REQUEST_SEGMENT_DROP), ROLE_ADMIN);
+    assert_int_equal(request_role((enum request_type)0), ROLE_ADMIN);
+    assert_int_equal(request_role((enum request_type)250), ROLE_ADMIN);
+}
+
 /* --- request_check --- */
 
 static void expect_verdict(const struct event_message *e, enum error_code code, const char *why)
@@ -687,6 +730,7 @@ static void test_check_of_questions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_request_has_a_name_and_a_role),
         cmocka_unit_test(test_request_round_trip_of_every_type),
         cmocka_unit_test(test_response_round_trip),
         cmocka_unit_test(test_profile_round_trip),

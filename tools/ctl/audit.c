@@ -1,4 +1,4 @@
-/* refused, check: what was not taken, and whether the books balance. */
+/* refused: what was not taken, and why. */
 #include "commands.h"
 #include "session.h"
 #include "show.h"
@@ -7,8 +7,6 @@
 #include <stdio.h>
 
 enum { REFUSED_DEFAULT = 100 };
-
-/* --- refused --- */
 
 static void emit_line(struct emit *e, const struct oneid_refused_line *l)
 {
@@ -89,48 +87,6 @@ int run_refused(const struct options *o)
         if (r && r->code == ONEID_OK)
             print_refused(o, r);
         rc = result_check(r);
-        oneid_result_free(r);
-    }
-    session_close(&s);
-    return rc;
-}
-
-/* --- check --- */
-
-static void print_findings(const struct options *o, const struct oneid_result *r)
-{
-    bool ok = r->n_findings == 0 && !r->partial;
-    if (!o->json) {
-        for (size_t i = 0; i < r->n_findings; i++)
-            (void)printf("%s\n", r->findings[i]);
-        if (ok)
-            (void)printf("ok: the books of all shards balance\n");
-        return;
-    }
-    struct emit e;
-    emit_init(&e, stdout);
-    emit_object(&e, NULL);
-    emit_bool(&e, "ok", ok);
-    emit_array(&e, "findings");
-    for (size_t i = 0; i < r->n_findings; i++)
-        emit_string(&e, NULL, r->findings[i]);
-    emit_end(&e);
-    emit_bool(&e, "partial", r->partial);
-    emit_end(&e);
-}
-
-int run_check(const struct options *o)
-{
-    struct session s;
-    int rc = session_open(&s, o);
-    if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_check(s.client);
-        rc = result_check(r);
-        if (r && r->code == ONEID_OK) {
-            print_findings(o, r);
-            if (r->n_findings > 0)
-                rc = EXIT_PROBLEM;
-        }
         oneid_result_free(r);
     }
     session_close(&s);

@@ -16,6 +16,9 @@ int run_segment(const struct options *o);
 int run_watch(const struct options *o);
 int run_refused(const struct options *o);
 int run_check(const struct options *o);
+int run_fix(const struct options *o);
+int run_leader(const struct options *o);
 int run_config(const struct options *o);
+int run_keygen(const struct options *o);
 
 #endif

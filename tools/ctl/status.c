@@ -1,273 +1,226 @@
-/* status, stats: who answers, and how much there is. */
+/* status: routers, nodes, and each shard's replicas. */
 #include "commands.h"
 #include "session.h"
 #include "show.h"
+#include "survey.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-enum { PROBE_MS = 3000 }; /* for each router, where there are several */
+enum { MINUTE_MS = 60000 };
 
-/* --- stats --- */
-
-static struct oneid_shard sum_of(const struct oneid_result *r)
+/* Of all routers, the stats that reached most shards: what one router does not reach, another may.
+ */
+static const struct oneid_result *best_stats(const struct survey *v)
 {
-    struct oneid_shard t = {0};
-    for (size_t i = 0; i < r->n_shards; i++) {
-        const struct oneid_shard *s = &r->shards[i];
-        t.profiles += s->profiles;
-        t.identities += s->identities;
-        t.events += s->events;
-        t.merges += s->merges;
-        t.refused += s->refused;
-        t.duplicates += s->duplicates;
-        t.merging += s->merging;
-        t.tombstones += s->tombstones;
-        t.dedup_cut += s->dedup_cut;
-        t.disk_bytes += s->disk_bytes;
-        t.memtable_bytes += s->memtable_bytes;
-        t.index_bytes += s->index_bytes;
-        t.index_members += s->index_members;
+    const struct oneid_result *best = NULL;
+    for (size_t i = 0; i < v->n_routers; i++) {
+        const struct oneid_result *r = v->routers[i].stats;
+        if (r && r->code == ONEID_OK && (!best || (best->partial && !r->partial)))
+            best = r;
     }
-    return t;
+    return best;
 }
 
-static double bytes_a_member(const struct oneid_shard *s)
+static bool all_serve(const struct survey *v)
 {
-    return s->index_members ? (double)s->index_bytes / (double)s->index_members : 0;
-}
-
-static void emit_counts(struct emit *e, const struct oneid_shard *s)
-{
-    emit_unsigned(e, "profiles", s->profiles);
-    emit_unsigned(e, "identities", s->identities);
-    emit_unsigned(e, "events", s->events);
-    emit_unsigned(e, "merges", s->merges);
-    emit_unsigned(e, "refused", s->refused);
-    emit_unsigned(e, "duplicates", s->duplicates);
-    emit_unsigned(e, "merging", s->merging);
-    emit_unsigned(e, "tombstones", s->tombstones);
-    emit_unsigned(e, "dedup_cut", s->dedup_cut);
-    emit_unsigned(e, "disk_bytes", s->disk_bytes);
-    emit_unsigned(e, "memtable_bytes", s->memtable_bytes);
-    emit_unsigned(e, "index_bytes", s->index_bytes);
-    emit_unsigned(e, "index_members", s->index_members);
-    emit_real(e, "index_bytes_a_member", (double)(uint64_t)(bytes_a_member(s) * 10) / 10);
-}
-
-static void emit_stats(const struct oneid_result *r)
-{
-    struct oneid_shard sum = sum_of(r);
-    struct emit e;
-    emit_init(&e, stdout);
-    emit_object(&e, NULL);
-    emit_counts(&e, &sum);
-    emit_unsigned(&e, "in_flight_merges", r->in_flight_merges);
-    emit_unsigned(&e, "map_epoch", r->map_epoch);
-    emit_bool(&e, "partial", r->partial);
-    emit_array(&e, "shards");
-    for (size_t i = 0; i < r->n_shards; i++) {
-        emit_object(&e, NULL);
-        emit_unsigned(&e, "shard", r->shards[i].shard);
-        emit_unsigned(&e, "node", r->shards[i].node);
-        emit_bool(&e, "reachable", r->shards[i].reachable);
-        emit_counts(&e, &r->shards[i]);
-        emit_unsigned(&e, "applied", r->shards[i].applied);
-        emit_unsigned(&e, "catalogue", r->shards[i].catalogue);
-        emit_string(&e, "kernels", r->shards[i].kernels);
-        emit_end(&e);
+    for (size_t i = 0; i < v->n_routers; i++) {
+        const struct oneid_result *r = v->routers[i].stats;
+        if (!r || r->code != ONEID_OK || r->partial)
+            return false;
     }
-    emit_end(&e);
-    emit_end(&e);
+    return true;
 }
 
-static void show_counts(const char *name, const struct oneid_shard *s)
+/* Entries of the leader's log that the member does not have. */
+static uint64_t lag_of(const struct oneid_replica *leader, const struct oneid_member *m)
 {
-    (void)printf("%-8s %12" PRIu64 " %12" PRIu64 " %12" PRIu64 " %10" PRIu64 " %9" PRIu64
-                 " %10" PRIu64 " %8" PRIu64 " %9.1f\n",
-                 name, s->profiles, s->identities, s->events, s->merges, s->refused, s->duplicates,
-                 s->merging, (double)s->disk_bytes / (1 << 20));
+    return leader->last > m->match ? leader->last - m->match : 0;
 }
 
-/* The segment index: its memory, and the instruction sets that nodes count with. */
-static void show_index(const struct oneid_result *r, const struct oneid_shard *sum)
+static const char *member_role_name(enum oneid_role role)
 {
-    (void)printf("\nsegment index: %" PRIu64 " members, %.1f MiB, %.1f bytes a member\n",
-                 sum->index_members, (double)sum->index_bytes / (1 << 20), bytes_a_member(sum));
-    for (size_t i = 0; i < r->n_shards; i++) {
-        const struct oneid_shard *s = &r->shards[i];
-        bool first = s->reachable;
-        for (size_t k = 0; k < i && first; k++)
-            first = r->shards[k].node != s->node;
-        if (first)
-            (void)printf("node %u counts with %s\n", s->node, s->kernels);
+    static const char *const NAMES[] = {"standby", "voter", "spare"};
+    return NAMES[role];
+}
+
+/* --- JSON --- */
+
+static void emit_routers(struct emit *e, const struct survey *v)
+{
+    emit_array(e, "routers");
+    for (size_t i = 0; i < v->n_routers; i++) {
+        emit_object(e, NULL);
+        emit_string(e, "endpoint", v->routers[i].endpoint);
+        emit_bool(e, "answers", v->routers[i].answers);
+        emit_end(e);
     }
+    emit_end(e);
 }
 
-static void show_stats(const struct oneid_result *r)
+static void emit_nodes(struct emit *e, const struct survey *v)
 {
-    struct oneid_shard sum = sum_of(r);
-    (void)printf("%-8s %12s %12s %12s %10s %9s %10s %8s %9s\n", "shard", "profiles", "identities",
-                 "events", "merges", "refused", "duplicates", "merging", "disk MiB");
-    for (size_t i = 0; i < r->n_shards; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "%u", r->shards[i].shard);
-        if (r->shards[i].reachable)
-            show_counts(name, &r->shards[i]);
-        else
-            (void)printf("%-8s node %u does not answer\n", name, r->shards[i].node);
-    }
-    show_counts("all", &sum);
-    show_index(r, &sum);
-    if (sum.dedup_cut)
-        (void)printf("message ids let go inside their window: %" PRIu64 "\n", sum.dedup_cut);
-}
-
-int run_stats(const struct options *o)
-{
-    struct session s;
-    int rc = session_open(&s, o);
-    if (rc == EXIT_OK) {
-        struct oneid_result *r = oneid_stats(s.client);
-        if (r && r->code == ONEID_OK) {
-            if (o->json)
-                emit_stats(r);
-            else
-                show_stats(r);
+    const struct oneid_result *any = survey_any(v);
+    emit_array(e, "nodes");
+    for (size_t i = 0; any && i < any->n_nodes; i++) {
+        const struct oneid_node *n = survey_node(v, any->nodes[i].node);
+        emit_object(e, NULL);
+        emit_unsigned(e, "node", any->nodes[i].node);
+        emit_bool(e, "up", n != NULL);
+        if (n) {
+            emit_integer(e, "up_ms", n->up_ms);
+            emit_unsigned(e, "log_bytes", n->log_bytes);
+            emit_unsigned(e, "disk_free", n->disk_free);
+            emit_unsigned(e, "disk_total", n->disk_total);
+            emit_bool(e, "disk_full", n->disk_full);
+            emit_bool(e, "stopping", n->is_stopping);
+        } else {
+            emit_string(e, "text", any->nodes[i].text);
         }
-        rc = result_check(r);
-        oneid_result_free(r);
+        emit_end(e);
     }
-    session_close(&s);
-    return rc;
+    emit_end(e);
 }
 
-/* --- status --- */
-
-struct router_state {
-    const char *endpoint;
-    bool answers;
-    char text[200]; /* when it does not */
-};
-
-/* What is known after each router was asked; the result is that of the last one that answered. */
-struct survey {
-    struct cluster_config *config;
-    struct router_state routers[CLUSTER_ROUTERS_MAX];
-    size_t n_routers, n_answers;
-    struct oneid_result *result;
-};
-
-static bool is_ok(const struct survey *s)
+static void emit_replicas(struct emit *e, const struct survey *v,
+                          const struct oneid_replica *leader)
 {
-    return s->result && !s->result->partial && s->n_answers == s->n_routers;
+    emit_array(e, "replicas");
+    for (size_t i = 0; leader && i < leader->n_members; i++) {
+        const struct oneid_member *m = &leader->members[i];
+        const struct oneid_node *n = survey_node(v, m->node);
+        const struct oneid_replica *r = survey_replica(n, leader->shard);
+        emit_object(e, NULL);
+        emit_unsigned(e, "node", m->node);
+        emit_string(e, "role", member_role_name(m->role));
+        emit_bool(e, "up", n != NULL);
+        emit_unsigned(e, "match", m->match);
+        emit_unsigned(e, "lag", lag_of(leader, m));
+        if (r)
+            emit_unsigned(e, "applied", r->applied);
+        emit_end(e);
+    }
+    emit_end(e);
 }
 
-static void probe(struct survey *v, const struct options *o, struct router_state *r)
+static void emit_shard(struct emit *e, const struct survey *v, const struct oneid_shard *s)
 {
-    struct options mine = *o;
-    struct session s = {0};
-    if (v->n_routers > 1 && mine.deadline_ms > PROBE_MS)
-        mine.deadline_ms = PROBE_MS;
-    if (session_open_at(&s, &mine, &r->endpoint, 1, 0) != EXIT_OK) {
-        (void)snprintf(r->text, sizeof r->text, "not an endpoint");
-        return;
-    }
-    struct oneid_result *result = oneid_stats(s.client);
-    r->answers = result && result->code == ONEID_OK;
-    if (!r->answers)
-        (void)snprintf(r->text, sizeof r->text, "%s", result ? result->text : "out of memory");
-    if (r->answers) {
-        v->n_answers++;
-        oneid_result_free(v->result);
-        v->result = result;
+    uint16_t node = 0;
+    const struct oneid_replica *leader = survey_leader(v, s->shard, &node);
+    emit_object(e, NULL);
+    emit_unsigned(e, "shard", s->shard);
+    emit_unsigned(e, "node", leader ? node : s->node);
+    emit_bool(e, "reachable", s->reachable);
+    if (leader) {
+        emit_unsigned(e, "leader", node);
+        emit_unsigned(e, "term", leader->term);
+        emit_unsigned(e, "wanted", leader->wanted);
     } else {
-        oneid_result_free(result);
+        emit_null(e, "leader");
     }
-    session_close(&s);
-}
-
-static int survey_open(struct survey *v, const struct options *o)
-{
-    *v = (struct survey){0};
-    for (size_t i = 0; i < o->n_routers; i++)
-        v->routers[v->n_routers++].endpoint = o->routers[i];
-    if (v->n_routers == 0) {
-        v->config = session_config(o);
-        if (!v->config)
-            return EXIT_PROBLEM;
-        for (size_t i = 0; i < v->config->n_routers; i++)
-            v->routers[v->n_routers++].endpoint = v->config->routers[i].listen;
-    }
-    for (size_t i = 0; i < v->n_routers; i++)
-        probe(v, o, &v->routers[i]);
-    return EXIT_OK;
+    emit_replicas(e, v, leader);
+    emit_end(e);
 }
 
 static void emit_status(const struct survey *v)
 {
     struct emit e;
+    const struct oneid_result *stats = best_stats(v);
     emit_init(&e, stdout);
     emit_object(&e, NULL);
-    emit_bool(&e, "ok", is_ok(v));
-    emit_array(&e, "routers");
-    for (size_t i = 0; i < v->n_routers; i++) {
-        emit_object(&e, NULL);
-        emit_string(&e, "endpoint", v->routers[i].endpoint);
-        emit_bool(&e, "answers", v->routers[i].answers);
-        emit_end(&e);
-    }
-    emit_end(&e);
+    emit_bool(&e, "ok", all_serve(v));
+    emit_routers(&e, v);
+    emit_nodes(&e, v);
     emit_array(&e, "shards");
-    for (size_t i = 0; v->result && i < v->result->n_shards; i++) {
-        emit_object(&e, NULL);
-        emit_unsigned(&e, "shard", v->result->shards[i].shard);
-        emit_unsigned(&e, "node", v->result->shards[i].node);
-        emit_bool(&e, "reachable", v->result->shards[i].reachable);
-        emit_end(&e);
+    for (size_t i = 0; stats && i < stats->n_shards; i++)
+        emit_shard(&e, v, &stats->shards[i]);
+    emit_end(&e);
+    emit_unsigned(&e, "map_epoch", stats ? stats->map_epoch : 0);
+    emit_unsigned(&e, "in_flight_merges", stats ? stats->in_flight_merges : 0);
+    emit_end(&e);
+}
+
+/* --- text --- */
+
+static void show_node(const struct oneid_node *named, const struct oneid_node *n)
+{
+    if (!n) {
+        (void)printf("node    %-4u does not answer: %s\n", named->node, named->text);
+        return;
     }
-    emit_end(&e);
-    emit_unsigned(&e, "map_epoch", v->result ? v->result->map_epoch : 0);
-    emit_unsigned(&e, "in_flight_merges", v->result ? v->result->in_flight_merges : 0);
-    emit_end(&e);
+    (void)printf("node    %-4u up %" PRId64 " min, log %.1f MiB", n->node, n->up_ms / MINUTE_MS,
+                 (double)n->log_bytes / (1 << 20));
+    if (n->disk_total)
+        (void)printf(", disk %.0f %% free", 100 * (double)n->disk_free / (double)n->disk_total);
+    (void)printf("%s%s\n", n->disk_full ? ", DISK FULL" : "",
+                 n->is_stopping ? ", shutting down" : "");
+}
+
+static void show_replicas(const struct survey *v, const struct oneid_replica *leader)
+{
+    for (size_t i = 0; i < leader->n_members; i++) {
+        const struct oneid_member *m = &leader->members[i];
+        uint64_t lag = lag_of(leader, m);
+        (void)printf("%s node %u", i ? "," : ";", m->node);
+        if (m->role != ONEID_VOTER)
+            (void)printf(" (%s)", member_role_name(m->role));
+        if (!survey_node(v, m->node))
+            (void)printf(" away");
+        if (lag)
+            (void)printf(" %" PRIu64 " behind", lag);
+    }
+}
+
+static void show_shard(const struct survey *v, const struct oneid_shard *s)
+{
+    uint16_t node = 0;
+    const struct oneid_replica *leader = survey_leader(v, s->shard, &node);
+    (void)printf("shard   %-4u %s", s->shard, s->reachable ? "serving" : "does not answer");
+    if (s->reachable)
+        (void)printf(", %" PRIu64 " profiles, %" PRIu64 " applied", s->profiles, s->applied);
+    if (leader) {
+        (void)printf("; leader node %u, term %" PRIu64, node, leader->term);
+        show_replicas(v, leader);
+    } else {
+        (void)printf("; no leader");
+    }
+    (void)printf("\n");
 }
 
 static void show_status(const struct survey *v)
 {
+    const struct oneid_result *any = survey_any(v), *stats = best_stats(v);
     for (size_t i = 0; i < v->n_routers; i++)
         (void)printf("router  %s  %s\n", v->routers[i].endpoint,
                      v->routers[i].answers ? "answers" : "does not answer");
-    if (!v->result)
+    for (size_t i = 0; any && i < any->n_nodes; i++)
+        show_node(&any->nodes[i], survey_node(v, any->nodes[i].node));
+    if (!stats)
         return;
-    for (size_t i = 0; i < v->result->n_shards; i++) {
-        const struct oneid_shard *s = &v->result->shards[i];
-        (void)printf("shard   %-4u node %-4u %s", s->shard, s->node,
-                     s->reachable ? "serving" : "does not answer");
-        if (s->reachable)
-            (void)printf(", %" PRIu64 " profiles, %" PRIu64 " applied", s->profiles, s->applied);
-        (void)printf("\n");
-    }
-    (void)printf("map     epoch %" PRIu64 ", %" PRIu64 " merges in flight\n", v->result->map_epoch,
-                 v->result->in_flight_merges);
+    for (size_t i = 0; i < stats->n_shards; i++)
+        show_shard(v, &stats->shards[i]);
+    (void)printf("map     epoch %" PRIu64 ", %" PRIu64 " merges in flight\n", stats->map_epoch,
+                 stats->in_flight_merges);
 }
 
 static int judge(const struct survey *v)
 {
-    if (is_ok(v))
+    if (all_serve(v))
         return EXIT_OK;
     for (size_t i = 0; i < v->n_routers; i++) {
-        if (!v->routers[i].answers)
-            complain("router %s: %s", v->routers[i].endpoint, v->routers[i].text);
+        const struct router_state *r = &v->routers[i];
+        if (!r->answers)
+            complain("router %s: %s", r->endpoint, r->text);
+        else if (!r->stats || r->stats->code != ONEID_OK || r->stats->partial)
+            complain("router %s: not every shard answers", r->endpoint);
     }
-    if (v->result && v->result->partial)
-        complain("not every shard answers");
     return EXIT_PROBLEM;
 }
 
 int run_status(const struct options *o)
 {
     static struct survey v;
-    int rc = survey_open(&v, o);
+    int rc = survey_open(&v, o, true);
     if (rc == EXIT_OK) {
         if (o->json)
             emit_status(&v);
@@ -275,7 +228,6 @@ int run_status(const struct options *o)
             show_status(&v);
         rc = judge(&v);
     }
-    oneid_result_free(v.result);
-    cluster_config_close(v.config);
+    survey_close(&v);
     return rc;
 }

@@ -46,7 +46,8 @@ enum oneid_code {
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
     ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
     ONEID_ERR_INTERNAL,
-    ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
+    ONEID_ERR_TOO_OLD, /* the events after the token are not kept any more: begin again */
+    ONEID_ERR_DENIED   /* the key is not allowed, or its role does not allow this */
 };
 
 struct oneid_client;
@@ -57,6 +58,14 @@ struct oneid_options {
     uint32_t deadline_ms;   /* default of a request; 0: 10,000 */
     uint32_t max_in_flight; /* 0: 4,096. One more gives ONEID_ERR_BUSY */
     uint32_t retry_ms;      /* without an answer for so long, ask the next router; 0: 2,000 */
+    /* Encryption (docs/security.md): the client's own key file, as oneidctl keygen makes it, and
+     * for each router its public key of 40 characters, or several with spaces between them while it
+     * is being changed. Both NULL: plain text, which routers take on loopback addresses only. */
+    const char *key_file;
+    const char *const *server_keys;
+    /* A list of keys, as the cluster's list of allowed keys: then server_keys are names on it, such
+     * as router-1. It is read again as connections are made, so that keys can change meanwhile. */
+    const char *trust_file;
 };
 
 ONEID_API const char *oneid_version(void);
@@ -202,6 +211,53 @@ struct oneid_shard {
     const char *kernels; /* instruction set of its queries */
 };
 
+enum oneid_role { ONEID_STANDBY, ONEID_VOTER, ONEID_SPARE };
+/* A replica of a shard, as another one knows it. `folder` says which data folder of its node is
+ * meant: a folder that was made anew is another replica. */
+struct oneid_member {
+    uint16_t node;
+    uint64_t folder;
+    enum oneid_role role;
+    uint64_t match; /* at the leader: its log is stored there up to this index */
+};
+/* What a replica says of itself, whether it leads or not. */
+struct oneid_replica {
+    uint16_t shard;
+    int64_t said_ms; /* age of what follows */
+    bool is_leader, is_changing;
+    uint16_t leader; /* node; 0: not known */
+    uint16_t wanted; /* where the cluster map wants it to be led */
+    uint32_t wanted_voters;
+    uint64_t term, commit, applied, first, last, snapshot; /* of its log */
+    int64_t led_ms;                                        /* 0: does not lead */
+    const struct oneid_member *members;
+    size_t n_members;
+    uint64_t memtable_bytes, memtable_limit, disk_bytes, index_bytes, index_members, catalogue;
+    int64_t dirty_ms;        /* age of the oldest change that is in no checkpoint */
+    bool checkpoint_fails;   /* its disk is full */
+    uint64_t merging, stuck; /* merges in flight; of these older than a minute */
+};
+/* What a router heard of a node. */
+struct oneid_node {
+    uint16_t node;
+    bool answers;     /* false: only `text` says something */
+    const char *text; /* why it does not */
+    int64_t heard_ms; /* the router's clock when the answer came */
+    int64_t wall_ms;  /* the node's clock when it answered */
+    int64_t up_ms;
+    uint64_t folder, map_epoch, map_digest, schema_digest;
+    bool disk_full, is_stopping;
+    uint64_t disk_free, disk_total, log_bytes, refused;
+    uint32_t checkpoint_seconds;
+    const struct oneid_replica *replicas;
+    size_t n_replicas;
+};
+struct oneid_router {
+    uint16_t router;
+    int64_t wall_ms, up_ms;
+    uint64_t map_epoch, map_digest, schema_digest, catalogue, refused, in_flight;
+};
+
 struct oneid_result {
     enum oneid_code code;
     const char *text;                    /* "" when there is nothing to say */
@@ -240,6 +296,9 @@ struct oneid_result {
     uint64_t router_ns; /* explain: from the first question to the last answer */
     const struct oneid_row *rows;
     size_t n_rows, n_fields;
+    const struct oneid_node *nodes; /* status: all of the cluster file of the router */
+    size_t n_nodes;
+    const struct oneid_router *router; /* status: the one that answered */
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);
@@ -366,6 +425,11 @@ ONEID_API enum oneid_code oneid_submit_watch(struct oneid_client *c, const char 
 ONEID_API struct oneid_result *oneid_unwatch(struct oneid_client *c, const char *segment);
 
 ONEID_API struct oneid_result *oneid_stats(struct oneid_client *c);
+/* What each node says of itself and its replicas; who keeps silent for a second says nothing. */
+ONEID_API struct oneid_result *oneid_status(struct oneid_client *c);
+/* Asks the leader of a shard to hand over to its replica on `node`. ONEID_OK: it has begun to, or
+ * that one leads; oneid_status shows who does. Leadership goes back to where the map wants it. */
+ONEID_API struct oneid_result *oneid_lead(struct oneid_client *c, uint16_t shard, uint16_t node);
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
                                              uint32_t limit);
 ONEID_API struct oneid_result *oneid_check(struct oneid_client *c);

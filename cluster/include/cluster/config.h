@@ -15,12 +15,21 @@ enum {
 
 struct cluster_node {
     node_id id;
-    const char *listen; /* ZeroMQ endpoint "tcp://host:port" */
+    const char *listen;  /* ZeroMQ endpoint "tcp://host:port" */
+    const char *metrics; /* "address:port" of its HTTP port; "": none */
 };
 
 struct cluster_router {
     uint16_t id;
     const char *listen;
+    const char *metrics; /* as of a node */
+};
+
+/* Section `security:`. Paths are relative to the file's folder; made absolute. */
+struct cluster_security {
+    bool plain;          /* `security: none`: plain text, and loopback addresses only */
+    const char *keys;    /* folder of the secret keys of the processes that run here: NAME.key */
+    const char *allowed; /* file of the public keys that are trusted, and what they may do */
 };
 
 struct cluster_config {
@@ -48,6 +57,7 @@ struct cluster_config {
     uint32_t query_threads;      /* of a node; 0: as many as it has cores, at most 4 */
     uint32_t watch_events;       /* 1000000: of watched segments, kept by each shard */
     uint32_t watch_idle_days;    /* 7: a watch that nobody asks for ends after so long */
+    struct cluster_security security;
     struct schema schema;
 };
 

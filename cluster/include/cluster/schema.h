@@ -127,6 +127,10 @@ struct schema {
  * memory. cluster_config_open has done it; only a schema made by hand needs it. */
 bool schema_seal(struct schema *s, struct arena *arena);
 
+/* Of all that it says: processes of one cluster have the same. Comments and limits of the cluster
+ * file, and how it is written, do not count. */
+uint64_t schema_digest(const struct schema *s);
+
 /* Look-ups; NULL where there is no such name. Logarithmic or better. */
 const struct schema_namespace *schema_namespace_by_name(const struct schema *s, struct bytes name);
 const struct schema_namespace *schema_namespace_by_id(const struct schema *s, name_id id);

@@ -36,6 +36,7 @@ enum command_type {
     COMMAND_REFUSED,
     COMMAND_CHECK,
     COMMAND_SEGMENTS,
+    COMMAND_LEAD,
     /* Answered by query threads from the segment index. */
     COMMAND_COUNT = 64,
     COMMAND_LIST,
@@ -129,6 +130,8 @@ struct skip {
  * REFUSED cursor, limit → OK, refused rows, cursor
  * CHECK   → OK, findings as text rows
  * SEGMENTS catalogue: the version that the asker has. → OK (catalogue; content unless it is that)
+ * LEAD    other = the node that shall lead the shard. Answered by the shard's shell, not the machine.
+ *         → OK: it has begun to hand over, or leads there; ERROR (NOT_FOUND: no voter there)
  * COUNT, LIST, BREAKDOWN: expr (text), today, cursor, limit, by, by2, explain, deadline_ms
  *         → OK, counts
  * REFRESH catalogue → OK, counts: one row for each saved segment, in the order of their names

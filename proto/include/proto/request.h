@@ -19,7 +19,7 @@ enum request_type {
     REQUEST_BREAKDOWN,
     REQUEST_STATS,
     REQUEST_REFUSED,
-    REQUEST_STATUS, /* of nodes and shards as the router sees them */
+    REQUEST_STATUS, /* what each node says of itself and its replicas (survey) */
     REQUEST_CHECK,
     REQUEST_SEGMENT_DEFINE,
     REQUEST_SEGMENT_DROP,
@@ -29,8 +29,15 @@ enum request_type {
     REQUEST_EXPORT,
     REQUEST_WATCH, /* events of a watched segment */
     REQUEST_UNWATCH,
+    REQUEST_LEAD, /* the shard shall be led by this node */
     REQUEST_TYPE_END
 };
+
+/* The role (trust.h) that may ask for it, and whether it is noted in the audit log. */
+unsigned request_role(enum request_type type);
+bool request_is_audited(enum request_type type);
+/* "segment_define" and the like. */
+const char *request_name(enum request_type type);
 
 /* A name and value as the application writes them. */
 struct named_identity {
@@ -84,6 +91,8 @@ struct request {
     size_t n_fields;
     bool explain;     /* COUNT */
     uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
+    uint32_t shard;   /* LEAD */
+    uint32_t node;    /* LEAD */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -137,6 +146,14 @@ struct shard_status {
     bool reachable;
     struct shard_stats stats;
 };
+/* What a router heard of a node. */
+struct node_answer {
+    node_id node;
+    bool answers;
+    msec_t heard_ms;     /* the router's wall clock when it came; 0: nothing did */
+    struct bytes status; /* packed; status_node_decode; empty: it says nothing of itself */
+    struct bytes text;   /* why there is none */
+};
 struct segment_row {
     struct bytes name, expr;
     enum error_code code; /* not OK: it does not fit the cluster file any more */
@@ -189,6 +206,9 @@ struct response {
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
     uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet */
     size_t n_carrying;
+    struct node_answer *nodes; /* STATUS */
+    size_t n_nodes;
+    struct bytes router; /* STATUS: packed; status_router_decode */
 };
 
 const char *request_type_name(enum request_type t);

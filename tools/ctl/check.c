@@ -1,0 +1,111 @@
+/* check: is the cluster as it should be, and do the shards' books balance? */
+#include "commands.h"
+#include "health.h"
+#include "session.h"
+#include "show.h"
+
+#include <stdio.h>
+#include <time.h>
+
+enum { AGAIN_MS = 700 }; /* what is gone by then was passing by */
+
+static void wait_ms(long ms)
+{
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+int health_look(const struct options *o, struct findings *out)
+{
+    static struct survey first, second;
+    int rc = survey_open(&first, o, true);
+    if (rc == EXIT_OK) {
+        health_check(&first, NULL, out);
+        if (out->n > 0) {
+            struct findings again = {0};
+            wait_ms(AGAIN_MS);
+            rc = survey_open(&second, o, true);
+            health_check(&second, &first, &again);
+            findings_confirm(out, &again);
+            findings_close(&again);
+            survey_close(&second);
+        }
+    }
+    survey_close(&first);
+    return rc;
+}
+
+/* --- telling --- */
+
+void finding_emit(struct emit *e, const struct finding *f)
+{
+    emit_object(e, NULL);
+    emit_string(e, "finding", finding_name(f->kind));
+    if (f->shard)
+        emit_unsigned(e, "shard", f->shard - 1U);
+    if (f->node)
+        emit_unsigned(e, "node", f->node);
+    emit_string(e, "text", f->what);
+    emit_string(e, "mend", f->mend);
+    emit_end(e);
+}
+
+static void emit_all(const struct findings *f, const struct oneid_result *books)
+{
+    bool balanced = books && books->code == ONEID_OK && books->n_findings == 0 && !books->partial;
+    struct emit e;
+    emit_init(&e, stdout);
+    emit_object(&e, NULL);
+    emit_bool(&e, "ok", f->n == 0 && balanced);
+    emit_array(&e, "cluster");
+    for (size_t i = 0; i < f->n; i++)
+        finding_emit(&e, &f->list[i]);
+    emit_end(&e);
+    emit_array(&e, "findings");
+    for (size_t i = 0; books && i < books->n_findings; i++)
+        emit_string(&e, NULL, books->findings[i]);
+    emit_end(&e);
+    emit_bool(&e, "partial", !books || books->code != ONEID_OK || books->partial);
+    emit_end(&e);
+}
+
+void health_show(const struct findings *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        (void)printf("%s: %s\n    mend: %s\n", finding_name(f->list[i].kind), f->list[i].what,
+                     f->list[i].mend);
+}
+
+static void show_all(const struct findings *f, const struct oneid_result *books)
+{
+    health_show(f);
+    if (f->n == 0)
+        (void)printf("ok: routers, nodes and shards are as they should be\n");
+    for (size_t i = 0; books && i < books->n_findings; i++)
+        (void)printf("books: %s\n", books->findings[i]);
+    if (books && books->code == ONEID_OK && books->n_findings == 0 && !books->partial)
+        (void)printf("ok: the books of all shards balance\n");
+}
+
+int run_check(const struct options *o)
+{
+    struct findings f = {0};
+    struct session s = {0};
+    int rc = health_look(o, &f);
+    if (rc == EXIT_OK)
+        rc = session_open(&s, o);
+    if (rc == EXIT_OK) {
+        struct oneid_result *books = oneid_check(s.client);
+        if (o->json)
+            emit_all(&f, books);
+        else
+            show_all(&f, books);
+        rc = result_check(books);
+        if (f.n > 0 || (books && books->n_findings > 0))
+            rc = EXIT_PROBLEM;
+        oneid_result_free(books);
+    }
+    session_close(&s);
+    findings_close(&f);
+    return rc;
+}
