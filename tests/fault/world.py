@@ -67,7 +67,7 @@ def faketime_library():
 class FaultCluster(Cluster):
     def __init__(self, wire, folder, small_disk, clock_library):
         self.wire = wire
-        super().__init__(nodes=NODES, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault",
+        super().__init__(nodes=NODES, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault", secure=True,
                          host_of=(lambda key: wire.ips[key]) if wire else lambda key: "127.0.0.1")
         self.clock_library = clock_library
         self.clock_file = os.path.join(folder, "clock")
@@ -128,7 +128,9 @@ class Ledger:
     """See ledger.c."""
 
     def __init__(self, cluster, rate, in_flight, seed):
-        args = [f"{BIN}/oneid-fault-ledger", str(rate), str(in_flight), str(seed), f"r{seed}"] + cluster.router_ends
+        args = [f"{BIN}/oneid-fault-ledger", str(rate), str(in_flight), str(seed), f"r{seed}",
+                os.path.join(cluster.folder, "keys/admin.key"), os.path.join(cluster.folder, "keys/allowed")]
+        args += cluster.router_ends
         self.errors = open(os.path.join(cluster.folder, "ledger.log"), "wb")
         self.process = subprocess.Popen(cluster.command("client", args), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True)
