@@ -109,6 +109,12 @@ class FaultCluster(Cluster):
     def free_disk(self):
         os.remove(os.path.join(self.node_folder(DISK_NODE), "filler"))
 
+    def wipe(self, key):
+        folder = self.node_folder(int(key.split("-")[1]))
+        for name in os.listdir(folder):  # not the folder: it may be a file system of its own
+            path = os.path.join(folder, name)
+            (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
+
     def dead(self):
         """Takes those that have ended by themselves off the list; their names."""
         ended = [k for k, p in self.processes.items() if p.poll() is not None]
