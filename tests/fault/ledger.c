@@ -13,7 +13,6 @@
  * application would. So at the end everybody must hold exactly what was sent, in two counters: one
  * counts events, one adds a weight of the message's own, so that one event lost and another one
  * counted twice do not make up for each other. */
-#define _POSIX_C_SOURCE 200809L
 #include <oneid/oneid.h>
 
 #include <assert.h>
