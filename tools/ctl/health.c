@@ -10,7 +10,7 @@
 const char *finding_name(enum finding_kind kind)
 {
     static const char *const NAMES[] = {
-#define X(name, text) [FINDING_##name] = text,
+#define X(name, text) [FINDING_##name] = (text),
         FINDING_LIST(X)
 #undef X
     };
