@@ -1,6 +1,7 @@
 #include "parts.h"
 
 #include <cluster/slot.h>
+#include <proto/security.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,6 +52,8 @@ const char *oneid_code_text(enum oneid_code code)
         return "internal error";
     case ONEID_ERR_TOO_OLD:
         return "not kept any more";
+    case ONEID_ERR_DENIED:
+        return "not allowed";
     }
     return "unknown error";
 }
@@ -88,6 +91,8 @@ enum oneid_code code_of_error(enum error_code code)
         return ONEID_ERR_CANCELLED;
     case ERR_TOO_OLD:
         return ONEID_ERR_TOO_OLD;
+    case ERR_DENIED:
+        return ONEID_ERR_DENIED;
     case ERR_IO:
     case ERR_CORRUPT:
     case ERR_MISMATCH:
@@ -163,6 +168,33 @@ static enum error_code open_routers(struct oneid_client *c, const struct oneid_o
     return ERR_OK;
 }
 
+/* Every link goes to a router whose key is given. */
+static enum error_code secure(struct oneid_client *c, const struct oneid_options *o,
+                              struct error *err)
+{
+    struct key_pair own;
+    if (!o->key_file)
+        return ERR_OK;
+    struct known_server *servers = calloc(o->n_routers, sizeof *servers);
+    if (!servers)
+        return error_set(err, ERR_NOMEM, "client");
+    for (size_t i = 0; i < o->n_routers; i++) {
+        servers[i].endpoint = o->routers[i];
+        if (o->trust_file)
+            servers[i].name = o->server_keys[i];
+        else
+            servers[i].keys = o->server_keys[i];
+    }
+    struct security_options s = {
+        .own = &own, .allowed = o->trust_file, .servers = servers, .n_servers = o->n_routers};
+    enum error_code rc = key_pair_load(o->key_file, &own, err);
+    if (rc == ERR_OK)
+        rc = net_secure(c->net, &s, err);
+    key_pair_wipe(&own);
+    free(servers);
+    return rc == ERR_OK || rc == ERR_NOMEM ? rc : ERR_USAGE;
+}
+
 static enum error_code check_options(const struct oneid_options *o, struct error *err)
 {
     if (!o || !o->routers || o->n_routers == 0)
@@ -173,6 +205,12 @@ static enum error_code check_options(const struct oneid_options *o, struct error
     for (size_t i = 0; i < o->n_routers; i++) {
         if (!o->routers[i])
             return error_set(err, ERR_USAGE, "router %zu is NULL", i);
+    }
+    if (!o->key_file != !o->server_keys)
+        return error_set(err, ERR_USAGE, "key_file and server_keys belong together");
+    for (size_t i = 0; o->server_keys && i < o->n_routers; i++) {
+        if (!o->server_keys[i])
+            return error_set(err, ERR_USAGE, "the key of router %zu is NULL", i);
     }
     if (o->max_in_flight > IN_FLIGHT_MAX)
         return error_set(err, ERR_USAGE, "max_in_flight: at most %d", IN_FLIGHT_MAX);
@@ -193,6 +231,8 @@ static enum error_code open_client(struct oneid_client *c, const struct oneid_op
     if (!flight_open(&c->flight, o->max_in_flight ? o->max_in_flight : IN_FLIGHT))
         return error_set(err, ERR_NOMEM, "client");
     enum error_code rc = net_open(1, &c->net, err);
+    if (rc == ERR_OK)
+        rc = secure(c, o, err);
     return rc == ERR_OK ? open_routers(c, o, err) : rc;
 }
 

@@ -100,6 +100,17 @@ static void end_late(struct oneid_client *c, struct call *call)
         return;
     }
     bool heard = was_heard_since(c, call->start_ms);
+    const struct link *link = c->routers[call->router].link;
+    enum link_trouble trouble = link && !heard ? link_trouble(link) : LINK_NO_TROUBLE;
+    if (trouble != LINK_NO_TROUBLE) {
+        (void)snprintf(text, sizeof text, "%s %s", c->routers[call->router].endpoint,
+                       trouble == LINK_KEY_REFUSED
+                           ? "does not allow this client's key"
+                           : "is not the router that the key is known of, or speaks plain text, or "
+                             "does not take ours");
+        end_with_error(c, call, ERR_DENIED, text);
+        return;
+    }
     (void)snprintf(text, sizeof text, "no answer from %s%s within %lld ms",
                    c->routers[call->router].endpoint, c->n_routers > 1 ? " or another router" : "",
                    (long long)(call->deadline_ms - call->start_ms));

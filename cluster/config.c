@@ -15,12 +15,19 @@ static const struct section {
     struct config_key key;
     void (*read)(struct config_node n, struct cluster_config *c);
 } SECTIONS[] = {
-    {{"cluster", true}, config_read_name},      {{"data", true}, config_read_data},
-    {{"shards", true}, config_read_shards},     {{"replicas", false}, config_read_replicas},
-    {{"nodes", true}, config_read_nodes},       {{"routers", true}, config_read_routers},
-    {{"timezone", true}, config_read_timezone}, {{"identities", true}, config_read_identities},
-    {{"traits", false}, config_read_traits},    {{"tags", false}, config_read_tags},
-    {{"events", false}, config_read_events},    {{"levels", false}, config_read_levels},
+    {{"cluster", true}, config_read_name},
+    {{"data", true}, config_read_data},
+    {{"shards", true}, config_read_shards},
+    {{"replicas", false}, config_read_replicas},
+    {{"security", true}, config_read_security},
+    {{"nodes", true}, config_read_nodes},
+    {{"routers", true}, config_read_routers},
+    {{"timezone", true}, config_read_timezone},
+    {{"identities", true}, config_read_identities},
+    {{"traits", false}, config_read_traits},
+    {{"tags", false}, config_read_tags},
+    {{"events", false}, config_read_events},
+    {{"levels", false}, config_read_levels},
     {{"limits", false}, config_read_limits},
 };
 enum { N_SECTIONS = sizeof SECTIONS / sizeof *SECTIONS };
@@ -67,28 +74,39 @@ static enum error_code put_cwd(struct buf *b, struct error *err)
     return ERR_OK;
 }
 
-/* Makes c->data absolute, relative to the folder of c->path. */
-static enum error_code resolve_data(struct loaded *l, struct error *err)
+/* Makes a path absolute, relative to the folder of c->path. */
+static enum error_code resolve(struct loaded *l, const char **at, struct error *err)
 {
     struct cluster_config *c = &l->config;
     struct buf b = {0};
     const char *slash = strrchr(c->path, '/');
-    if (c->data[0] != '/') {
+    if ((*at)[0] != '/') {
         enum error_code rc = c->path[0] == '/' ? ERR_OK : put_cwd(&b, err);
         if (rc)
             return rc;
         if (slash)
             buf_put(&b, c->path, (size_t)(slash - c->path) + 1);
     }
-    buf_put(&b, c->data, strlen(c->data) + 1);
+    buf_put(&b, *at, strlen(*at) + 1);
     char *path = arena_alloc(&l->arena, b.len);
     if (path) {
         memcpy(path, b.data, b.len);
         tidy_path(path);
-        c->data = path;
+        *at = path;
     }
     buf_free(&b);
     return path ? ERR_OK : error_set(err, ERR_NOMEM, "%s: out of memory", c->path);
+}
+
+static enum error_code resolve_paths(struct loaded *l, struct error *err)
+{
+    struct cluster_config *c = &l->config;
+    enum error_code rc = resolve(l, &c->data, err);
+    if (rc == ERR_OK && c->security.keys)
+        rc = resolve(l, &c->security.keys, err);
+    if (rc == ERR_OK && c->security.allowed)
+        rc = resolve(l, &c->security.allowed, err);
+    return rc;
 }
 
 static enum error_code parse(struct loaded *l, struct bytes text, struct error *err)
@@ -100,7 +118,7 @@ static enum error_code parse(struct loaded *l, struct bytes text, struct error *
     read_sections(d, &l->config);
     rc = config_doc_result(d, err);
     config_doc_close(d);
-    if (rc || (rc = resolve_data(l, err)))
+    if (rc || (rc = resolve_paths(l, err)))
         return rc;
     if (!schema_seal(&l->config.schema, &l->arena))
         return error_set(err, ERR_NOMEM, "%s: out of memory", l->config.path);

@@ -74,6 +74,39 @@ static bool is_endpoint(const char *s)
     return len > 0 && host[len] == ':' && is_port(host + len + 1);
 }
 
+/* Does the endpoint stay on this machine? */
+static bool is_loopback(const char *s)
+{
+    return strncmp(s, "tcp://127.", 10) == 0 || strncmp(s, "tcp://localhost:", 16) == 0;
+}
+
+/* Keys, or the words "none". The list of allowed keys is usually beside the keys. */
+void config_read_security(struct config_node n, struct cluster_config *c)
+{
+    static const struct config_key KEYS[] = {{"keys", true}, {"allowed", false}};
+    char shown[CONFIG_SHOW_MAX];
+    if (!config_exists(n))
+        return;
+    if (config_count(n) == 0) {
+        c->security.plain = strcmp(config_text(n, DATA_MAX), "none") == 0;
+        if (!c->security.plain)
+            config_fail(n, "expected none, or a mapping with keys: FOLDER; found %s",
+                        config_show(n, shown));
+        return;
+    }
+    config_map(n, KEYS, 2);
+    c->security.keys = config_text(config_get(n, "keys"), DATA_MAX);
+    if (config_exists(config_get(n, "allowed"))) {
+        c->security.allowed = config_text(config_get(n, "allowed"), DATA_MAX);
+        return;
+    }
+    size_t size = strlen(c->security.keys) + sizeof "/allowed";
+    char *allowed = config_doc_alloc(n.doc, size, 1);
+    if (allowed)
+        (void)snprintf(allowed, size, "%s/allowed", c->security.keys);
+    c->security.allowed = allowed;
+}
+
 /* "tcp://host:port" that others can connect to and nobody else listens on; "" with a mistake. */
 static const char *read_listen(struct config_node n, const struct cluster_config *c)
 {
@@ -88,6 +121,13 @@ static const char *read_listen(struct config_node n, const struct cluster_config
     }
     if (strncmp(s, "tcp://0.0.0.0:", 14) == 0) {
         config_fail(n, "expected an address that others can connect to, found %s",
+                    config_show(n, shown));
+        return "";
+    }
+    if (c->security.plain && !is_loopback(s)) {
+        config_fail(n,
+                    "security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+                    "found %s; or give the cluster keys",
                     config_show(n, shown));
         return "";
     }
@@ -183,17 +223,12 @@ struct limit {
 #field, offsetof(struct cluster_config, field), min, max, fallback                         \
     }
 static const struct limit LIMITS[] = {
-    LIMIT(dedup_hours, 1, 8760, 72),
-    LIMIT(dedup_min, 1, 1000000, 4096),
-    LIMIT(dedup_max, 1, 10000000, 65536),
-    LIMIT(memtable_mb, 1, 65536, 64),
-    LIMIT(checkpoint_seconds, 1, 86400, 60),
-    LIMIT(redirect_days, 1, 3660, 400),
-    LIMIT(map_gb, 1, 16384, 256),
-    LIMIT(router_cache_mb, 1, 1048576, 256),
-    LIMIT(deadline_ms, 100, 600000, 10000),
-    LIMIT(query_threads, 1, 256, 0),
-    LIMIT(watch_events, 1000, 100000000, 1000000),
+    LIMIT(dedup_hours, 1, 8760, 72),         LIMIT(dedup_min, 1, 1000000, 4096),
+    LIMIT(dedup_max, 1, 10000000, 65536),    LIMIT(memtable_mb, 1, 65536, 64),
+    LIMIT(checkpoint_seconds, 1, 86400, 60), LIMIT(log_keep_mb, 1, 65536, 64),
+    LIMIT(redirect_days, 1, 3660, 400),      LIMIT(map_gb, 1, 16384, 256),
+    LIMIT(router_cache_mb, 1, 1048576, 256), LIMIT(deadline_ms, 100, 600000, 10000),
+    LIMIT(query_threads, 1, 256, 0),         LIMIT(watch_events, 1000, 100000000, 1000000),
     LIMIT(watch_idle_days, 1, 3660, 7),
 };
 #undef LIMIT

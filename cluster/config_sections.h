@@ -21,6 +21,8 @@ void config_read_name(struct config_node n, struct cluster_config *c);
 void config_read_data(struct config_node n, struct cluster_config *c);
 void config_read_shards(struct config_node n, struct cluster_config *c);
 void config_read_replicas(struct config_node n, struct cluster_config *c);
+/* Before nodes and routers, wherever the section stands: it says which addresses they may have. */
+void config_read_security(struct config_node n, struct cluster_config *c);
 void config_read_nodes(struct config_node n, struct cluster_config *c);
 void config_read_routers(struct config_node n, struct cluster_config *c);
 void config_read_timezone(struct config_node n, struct cluster_config *c);

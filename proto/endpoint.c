@@ -1,7 +1,7 @@
 #include <proto/endpoint.h>
 #include <proto/envelope.h>
 
-#include "net.h"
+#include "curve.h"
 
 #include <base/clock.h>
 
@@ -26,6 +26,13 @@ enum {
     KEEPALIVE_EVERY_S = 5,
     KEEPALIVE_COUNT = 3,
     UNACKNOWLEDGED_MS = 15000,
+    /* Links inside the cluster are made anew soon: TCP tries again more and more seldom, so that
+     * one that outlives a cut of the network is of no use for as long again. Nothing is lost with
+     * them that is not sent again. */
+    INSIDE_HANDSHAKE_MS = 2000,
+    INSIDE_UNACKNOWLEDGED_MS = 2000,
+    INSIDE_CONNECT_MS = 500,
+    INSIDE_RECONNECT_MAX_MS = 200,
     JUNK_PER_CALL = 256,
     ENDPOINT_MAX = 256,
     FEW_WAITABLES = 64
@@ -36,12 +43,16 @@ struct server {
     int fd;
     bool drained; /* as in a link */
     uint64_t dropped;
+    struct security *security; /* NULL: plain text */
+    struct sender sender;      /* of the last message */
+    unsigned required;         /* role */
     char endpoint[ENDPOINT_MAX];
 };
 struct link {
     void *socket;
     int fd;
     bool drained; /* looked into, found empty, and nothing sent since: what comes shows at fd */
+    struct curve_link *curve; /* NULL: plain text */
 };
 
 static enum error_code fail(struct error *err, enum error_code code, const char *what,
@@ -77,6 +88,7 @@ void net_close(struct net *n)
 {
     if (!n)
         return;
+    security_close(n->security);
     while (n->ctx && zmq_ctx_term(n->ctx) != 0 && zmq_errno() == EINTR)
         ;
     assert(!n->mailboxes);
@@ -247,7 +259,14 @@ enum error_code server_open(struct net *n, const char *endpoint, int64_t max_mes
     struct server *s = calloc(1, sizeof *s);
     if (!s)
         return error_set(err, ERR_NOMEM, "server at %s", endpoint);
+    s->security = n->security;
+    s->sender = (struct sender){ROLE_ALL, SENDER_NO_KEY};
     s->socket = socket_open(n, ZMQ_ROUTER);
+    if (s->socket && n->security && !curve_serve(n, s->socket)) {
+        enum error_code code = fail(err, ERR_IO, "cannot secure", endpoint);
+        server_close(s);
+        return code;
+    }
     if (!server_bind(s, endpoint, max_message)) {
         enum error_code code = fail(err, ERR_IO, "cannot listen at", endpoint);
         server_close(s);
@@ -275,6 +294,65 @@ static bool peer_of_frame(struct peer *p, const struct frame *f)
     return true;
 }
 
+void server_require(struct server *s, unsigned role)
+{
+    s->required = role;
+}
+
+struct sender server_sender(const struct server *s)
+{
+    return s->sender;
+}
+
+bool server_heard_node(const struct server *s, unsigned node)
+{
+    char expected[16];
+    if (!s->security)
+        return true;
+    if (node)
+        (void)snprintf(expected, sizeof expected, "node-%u", node);
+    else
+        (void)snprintf(expected, sizeof expected, "node-");
+    bool heard = security_has_name(s->security, &s->sender, expected, node == 0);
+    if (!heard)
+        security_note_role(s->security, &s->sender, ROLE_NODE);
+    return heard;
+}
+
+/* So that who is refused knows why, and does not wait. */
+static void deny(struct server *s, const struct peer *to, const struct frame *f, const char *text)
+{
+    struct envelope asked = {.request_id = 0};
+    struct buf body = {0}, out = {0};
+    struct frame answer = {.full = false};
+    (void)envelope_decode(frame_bytes(f), &asked, NULL);
+    wire_error_encode(ERR_DENIED, text, &body);
+    struct envelope e = {.type = MESSAGE_ERROR, .request_id = asked.request_id};
+    envelope_encode(&e, body.len, &out);
+    buf_put(&out, body.data, body.len);
+    if (frame_of_buf(&answer, &out) == ERR_OK)
+        (void)server_send(s, to, &answer);
+    frame_close(&answer);
+    buf_free(&body);
+    buf_free(&out);
+}
+
+/* May its sender say anything at all here? */
+static bool admit(struct server *s, const struct peer *from, const struct frame *f)
+{
+    if (!s->security)
+        return true;
+    if (!security_identify(s->security, zmq_msg_gets(msg_of(f), "User-Id"), &s->sender)) {
+        deny(s, from, f, "the key is not allowed any more");
+        return false;
+    }
+    if ((s->sender.roles & s->required) == s->required)
+        return true;
+    security_note_role(s->security, &s->sender, s->required);
+    deny(s, from, f, "the key's role does not allow this");
+    return false;
+}
+
 bool server_recv(struct server *s, struct peer *from, struct frame *f)
 {
     for (int junk = 0; junk < JUNK_PER_CALL; junk++) {
@@ -282,7 +360,7 @@ bool server_recv(struct server *s, struct peer *from, struct frame *f)
         if (s->drained)
             return false;
         bool good = peer_of_frame(from, f) && has_more(f) && recv_part(s->socket, f);
-        if (good && !has_more(f))
+        if (good && !has_more(f) && admit(s, from, f))
             return true;
         skip_message(s->socket, f);
         s->dropped++;
@@ -315,13 +393,21 @@ const char *server_endpoint(const struct server *s)
 
 /* --- links --- */
 
-static bool link_connect(struct link *l, const char *endpoint, bool queues)
+static bool set_inside_options(void *socket)
+{
+    return set_int(socket, ZMQ_IMMEDIATE, 1) &&
+           set_int(socket, ZMQ_HANDSHAKE_IVL, INSIDE_HANDSHAKE_MS) &&
+           set_int(socket, ZMQ_TCP_MAXRT, INSIDE_UNACKNOWLEDGED_MS) &&
+           set_int(socket, ZMQ_CONNECT_TIMEOUT, INSIDE_CONNECT_MS) &&
+           set_int(socket, ZMQ_RECONNECT_IVL_MAX, INSIDE_RECONNECT_MAX_MS);
+}
+
+static bool prepare_link(struct link *l, bool queues)
 {
     return l->socket && set_stream_options(l->socket, MESSAGE_SIZE_MAX, 0) &&
-           set_int(l->socket, ZMQ_IMMEDIATE, queues ? 0 : 1) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL, RECONNECT_MS) &&
            set_int(l->socket, ZMQ_RECONNECT_IVL_MAX, RECONNECT_MAX_MS) &&
-           read_fd(l->socket, &l->fd) && zmq_connect(l->socket, endpoint) == 0;
+           (queues || set_inside_options(l->socket)) && read_fd(l->socket, &l->fd);
 }
 
 static enum error_code open_link(struct net *n, const char *endpoint, bool queues,
@@ -332,9 +418,14 @@ static enum error_code open_link(struct net *n, const char *endpoint, bool queue
     if (!l)
         return error_set(err, ERR_NOMEM, "link to %s", endpoint);
     l->socket = socket_open(n, ZMQ_DEALER);
-    if (!link_connect(l, endpoint, queues)) {
-        enum error_code code = l->socket ? ERR_INVALID : ERR_IO;
-        (void)fail(err, code, "cannot connect to", endpoint);
+    enum error_code code = ERR_OK;
+    if (!prepare_link(l, queues))
+        code = fail(err, ERR_IO, "cannot connect to", endpoint);
+    else if (n->security)
+        code = curve_link_open(n, l->socket, endpoint, &l->curve, err);
+    else if (zmq_connect(l->socket, endpoint) != 0)
+        code = fail(err, ERR_INVALID, "cannot connect to", endpoint);
+    if (code != ERR_OK) {
         link_close(l);
         return code;
     }
@@ -357,12 +448,25 @@ void link_close(struct link *l)
 {
     if (!l)
         return;
+    curve_link_close(l->curve);
     socket_close(l->socket);
     free(l);
 }
 
+enum link_trouble link_trouble(const struct link *l)
+{
+    return l->curve ? curve_link_trouble(l->curve) : LINK_NO_TROUBLE;
+}
+
+static void mind(struct link *l)
+{
+    if (l->curve && curve_link_mind(l->curve))
+        l->drained = false;
+}
+
 bool link_recv(struct link *l, struct frame *f)
 {
+    mind(l);
     for (;;) {
         l->drained = !recv_part(l->socket, f);
         if (l->drained)
@@ -375,6 +479,7 @@ bool link_recv(struct link *l, struct frame *f)
 
 bool link_send(struct link *l, struct frame *f)
 {
+    mind(l);
     l->drained = false;
     return send_part(l->socket, f, 0);
 }
@@ -429,6 +534,8 @@ static int look(struct waitable *items, size_t n)
     for (size_t i = 0; i < n; i++) {
         struct waitable *w = &items[i];
         w->ready = false;
+        if (w->link)
+            mind(w->link);
         if (is_socket(w)) /* one that is known to be empty is spared three system calls */
             w->ready = !*drained_of(w) && look_into(w);
         else if (w->inbox)

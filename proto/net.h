@@ -8,11 +8,13 @@
 #include <pthread.h>
 
 struct mailbox;
+struct security;
 
 struct net {
     void *ctx;
     pthread_mutex_t mutex; /* guards the list and the mailboxes' reference counts */
     struct mailbox *mailboxes;
+    struct security *security; /* NULL: plain text */
 };
 
 /* A descriptor that is readable after inbox_sleep said false and a message came. */

@@ -1,6 +1,7 @@
 #include <disk/disk.h>
 
 #include "check.h"
+#include "parts.h"
 
 #include <base/hash.h>
 
@@ -14,7 +15,6 @@
 #include <unistd.h>
 
 enum {
-    DATA_MODE = 0600,
     FOLDER_MODE = 0700,
     MAGIC_BYTES = 8,
     STAMP_BYTES = MAGIC_BYTES + 4 + 8 + 2 + 8 + 8 + 4,
@@ -23,7 +23,6 @@ enum {
 };
 
 static const char STAMP_KEY[] = "oneid";
-static const char DATA_NAME[] = "data.mdb";
 
 struct stamp {
     uint32_t version;
@@ -62,6 +61,12 @@ enum error_code disk_error(const struct disk *d, int rc, const char *doing, stru
     return error_set(err, ERR_IO, "%s: %s: %s", d->file, doing, mdb_strerror(rc));
 }
 
+void disk_name_file(struct disk *d, const char *file)
+{
+    size_t skip = strlen(file) >= 128 ? strlen(file) - 127 : 0;
+    (void)snprintf(d->file, sizeof d->file, "%s", file + skip);
+}
+
 uint64_t disk_bytes(const struct disk *d)
 {
     MDB_envinfo info;
@@ -71,7 +76,7 @@ uint64_t disk_bytes(const struct disk *d)
     return ((uint64_t)info.me_last_pgno + 1) * st.ms_psize;
 }
 
-static enum error_code sync_folder(const char *path, struct error *err)
+enum error_code disk_sync_folder(const char *path, struct error *err)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
@@ -81,8 +86,7 @@ static enum error_code sync_folder(const char *path, struct error *err)
     return rc ? error_set_sys(err, ERR_IO, rc, "%s: cannot sync the folder", path) : ERR_OK;
 }
 
-/* Makes the folder's name durable in its parent. */
-static enum error_code make_folder(const char *path, struct error *err)
+enum error_code disk_make_folder(const char *path, struct error *err)
 {
     if (mkdir(path, FOLDER_MODE) != 0) {
         if (errno == EEXIST)
@@ -93,7 +97,7 @@ static enum error_code make_folder(const char *path, struct error *err)
     if (!parent)
         return error_set(err, ERR_NOMEM, "out of memory");
     (void)sprintf(parent, "%s/..", path);
-    enum error_code rc = sync_folder(parent, err);
+    enum error_code rc = disk_sync_folder(parent, err);
     free(parent);
     return rc;
 }
@@ -108,15 +112,14 @@ static int open_in_folder(const struct disk *d, const char *name, struct error *
         return -1;
     }
     (void)snprintf(path, size, "%s/%s", d->path, name);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, DATA_MODE);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, DISK_FILE_MODE);
     if (fd < 0)
         (void)error_set_sys(err, ERR_IO, errno, "%s: cannot open", path);
     free(path);
     return fd;
 }
 
-/* Keeps a second process away: two writers of one replica would each believe in their own log. */
-static enum error_code take_lock(struct disk *d, struct error *err)
+enum error_code disk_take_lock(struct disk *d, struct error *err)
 {
     d->lock_fd = open_in_folder(d, "owner.lock", err);
     if (d->lock_fd < 0)
@@ -208,7 +211,7 @@ static enum error_code read_stamp(struct disk *d, MDB_txn *txn, bool *found, str
     return rc ? disk_error(d, rc, "cannot open a database", err) : ERR_OK;
 }
 
-static enum error_code open_existing(struct disk *d, bool *found, struct error *err)
+enum error_code disk_open_existing(struct disk *d, bool *found, struct error *err)
 {
     MDB_txn *txn;
     enum error_code code = disk_begin(d, MDB_RDONLY, &txn, err);
@@ -237,7 +240,7 @@ static enum error_code create(struct disk *d, struct error *err)
         return disk_error(d, rc, "cannot create", err);
     }
     code = disk_commit(d, txn, 0, err);
-    return code ? code : sync_folder(d->path, err);
+    return code ? code : disk_sync_folder(d->path, err);
 }
 
 /* LMDB writes to its lock file through a map: with a hole in it, a full disk would be a SIGBUS. */
@@ -264,7 +267,7 @@ static enum error_code open_env(struct disk *d, struct error *err)
     if (rc == 0)
         rc = mdb_env_set_maxdbs(d->env, DISK_DBS_MAX);
     if (rc == 0)
-        rc = mdb_env_open(d->env, d->path, MDB_NOTLS | MDB_NORDAHEAD, DATA_MODE);
+        rc = mdb_env_open(d->env, d->path, MDB_NOTLS | MDB_NORDAHEAD, DISK_FILE_MODE);
     return rc ? disk_error(d, rc, "cannot open", err) : ERR_OK;
 }
 
@@ -308,7 +311,7 @@ static enum error_code open_checked(struct disk *d, const char *data, struct err
     code = is_short ? open_short(d, data, &c, err) : open_env(d, err);
     bool found = false;
     if (code == ERR_OK)
-        code = open_existing(d, &found, err);
+        code = disk_open_existing(d, &found, err);
     if (code == ERR_OK && !found)
         code = create(d, err);
     if (code != ERR_OK && c.is_new && d->env) {
@@ -329,7 +332,7 @@ enum error_code disk_open(struct disk *d, const struct disk_options *o, struct e
     *d = (struct disk){.options = *o, .lock_fd = -1};
     size_t len = strlen(o->path);
     d->path = malloc(len + 1);
-    char *data = malloc(len + 1 + sizeof DATA_NAME);
+    char *data = malloc(len + 1 + sizeof DISK_DATA_NAME);
     enum error_code code = ERR_OK;
     if (!d->path || !data) {
         code = error_set(err, ERR_NOMEM, "out of memory");
@@ -337,13 +340,12 @@ enum error_code disk_open(struct disk *d, const struct disk_options *o, struct e
     }
     memcpy(d->path, o->path, len + 1);
     d->options.path = d->path;
-    (void)sprintf(data, "%s/%s", o->path, DATA_NAME);
-    size_t skip = strlen(data) >= 128 ? strlen(data) - 127 : 0;
-    (void)snprintf(d->file, sizeof d->file, "%s", data + skip);
+    (void)sprintf(data, "%s/%s", o->path, DISK_DATA_NAME);
+    disk_name_file(d, data);
 
-    code = make_folder(d->path, err);
+    code = disk_make_folder(d->path, err);
     if (code == ERR_OK)
-        code = take_lock(d, err);
+        code = disk_take_lock(d, err);
     if (code == ERR_OK)
         code = open_checked(d, data, err);
 out:

@@ -123,7 +123,7 @@ static enum error_code take_requests(struct front *f, struct wal *wal, struct er
     enum error_code rc = ERR_OK;
     while (rc == ERR_OK && server_recv(f->server, &from, &frame)) {
         if (envelope_decode(frame_bytes(&frame), &e, &why) == ERR_OK && e.type != MESSAGE_PEER) {
-            if (e.type == MESSAGE_HELLO)
+            if (e.type == MESSAGE_HELLO && server_heard_node(f->server, 0))
                 rc = hear(f, wal, e.body, err);
             if (rc == ERR_OK)
                 answer(f, &from, &e);

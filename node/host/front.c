@@ -104,6 +104,14 @@ static void send_to_peer(struct front *f, struct message *m)
 
 /* --- requests --- */
 
+/* Does it come from the node whose replica it says it is of? */
+static bool is_of_its_node(const struct front *f, const struct message *m)
+{
+    struct reader body = reader_of(m->envelope.body);
+    node_id node = node_of_replica(reader_u64(&body));
+    return node != 0 && server_heard_node(f->server, node);
+}
+
 /* Takes the message: forwards or answers it. */
 static void route(struct front *f, struct message *m)
 {
@@ -115,7 +123,7 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    if (type == MESSAGE_HELLO) {
+    if (type == MESSAGE_HELLO && server_heard_node(f->server, 0)) {
         hear(f, m->envelope.body);
         members_put_hello(&f->shared->members, &body);
         send_body(f, m, MESSAGE_HELLO_REPLY, &body);
@@ -133,11 +141,15 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
+    if (type == MESSAGE_PEER && !is_of_its_node(f, m)) {
+        message_free(m);
+        return;
+    }
     size_t no = 0;
     enum error_code code = ERR_OK;
     const char *text = NULL;
     if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY &&
-        type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER) {
+        type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER && type != MESSAGE_FETCH) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";
@@ -159,6 +171,8 @@ static void route(struct front *f, struct message *m)
     }
     if (type == MESSAGE_SHARD_WATCH) {
         message_send(f->to_watch, m);
+    } else if (type == MESSAGE_FETCH) {
+        message_send(f->to_transfer, m);
     } else if (type != MESSAGE_SHARD_QUERY || f->shards[no].is_grouped) {
         /* a question to a group waits until its leader knows that it still leads */
         message_send(f->to_shard[no], m);

@@ -5,6 +5,7 @@
 #include <metrics/http.h>
 
 #include <meta/meta.h>
+#include <proto/security.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,9 +28,11 @@ struct host {
     struct log_thread log_thread;
     struct checkpoint_thread checkpoint_thread;
     struct watch_thread watch_thread;
+    struct transfer_thread transfer_thread;
     struct query_thread *query_threads;
     size_t n_query_threads;
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch; /* of the main thread */
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch,
+        *to_transfer; /* of the main thread */
     struct outbox **to_shards;
     struct host_pages pages;
     struct http_server *http; /* NULL: the cluster file has no port for it */
@@ -144,6 +147,8 @@ static enum error_code open_inboxes(struct host *h, struct error *err)
         rc = inbox_open(net, "checkpoint", &h->checkpoint_thread.inbox, err);
     if (rc == ERR_OK)
         rc = inbox_open(net, "watch", &h->watch_thread.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "transfer", &h->transfer_thread.inbox, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
         struct shard *s = &h->shards[i];
         (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
@@ -178,6 +183,12 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
     if (rc == ERR_OK)
         rc = outbox_open(net, "watch", &h->front.to_watch, err);
     if (rc == ERR_OK)
+        rc = outbox_open(net, "transfer", &h->to_transfer, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "transfer", &h->front.to_transfer, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "front", &h->transfer_thread.to_front, err);
+    if (rc == ERR_OK)
         rc = outbox_open(net, "front", &h->watch_thread.to_front, err);
     for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++)
         rc = outbox_open(net, "front", &h->query_threads[i].to_front, err);
@@ -189,6 +200,8 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
         rc = open_to_shards(h, &h->log_thread.to_shard, err);
     if (rc == ERR_OK)
         rc = open_to_shards(h, &h->checkpoint_thread.to_shard, err);
+    if (rc == ERR_OK)
+        rc = open_to_shards(h, &h->transfer_thread.to_shard, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
         struct shard *s = &h->shards[i];
         rc = outbox_open(net, "front", &s->to_front, err);
@@ -198,6 +211,8 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
             rc = outbox_open(net, "checkpoint", &s->to_checkpoint, err);
         if (rc == ERR_OK)
             rc = outbox_open(net, "watch", &s->to_watch, err);
+        if (rc == ERR_OK)
+            rc = outbox_open(net, "transfer", &s->to_transfer, err);
     }
     return rc;
 }
@@ -223,15 +238,18 @@ static enum error_code start_threads(struct host *h, struct error *err)
     struct checkpoint_thread *c = &h->checkpoint_thread;
     struct front *f = &h->front;
     struct watch_thread *w = &h->watch_thread;
-    l->shared = c->shared = w->shared = f->shared = &h->shared;
-    l->shards = c->shards = w->shards = f->shards = h->shards;
-    l->n_shards = c->n_shards = w->n_shards = f->n_shards = h->n_shards;
+    struct transfer_thread *t = &h->transfer_thread;
+    l->shared = c->shared = w->shared = t->shared = f->shared = &h->shared;
+    l->shards = c->shards = w->shards = t->shards = f->shards = h->shards;
+    l->n_shards = c->n_shards = w->n_shards = t->n_shards = f->n_shards = h->n_shards;
     l->wal = h->wal;
     enum error_code rc = start(&l->thread, &l->started, "log", log_thread_main, l, err);
     if (rc == ERR_OK)
         rc = start(&c->thread, &c->started, "checkpoint", checkpoint_thread_main, c, err);
     if (rc == ERR_OK)
         rc = start(&w->thread, &w->started, "watch", watch_thread_main, w, err);
+    if (rc == ERR_OK)
+        rc = start(&t->thread, &t->started, "transfer", transfer_thread_main, t, err);
     for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++)
         rc = start(&h->shards[i].thread, &h->shards[i].started, h->shards[i].inbox_name, shard_main,
                    &h->shards[i], err);
@@ -261,6 +279,13 @@ static enum error_code open_query_threads(struct host *h, struct error *err)
     return query_pool_open(&h->shared.queries, n, h->n_shards, err);
 }
 
+static enum error_code secure(struct host *h, struct error *err)
+{
+    char name[16];
+    (void)snprintf(name, sizeof name, "node-%u", h->shared.node);
+    return net_secure_process(h->shared.net, h->shared.config, name, h->shared.log, err);
+}
+
 enum error_code host_open(const struct cluster_config *config, node_id id, struct log *log,
                           struct host **out, struct error *err)
 {
@@ -282,8 +307,12 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
         rc = lock_folder(h, err);
     if (rc == ERR_OK)
         rc = net_open(IO_THREADS, &h->shared.net, err);
+    if (rc == ERR_OK)
+        rc = secure(h, err);
     if (rc == ERR_OK) /* before the long part: a port in use shows at once */
         rc = server_open(h->shared.net, listen, SERVER_MESSAGE_MAX, &h->front.server, err);
+    if (rc == ERR_OK)
+        server_require(h->front.server, ROLE_NODE);
     if (rc == ERR_OK)
         rc = open_log(h, err);
     if (rc == ERR_OK)
@@ -332,6 +361,7 @@ static void stop_threads(struct host *h)
             (void)pthread_join(h->shards[i].thread, NULL);
     }
     stop(h->to_watch, h->watch_thread.thread, h->watch_thread.started);
+    stop(h->to_transfer, h->transfer_thread.thread, h->transfer_thread.started);
     for (size_t i = 0; i < h->n_query_threads; i++) {
         if (h->query_threads[i].started)
             (void)pthread_join(h->query_threads[i].thread, NULL);
@@ -372,12 +402,16 @@ void host_close(struct host *h)
     close_to_shards(h, h->front.to_shard);
     close_to_shards(h, h->log_thread.to_shard);
     close_to_shards(h, h->checkpoint_thread.to_shard);
+    close_to_shards(h, h->transfer_thread.to_shard);
     outbox_close(h->to_front);
     outbox_close(h->to_log);
     outbox_close(h->to_checkpoint);
     outbox_close(h->to_watch);
     outbox_close(h->front.to_watch);
     outbox_close(h->watch_thread.to_front);
+    outbox_close(h->to_transfer);
+    outbox_close(h->front.to_transfer);
+    outbox_close(h->transfer_thread.to_front);
     for (size_t i = 0; i < h->n_query_threads; i++)
         outbox_close(h->query_threads[i].to_front);
     free(h->query_threads);
@@ -386,6 +420,7 @@ void host_close(struct host *h)
     drop_inbox(h->log_thread.inbox);
     drop_inbox(h->checkpoint_thread.inbox);
     drop_inbox(h->watch_thread.inbox);
+    drop_inbox(h->transfer_thread.inbox);
     for (size_t i = 0; h->front.peers && i < h->shared.members.n; i++)
         link_close(h->front.peers[i]);
     free(h->front.peers);

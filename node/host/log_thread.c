@@ -75,7 +75,7 @@ static void take_group(struct log_thread *t, struct write_group *g)
 {
     struct message *m;
     while (g->n < GROUP_MAX && (m = inbox_take(t->inbox))) {
-        if (m->kind == MESSAGE_LOG_WRITE) {
+        if (m->kind == MESSAGE_LOG_WRITE || m->kind == MESSAGE_LOG_INSTALL) {
             g->items[g->n++] = m;
             continue;
         }
@@ -108,10 +108,13 @@ static enum error_code put_entries(struct log_thread *t, shard_id shard,
     return ERR_OK;
 }
 
-static enum error_code put_write(struct log_thread *t, shard_id shard,
-                                 const struct replica_write *w, struct error *err)
+static enum error_code put_write(struct log_thread *t, const struct message *m, struct error *err)
 {
+    shard_id shard = m->shard->id;
+    const struct replica_write *w = &m->write;
     enum error_code rc = ERR_OK;
+    if (m->kind == MESSAGE_LOG_INSTALL)
+        return install_put_log(t->wal, shard, w, m->seq, err);
     if (w->has_vote)
         rc = wal_put_vote(t->wal, shard, w->term, w->vote, err);
     if (rc == ERR_OK && w->n_entries > 0)
@@ -133,7 +136,7 @@ static enum error_code write_group(struct log_thread *t, const struct write_grou
     if (rc != ERR_OK)
         return rc;
     for (size_t i = 0; i < g->n && rc == ERR_OK; i++)
-        rc = put_write(t, g->items[i]->shard->id, &g->items[i]->write, err);
+        rc = put_write(t, g->items[i], err);
     if (rc == ERR_OK)
         return wal_commit(t->wal, err);
     wal_abort(t->wal);
@@ -182,7 +185,7 @@ void *log_thread_main(void *log_thread)
         for (size_t i = 0; i < g.n; i++) {
             struct message *m = g.items[i];
             size_t no = (size_t)(m->shard - t->shards);
-            m->kind = MESSAGE_LOG_DONE;
+            m->kind = m->kind == MESSAGE_LOG_INSTALL ? MESSAGE_LOG_INSTALLED : MESSAGE_LOG_DONE;
             message_send(t->to_shard[no], m);
         }
     }

@@ -21,10 +21,16 @@ enum message_kind {
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
     MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
+    MESSAGE_LOG_INSTALL,     /* shard → log: shard, seq: applied, write.snapshot */
+    MESSAGE_LOG_INSTALLED,   /* log → shard */
+    MESSAGE_FETCH_STATE,     /* shard → transfer: shard, node, seq: the index it must hold */
+    MESSAGE_STATE_FETCHED,   /* transfer → shard: code, seq: what install.mdb holds */
+    MESSAGE_JOB_DONE,        /* transfer's jobs → transfer: job */
     MESSAGE_STOP             /* drain and end */
 };
 
 struct shard;
+struct transfer_job;
 
 struct message {
     enum message_kind kind;
@@ -37,6 +43,7 @@ struct message {
     struct replica_entry *entries; /* one allocation with their data */
     size_t n;
     uint16_t node;
+    struct transfer_job *job;
     enum error_code code;
     msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
     struct message *next; /* in the queue of the query threads */

@@ -66,6 +66,16 @@ struct group {
     bool has_tried;        /* to hand over before it stops */
 };
 
+/* Another replica's state on its way into this one, see shard_install.c. */
+enum install_phase { INSTALL_NONE, INSTALL_FETCHING, INSTALL_FETCHED, INSTALL_LOGGING };
+struct install {
+    enum install_phase phase;
+    uint64_t from;                    /* replica that is asked */
+    struct replica_snapshot snapshot; /* `conf` is owned */
+    uint64_t applied;                 /* of what was fetched */
+    msec_t again_ms;                  /* FETCHING: asks again then; 0: waits for an answer */
+};
+
 enum { VIEW_MEMBERS_MAX = 64 };
 
 /* What a shard last said of itself, see view.c. */
@@ -108,7 +118,10 @@ struct shard {
     char inbox_name[INBOX_NAME_MAX];
     char folder[600];
     struct inbox *inbox;
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer;
+    pthread_rwlock_t in_place; /* of the three that follow: other threads read while they use one,
+                                  the shard thread writes while it puts another state in place */
+    _Atomic bool replacing;    /* it does, or is about to */
     struct store *store;
     struct machine *machine;
     struct index *index;
@@ -125,6 +138,7 @@ struct shard {
     msec_t stop_until;              /* monotonic */
     _Atomic int role;               /* 1: leader; for other threads */
     struct group group;
+    struct install install;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */
     struct batch *filling;               /* commands of this loop turn */
@@ -153,6 +167,36 @@ void shard_perform(struct shard *s, const struct replica_effects *effects);
 
 /* --- shard_open.c --- */
 enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
+struct store_options shard_store_options(const struct shard *s);
+/* Store, machine and index, as they are on the disk; shard_close_state takes them half open. */
+enum error_code shard_open_state(struct shard *s, struct error *err);
+void shard_close_state(struct shard *s);
+
+/* --- shard_install.c --- */
+/* Main thread, before the state is opened: goes on where a crash interrupted. */
+enum error_code install_resume(struct shard *s, struct wal *wal, const struct store_options *o,
+                               struct error *err);
+/* Log thread, in a transaction: the log begins after w->snapshot, and remembers that the state goes
+ * up to `applied`. */
+enum error_code install_put_log(struct wal *wal, shard_id shard, const struct replica_write *w,
+                                uint64_t applied, struct error *err);
+/* What was remembered; 0: nothing. */
+enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *applied,
+                                struct error *err);
+/* Shard thread. */
+void install_begin(struct shard *s, const struct replica_install *of);
+void install_fetched(struct shard *s, enum error_code code, uint64_t applied);
+void install_logged(struct shard *s);
+void install_tick(struct shard *s, msec_t now);
+/* True: no checkpoint may begin. */
+bool install_is_pending(const struct shard *s);
+/* The node stops. */
+void install_stop(struct shard *s);
+void install_close(struct shard *s);
+/* Other threads, around each use of store, machine, index or catalogue. False: another state is
+ * being put in place, and they may not be touched. */
+bool shard_use(struct shard *s);
+void shard_unuse(struct shard *s);
 
 /* --- shard_apply.c --- */
 void shard_apply(struct shard *s, const struct replica_entry *e);
@@ -311,6 +355,19 @@ struct watch_thread {
 };
 void *watch_thread_main(void *watch_thread);
 
+/* --- transfer_thread.c --- */
+struct transfer_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+    struct outbox *to_front;
+    struct outbox **to_shard;
+    struct shard *shards;
+    size_t n_shards;
+    size_t n_jobs; /* that run */
+};
+void *transfer_thread_main(void *transfer_thread);
 /* --- forming.c --- */
 struct front;
 /* Main thread, before the shards are opened: reads the folder's record, or greets the other nodes
@@ -330,7 +387,7 @@ struct front {
     struct inbox *inbox;
     struct link **peers; /* by position in shared->members.list; NULL: this node */
     msec_t hello_ms;     /* when they were last greeted */
-    struct outbox **to_shard, *to_watch;
+    struct outbox **to_shard, *to_watch, *to_transfer;
     struct shard *shards;
     size_t n_shards;
 };

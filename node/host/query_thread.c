@@ -94,6 +94,10 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
                              rc != ERR_OK ? err.msg : "the shard is not on this node");
         return;
     }
+    if (!shard_use(s)) {
+        message_answer_error(t->to_front, m, ERR_UNAVAILABLE, "the replica gets another state");
+        return;
+    }
     struct buf out = {0};
     size_t offset = envelope_begin(&out);
     struct catalogue *catalogue = shard_catalogue(s);
@@ -108,6 +112,7 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
         answer_one(&run, &out);
     }
     catalogue_drop(catalogue);
+    shard_unuse(s);
     send_answer(t, m, &out, offset, n);
 }
 

@@ -83,8 +83,7 @@ void shard_perform(struct shard *s, const struct replica_effects *effects)
             group_send(s, &e->send);
             break;
         case REPLICA_INSTALL:
-            log_event(s->shared->log, LOG_LEVEL_WARN, "snapshot_needed", "shard=%u index=%llu",
-                      s->id, (unsigned long long)e->install.snapshot.index);
+            install_begin(s, &e->install);
             break;
         case REPLICA_LOAD:
             group_load(s, &e->load);
@@ -259,7 +258,7 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
             start_checkpoint(s);
         return;
     }
-    if (s->dirty_since == 0 || s->gave_up || group_is_handing_over(s))
+    if (s->dirty_since == 0 || s->gave_up || group_is_handing_over(s) || install_is_pending(s))
         return;
     bool old = now - s->dirty_since >= (msec_t)s->shared->config->checkpoint_seconds * 1000;
     /* Events that change little (duplicates) fill the log and not the memtable. */
@@ -313,12 +312,19 @@ static void take_messages(struct shard *s)
         case MESSAGE_LOG_DONE:
             on_log_done(s, m->seq);
             break;
+        case MESSAGE_LOG_INSTALLED:
+            install_logged(s);
+            break;
+        case MESSAGE_STATE_FETCHED:
+            install_fetched(s, m->code, m->seq);
+            break;
         case MESSAGE_CHECKPOINT_DONE:
             on_checkpoint_done(s, m->code);
             break;
         case MESSAGE_STOP:
             s->stopping = true;
             s->stop_until = clock_mono_ms() + STOP_PATIENCE_MS;
+            install_stop(s);
             break;
         case MESSAGE_ANSWER:
         case MESSAGE_TO_PEER:
@@ -326,6 +332,9 @@ static void take_messages(struct shard *s)
         case MESSAGE_LOG_WRITE:
         case MESSAGE_CHECKPOINT:
         case MESSAGE_NEWS:
+        case MESSAGE_LOG_INSTALL:
+        case MESSAGE_FETCH_STATE:
+        case MESSAGE_JOB_DONE:
             break; /* never sent to a shard */
         }
         message_free(m);
@@ -373,6 +382,7 @@ void *shard_main(void *shard)
         }
         if (s->is_grouped)
             group_tick(s, now);
+        install_tick(s, now);
         if (s->stopping && s->flying && now >= s->stop_until)
             drop_all(s); /* no majority is there to take them */
         propose_day(s, now);
@@ -405,17 +415,14 @@ void shard_close(struct shard *s)
     free_batches(s->spare);
     free_batches(s->reads);
     replica_close(s->replica);
-    shard_close_segments(s);
-    if (s->machine)
-        machine_close(s->machine);
-    if (s->index)
-        index_free(s->index);
-    if (s->store)
-        store_close(s->store);
+    install_close(s);
+    shard_close_state(s);
+    (void)pthread_rwlock_destroy(&s->in_place);
     outbox_close(s->to_front);
     outbox_close(s->to_log);
     outbox_close(s->to_checkpoint);
     outbox_close(s->to_watch);
+    outbox_close(s->to_transfer);
     inbox_close(s->inbox);
     view_close(s);
 }

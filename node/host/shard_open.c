@@ -9,9 +9,8 @@ enum {
     ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
     HEARTBEAT_MS = 100,
     /* What a follower lacks when it comes back is taken from the log while it is not more than
-     * this. */
+     * this, nor than log_keep_mb. */
     TRAILING_ENTRIES = 1 << 20,
-    TRAILING_BYTES = 64 << 20,
     CACHE_BYTES = 16 << 20
 };
 
@@ -107,8 +106,12 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
     }
     if (rc != ERR_OK)
         return rc;
-    uint64_t durable = store_durable_index(s->store);
-    if (durable > w.last_index && durable > w.snapshot.index)
+    uint64_t durable = store_durable_index(s->store), installed = 0;
+    rc = install_applied(wal, s->id, &installed, err);
+    if (rc != ERR_OK)
+        return rc;
+    /* Ahead of the log is only a state that came from another replica, until the entries have. */
+    if (durable > w.last_index && durable > w.snapshot.index && durable != installed)
         return error_set(
             err, ERR_CORRUPT,
             "the log ends at %llu but the state is at %llu: the log was replaced or lost",
@@ -123,7 +126,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
                                 .election_timeout_ms = ELECTION_TIMEOUT_MS,
                                 .heartbeat_ms = HEARTBEAT_MS,
                                 .trailing = s->is_grouped ? TRAILING_ENTRIES : 0,
-                                .trailing_bytes = TRAILING_BYTES,
+                                .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
                                 .cache_bytes = CACHE_BYTES};
     struct replica_persisted p = {
         .term = w.term,
@@ -142,19 +145,18 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
     return wal_read(wal, s->id, w.first_index, restore_entry, &restoring, err);
 }
 
-enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
+struct store_options shard_store_options(const struct shard *s)
+{
+    return (struct store_options){.path = s->folder,
+                                  .map_bytes = (uint64_t)s->shared->config->map_gb << 30,
+                                  .cluster_id = s->shared->map.cluster_id,
+                                  .shard = s->id};
+}
+
+enum error_code shard_open_state(struct shard *s, struct error *err)
 {
     const struct cluster_config *c = s->shared->config;
-    (void)snprintf(s->folder, sizeof s->folder, "%s/shard-%u", s->shared->folder, s->id);
-    s->flying_tail = &s->flying;
-    s->ready_tail = &s->ready;
-    s->group.held_tail = &s->group.held;
-    s->is_grouped = s->shared->map.n_replicas[s->id] > 1;
-    s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
-    struct store_options so = {.path = s->folder,
-                               .map_bytes = (uint64_t)c->map_gb << 30,
-                               .cluster_id = s->shared->map.cluster_id,
-                               .shard = s->id};
+    struct store_options so = shard_store_options(s);
     enum error_code rc = store_open(&so, &s->store, err);
     if (rc != ERR_OK)
         return rc;
@@ -179,6 +181,43 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
         shard_start_index(s);
     if (rc == ERR_OK)
         rc = store_error(s->store, err);
+    return rc;
+}
+
+void shard_close_state(struct shard *s)
+{
+    shard_close_segments(s);
+    if (s->machine)
+        machine_close(s->machine);
+    if (s->index)
+        index_free(s->index);
+    if (s->store)
+        store_close(s->store);
+    s->machine = NULL;
+    s->index = NULL;
+    s->store = NULL;
+    s->applied = s->index_loaded = s->checkpoint_index = s->log_bytes = 0;
+    s->dirty_since = s->retry_checkpoint = s->next_day_ms = 0;
+    s->index_today = 0;
+    s->watch_generation = s->news_told = 0;
+    s->checkpointing = false;
+}
+
+enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
+{
+    (void)snprintf(s->folder, sizeof s->folder, "%s/shard-%u", s->shared->folder, s->id);
+    s->flying_tail = &s->flying;
+    s->ready_tail = &s->ready;
+    s->group.held_tail = &s->group.held;
+    s->is_grouped = s->shared->map.n_replicas[s->id] > 1;
+    s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
+    int sys = pthread_rwlock_init(&s->in_place, NULL);
+    if (sys != 0)
+        return error_set_sys(err, ERR_NOMEM, sys, "shard %u", s->id);
+    struct store_options so = shard_store_options(s);
+    enum error_code rc = install_resume(s, wal, &so, err);
+    if (rc == ERR_OK)
+        rc = shard_open_state(s, err);
     if (rc == ERR_OK)
         rc = open_replica(s, wal, err);
     if (rc != ERR_OK)

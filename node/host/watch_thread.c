@@ -35,14 +35,14 @@ struct waiting {
 struct look {
     struct waiting *waiting;
     const struct message *message;
-    const struct shard *shard;
+    struct shard *shard;
     struct command *commands;
     size_t n;
     struct buf out; /* replies */
     bool news;      /* something is to be said that cannot wait */
 };
 
-static const struct shard *find_shard(const struct watch_thread *t, shard_id id)
+static struct shard *find_shard(const struct watch_thread *t, shard_id id)
 {
     for (size_t i = 0; i < t->n_shards; i++)
         if (t->shards[i].id == id)
@@ -139,12 +139,15 @@ static bool look_at(struct waiting *w, const struct message *m, bool may_wait, u
         command_decode(m->envelope.body, m->envelope.items, &w->arena, &l.commands, &l.n, &err);
     if (code == ERR_OK && !l.shard)
         code = error_set(&err, ERR_WRONG_SHARD, "the shard is not on this node");
+    if (code == ERR_OK && !shard_use(l.shard))
+        code = error_set(&err, ERR_UNAVAILABLE, "the replica gets another state");
     if (code != ERR_OK) {
         message_answer_error(w->thread->to_front, m, code, err.msg);
         return true;
     }
     (void)envelope_begin(&l.out);
     read_all(&l);
+    shard_unuse(l.shard);
     *wait_ms = WAIT_MAX_MS;
     for (size_t i = 0; i < l.n; i++)
         *wait_ms = l.commands[i].age_ms < *wait_ms ? l.commands[i].age_ms : *wait_ms;

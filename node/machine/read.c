@@ -172,13 +172,20 @@ static void sweep_row_of(struct sweeping *s, one_id id, struct sweep_row *out)
         out->absorbed[out->n_absorbed++] = p.rec.absorbed[i];
 }
 
+/* The log's clock may be ahead of this one, if a leader's clock once was: what seems to begin in the
+ * future has no age that could be waited for. */
+static bool is_old(const struct sweeping *s, msec_t began, msec_t age_ms)
+{
+    return began > s->now || s->now - began >= age_ms;
+}
+
 static size_t sweep_merging(struct sweeping *s, msec_t age_ms)
 {
     struct flight *f = &s->m->flight;
     size_t n = 0;
     struct flight_entry *old = arena_must(&s->m->scratch, (f->n + 1) * sizeof *old);
     for (size_t i = 0; i < f->cap; i++) {
-        if (f->slots[i].profile && s->now - f->slots[i].began >= age_ms)
+        if (f->slots[i].profile && is_old(s, f->slots[i].began, age_ms))
             old[n++] = f->slots[i];
     }
     qsort(old, n, sizeof *old, by_age);

@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUM_BYTES = 4, STATE = 0 };
 
@@ -39,18 +40,23 @@ static void fail_read(struct store *s, int rc)
     fail(s, &e);
 }
 
+static struct disk_options disk_options_of(const struct store_options *o)
+{
+    return (struct disk_options){.path = o->path,
+                                 .map_bytes = o->map_bytes,
+                                 .magic = "oneidsto",
+                                 .version = STORE_FORMAT_VERSION,
+                                 .oldest = STORE_FORMAT_OLDEST,
+                                 .cluster_id = o->cluster_id,
+                                 .owner = o->shard,
+                                 .owner_word = "shard",
+                                 .dbs = DBS,
+                                 .n_dbs = 1};
+}
+
 static enum error_code open_disk(struct store *s, const struct store_options *o, struct error *err)
 {
-    struct disk_options d = {.path = o->path,
-                             .map_bytes = o->map_bytes,
-                             .magic = "oneidsto",
-                             .version = STORE_FORMAT_VERSION,
-                             .oldest = STORE_FORMAT_OLDEST,
-                             .cluster_id = o->cluster_id,
-                             .owner = o->shard,
-                             .owner_word = "shard",
-                             .dbs = DBS,
-                             .n_dbs = 1};
+    struct disk_options d = disk_options_of(o);
     enum error_code code = disk_open(&s->disk, &d, err);
     if (code != ERR_OK)
         return code;
@@ -97,16 +103,21 @@ uint64_t store_durable_index(const struct store *s)
     return s->durable_index;
 }
 
-/* Splits a stored record into check sum and value, and proves it. */
+/* Splits a stored record into check sum and value. */
+static bool is_sound(struct bytes key, struct bytes record, struct bytes *value)
+{
+    uint32_t sum;
+    if (record.len < SUM_BYTES)
+        return false;
+    memcpy(&sum, record.data, SUM_BYTES);
+    *value = bytes_of(record.data + SUM_BYTES, record.len - SUM_BYTES);
+    return sum == disk_checksum(key, *value);
+}
+
 static bool unwrap(struct store *s, struct bytes key, struct bytes record, struct bytes *value)
 {
-    uint32_t sum = 0;
-    if (record.len >= SUM_BYTES) {
-        memcpy(&sum, record.data, SUM_BYTES);
-        *value = bytes_of(record.data + SUM_BYTES, record.len - SUM_BYTES);
-        if (sum == disk_checksum(key, *value))
-            return true;
-    }
+    if (is_sound(key, record, value))
+        return true;
     struct error e;
     (void)error_set(&e, ERR_CORRUPT, "%s: a value's check sum is wrong", s->disk.file);
     fail(s, &e);
@@ -373,4 +384,67 @@ void store_release_frozen(struct store *s)
     s->has_frozen = false;
     chunk_pool_close(&s->pool);
     memtable_close(&s->frozen);
+}
+
+enum error_code store_copy(struct store *s, const char *path, uint64_t *applied, struct error *err)
+{
+    if (!s->on_disk)
+        return error_set(err, ERR_USAGE, "a store without a file cannot be copied");
+    enum error_code code = disk_copy(&s->disk, path, err);
+    if (code != ERR_OK)
+        return code;
+    /* What was copied is whatever was committed when LMDB began: the copy itself knows. */
+    struct disk copy;
+    code = disk_open_copy(&copy, &s->disk.options, path, err);
+    if (code != ERR_OK) {
+        (void)unlink(path);
+        return code;
+    }
+    *applied = copy.mark;
+    disk_close(&copy);
+    return ERR_OK;
+}
+
+/* Reads every record of a copy. */
+static enum error_code check_records(struct disk *d, struct error *err)
+{
+    MDB_txn *txn;
+    MDB_cursor *cursor;
+    enum error_code code = disk_begin(d, MDB_RDONLY, &txn, err);
+    if (code != ERR_OK)
+        return code;
+    int rc = mdb_cursor_open(txn, d->dbi[STATE], &cursor);
+    if (rc == 0) {
+        MDB_val k, v;
+        struct bytes value;
+        while ((rc = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+            if (!is_sound(disk_bytes_of(k), disk_bytes_of(v), &value)) {
+                code = error_set(err, ERR_CORRUPT, "%s: a value's check sum is wrong", d->file);
+                break;
+            }
+        }
+        mdb_cursor_close(cursor);
+    }
+    mdb_txn_abort(txn);
+    return rc == 0 || rc == MDB_NOTFOUND ? code : disk_error(d, rc, "cannot read", err);
+}
+
+enum error_code store_check_copy(const struct store_options *o, const char *path, uint64_t *applied,
+                                 struct error *err)
+{
+    struct disk_options options = disk_options_of(o);
+    struct disk d;
+    enum error_code code = disk_open_copy(&d, &options, path, err);
+    if (code != ERR_OK)
+        return code;
+    *applied = d.mark;
+    code = check_records(&d, err);
+    disk_close(&d);
+    return code;
+}
+
+enum error_code store_install(const struct store_options *o, const char *path, struct error *err)
+{
+    struct disk_options options = disk_options_of(o);
+    return disk_install(&options, path, err);
 }

@@ -49,6 +49,7 @@ enum {
 /* A message of a client, until all its requests are answered. */
 struct client_message {
     struct peer peer;
+    struct sender sender;
     uint64_t request_id;
     uint32_t open;  /* requests without an answer */
     struct buf out; /* answers of this turn, behind room for the envelope; empty: none */
@@ -68,6 +69,7 @@ struct task {
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
+    char *subject;                 /* the audit log's note of its end; NULL: there is none. Owned */
     usec_t began_us;
 };
 
@@ -202,6 +204,21 @@ void tasks_close(struct router *r);
 
 /* Answers the task's client, and ends it. */
 void tasks_end(struct router *r, struct task *t, const struct response *answered);
+
+/* --- gate.c: what clients may ask for --- */
+/* A message of so many requests; what is taken is returned as they are answered. */
+enum error_code gate_take(struct router *r, const struct envelope *e, struct error *err);
+void gate_return(struct router *r, const struct sender *who, uint32_t n);
+/* Is its key still allowed? */
+bool gate_is_open(struct router *r, const struct sender *who);
+/* ERR_DENIED, noted. `subject` is given to the task: the end of a request that has one is noted in
+ * the audit log. */
+enum error_code gate_check(struct router *r, const struct sender *who, const struct request *q,
+                           char **subject, struct error *err);
+
+/* --- audit.c --- */
+void audit_note(struct router *r, const struct sender *who, enum request_type type,
+                const char *subject, enum error_code outcome);
 
 /* --- follows.c: batches of events of watched segments --- */
 void follows_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms);

@@ -1,5 +1,8 @@
 #include "parts.h"
 
+#include <proto/security.h>
+
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { IO_THREADS = 1, TURN_MESSAGES = 256, CLIENT_MESSAGE_MAX = 16 << 20, ARENA_MAX = 256 << 20 };
@@ -48,6 +51,11 @@ static enum error_code open_parts(struct router *r, const char *listen, struct e
     enum error_code rc = open_tasks(r, err);
     if (rc == ERR_OK)
         rc = net_open(IO_THREADS, &r->net, err);
+    if (rc == ERR_OK) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "router-%u", r->id);
+        rc = net_secure_process(r->net, r->config, name, r->log, err);
+    }
     if (rc == ERR_OK)
         rc = server_open(r->net, listen, CLIENT_MESSAGE_MAX, &r->server, err);
     if (rc == ERR_OK)

@@ -114,6 +114,27 @@ static void move_on(struct router *r, shard_id shard, node_id node, node_id lead
     set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.n_replicas[shard]));
 }
 
+/* What was not taken or is not answered fails in the next turn: whoever sends is in the middle of
+ * something. */
+static void note_lost(struct router *r, uint64_t request_id)
+{
+    if (r->n_lost < LOST_MAX)
+        r->lost[r->n_lost++] = request_id; /* the askers of others ask again by themselves */
+}
+
+/* The node does not answer for the shard: what it was asked is to be asked again where it is led
+ * now, and not only when its askers get impatient. */
+static void leave(struct router *r, shard_id shard, node_id node)
+{
+    move_on(r, shard, node, 0);
+    if (r->asked_nodes[shard] == node)
+        return;
+    for (size_t i = 0; i < SENT_MAX; i++) {
+        if (r->sent[i].request_id && r->sent[i].shard == shard && r->sent[i].node == node)
+            note_lost(r, r->sent[i].request_id);
+    }
+}
+
 static struct link *link_of_node(struct router *r, node_id node)
 {
     for (size_t i = 0; i < r->config->n_nodes; i++) {
@@ -185,13 +206,6 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
 }
 
-/* What could not be sent fails in the next turn: whoever sends is in the middle of something. */
-static void note_lost(struct router *r, uint64_t request_id)
-{
-    if (r->n_lost < LOST_MAX)
-        r->lost[r->n_lost++] = request_id; /* the askers of others ask again by themselves */
-}
-
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
@@ -214,15 +228,14 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     o->under_way++;
     o->sent_ms = r->now;
     metric_bump(&r->figures.batches[lane], 1);
-    size_t len = o->usual_bytes = o->buf.len;
+    o->usual_bytes = o->buf.len;
     struct frame f = {0};
     struct link *link = link_of_node(r, r->asked_nodes[shard]);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
     if (!has_left) { /* as if the node had said so */
-        o->sent_bytes -= len;
-        move_on(r, shard, r->asked_nodes[shard], 0);
         metric_bump(&r->figures.batches_lost, 1);
         note_lost(r, id);
+        leave(r, shard, r->asked_nodes[shard]);
     } else if (o->waits_ms == 0) {
         o->waits_ms = r->now;
     }
@@ -272,7 +285,7 @@ static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o
     if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.n_replicas[shard] == 1)
         return;
     o->waits_ms = r->now;
-    move_on(r, shard, r->asked_nodes[shard], 0);
+    leave(r, shard, r->asked_nodes[shard]);
 }
 
 void shards_flush(struct router *r)
@@ -327,12 +340,14 @@ static struct sent *find_sent(struct router *r, uint64_t request_id)
 static struct sent settle(struct router *r, struct sent *s)
 {
     struct outgoing *o = &r->outgoing[(size_t)s->shard * LANES + s->lane];
-    if (o->under_way > 0)
-        o->under_way--;
-    if (o->answered_bytes < s->sent_bytes)
-        o->answered_bytes = s->sent_bytes;
-    o->heard_ms = r->now;
-    o->waits_ms = o->under_way > 0 ? r->now : 0;
+    if (s->node == r->asked_nodes[s->shard]) { /* else the lane has forgotten it, see set_place */
+        if (o->under_way > 0)
+            o->under_way--;
+        if (o->answered_bytes < s->sent_bytes)
+            o->answered_bytes = s->sent_bytes;
+        o->heard_ms = r->now;
+        o->waits_ms = o->under_way > 0 ? r->now : 0;
+    }
     struct sent settled = *s;
     *s = (struct sent){0};
     return settled;

@@ -12,6 +12,13 @@ enum { ANSWERS_BYTES = 4096 }; /* the first buffer for a client's answers */
 
 static void send_answers(struct router *r, struct client_message *c)
 {
+    gate_return(r, &c->sender, c->n_out);
+    if (!gate_is_open(r, &c->sender)) {
+        buf_free(&c->out);
+        c->n_out = 0;
+        tasks_refuse(r, &c->peer, c->request_id, ERR_DENIED, "the key is not allowed any more");
+        return;
+    }
     struct envelope e = {.type = MESSAGE_CLIENT_REPLY,
                          .epoch = r->map.epoch,
                          .request_id = c->request_id,
@@ -124,6 +131,14 @@ static void end_task(struct router *r, struct task *t)
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
 }
 
+static void audit_end(struct router *r, struct task *t, enum error_code outcome)
+{
+    if (t->subject && t->client)
+        audit_note(r, &t->client->sender, t->type, t->subject, outcome);
+    free(t->subject);
+    t->subject = NULL;
+}
+
 static const char *answer_text(enum error_code code)
 {
     if (code == ERR_OK)
@@ -219,6 +234,7 @@ static void learn_catalogue(struct router *r, struct catalogue *c)
 void tasks_end(struct router *r, struct task *t, const struct response *answered)
 {
     struct response resp = *answered;
+    audit_end(r, t, resp.code);
     if (t->client)
         answer_task(r, t, &resp);
     end_task(r, t);
@@ -227,6 +243,7 @@ void tasks_end(struct router *r, struct task *t, const struct response *answered
 static void end_gather(struct router *r, struct task *t, const struct response *answered)
 {
     struct response resp = *answered;
+    audit_end(r, t, resp.code);
     if (t == r->carrier)
         r->carrier = NULL;
     if (clock_mono_us() - t->began_us >= (usec_t)GATHER_RESEND_MS * 1000)
@@ -412,7 +429,10 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
                           const struct request *q)
 {
     struct error err;
+    char *subject = NULL;
     enum error_code rc = request_check(q, &err);
+    if (rc == ERR_OK)
+        rc = gate_check(r, &c->sender, q, &subject, &err);
     if (rc != ERR_OK) {
         struct response resp = {.code = rc, .text = bytes_of_str(err.msg)};
         note_answer(r, q->type, rc);
@@ -421,6 +441,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     }
     struct task *t = take_task(r);
     if (!t) {
+        free(subject);
         struct response resp = {.code = ERR_BUSY,
                                 .text = bytes_of_str("too much in flight at this router")};
         note_answer(r, q->type, ERR_BUSY);
@@ -431,6 +452,7 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
     t->client = c;
     t->item = item;
     t->type = q->type;
+    t->subject = subject;
     if (q->type == REQUEST_INGEST || q->type == REQUEST_RESOLVE || q->type == REQUEST_PROFILE)
         start_saga(r, t, q);
     else if (q->type == REQUEST_WATCH || q->type == REQUEST_UNWATCH)
@@ -482,22 +504,29 @@ void tasks_take_message(struct router *r, const struct peer *peer, const struct 
     }
     struct request *requests = NULL;
     size_t n = 0;
+    struct sender sender = server_sender(r->server);
     struct error err;
     enum error_code rc = ERR_OK;
     if (e->type != MESSAGE_CLIENT_REQUEST)
         rc = error_set(&err, ERR_MALFORMED, "a router does not take this type of message");
     else
+        rc = gate_take(r, e, &err);
+    bool taken = rc == ERR_OK;
+    if (taken)
         rc = request_decode(e->body, e->items, &r->arena, &requests, &n, &err);
     struct client_message *c = rc == ERR_OK && n > 0 ? calloc(1, sizeof *c) : NULL;
     if (rc == ERR_OK && n > 0 && !c)
         rc = error_set(&err, ERR_NOMEM, "request");
     if (rc != ERR_OK) {
+        if (taken)
+            gate_return(r, &sender, e->items);
         tasks_refuse(r, peer, e->request_id, rc, err.msg);
         return;
     }
     if (!c)
         return;
     c->peer = *peer;
+    c->sender = sender;
     c->request_id = e->request_id;
     c->open = (uint32_t)n;
     for (size_t i = 0; i < n; i++)
@@ -609,6 +638,7 @@ void tasks_close(struct router *r)
                                     .text = bytes_of_str(error_text(ERR_SHUTDOWN))};
             answer(r, t->client, &resp, t->item);
         }
+        free(t->subject);
         gather_free(t->gather);
         follow_free(t->follow);
         survey_free(t->survey);

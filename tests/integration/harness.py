@@ -15,6 +15,8 @@ import unittest
 
 BIN = os.environ["ONEID_BIN"]
 WAIT_S = 180
+# ONEID_TEST_SECURITY=keys: all tests with encryption.
+SECURE = os.environ.get("ONEID_TEST_SECURITY") == "keys"
 
 IDENTITIES = """identities:
   - {name: member, limit: 1}
@@ -55,7 +57,7 @@ def free_ports(n):
 
 class Cluster:
     def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test", replicas=1,
-                 metrics=False):
+                 metrics=False, host_of=lambda key: "127.0.0.1", secure=SECURE):
         self.tmp = None if folder else tempfile.TemporaryDirectory(prefix="oneid-it-")
         self.folder = folder or self.tmp.name
         ports = free_ports(2 * (nodes + routers))
@@ -63,26 +65,35 @@ class Cluster:
         keys = [f"node-{i + 1}" for i in range(nodes)] + [f"router-{i + 1}" for i in range(routers)]
         self.metrics_ports = dict(zip(keys, ports[nodes + routers:])) if metrics else {}
         self.file = os.path.join(self.folder, "cluster.yml")
-        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", f"replicas: {replicas}", "nodes:"]
-        lines += [self._member("node", i + 1, p) for i, p in enumerate(self.node_ports)]
+        lines = [f"cluster: {name}", "data: ./data", f"shards: {shards}", f"replicas: {replicas}",
+                 "security: {keys: ./keys}" if secure else "security: none", "nodes:"]
+        node_ends = [f"tcp://{host_of(f'node-{i + 1}')}:{p}" for i, p in enumerate(self.node_ports)]
+        self.router_ends = [f"tcp://{host_of(f'router-{i + 1}')}:{p}" for i, p in enumerate(self.router_ports)]
+        lines += [self._member("node", i + 1, e) for i, e in enumerate(node_ends)]
         lines += ["routers:"]
-        lines += [self._member("router", i + 1, p) for i, p in enumerate(self.router_ports)]
+        lines += [self._member("router", i + 1, e) for i, e in enumerate(self.router_ends)]
         lines += ["timezone: Asia/Shanghai", schema, limits]
         with open(self.file, "w", encoding="utf-8") as f:
             f.write("\n".join(lines))
         self.processes = {}
         self.logs = {}
+        if secure:
+            self.ctl("keygen", "--all")
 
-    def _member(self, kind, number, port):
+    def _member(self, kind, number, endpoint):
         metrics = self.metrics_ports.get(f"{kind}-{number}")
-        return f'  - {{id: {number}, listen: "tcp://127.0.0.1:{port}"{f", metrics: {metrics}" if metrics else ""}}}'
+        return f'  - {{id: {number}, listen: "{endpoint}"{f", metrics: {metrics}" if metrics else ""}}}'
 
     # --- processes ---
+
+    def command(self, key, args):
+        """How the process `key`, or "client", is run; for tests that put them into places of their own."""
+        return args
 
     def _start(self, key, args):
         log = os.path.join(self.folder, f"{key}.log")
         with open(log, "ab") as f:
-            self.processes[key] = subprocess.Popen(args, stdout=f, stderr=f, stdin=subprocess.DEVNULL)
+            self.processes[key] = subprocess.Popen(self.command(key, args), stdout=f, stderr=f, stdin=subprocess.DEVNULL)
         self.logs[key] = log
 
     def start_node(self, i):
@@ -163,8 +174,8 @@ class Cluster:
     def ctl(self, *args, router=None, data=None, check=True, timeout=WAIT_S * 4):
         cmd = [f"{BIN}/oneidctl", args[0], "-c", self.file]
         if router:
-            cmd += ["--router", f"tcp://127.0.0.1:{self.router_ports[router - 1]}"]
-        cmd += list(args[1:])
+            cmd += ["--router", self.router_ends[router - 1]]
+        cmd = self.command("client", cmd + list(args[1:]))
         out = subprocess.run(cmd, input=data, capture_output=True, text=True, timeout=timeout)
         if check and out.returncode != 0:
             raise AssertionError(f"{cmd} ended with {out.returncode}\n{out.stdout}\n{out.stderr}\n{self.log_tails()}")
@@ -191,7 +202,7 @@ class Cluster:
     def importer(self, path, router=None):
         cmd = [f"{BIN}/oneidctl", "import", "-c", self.file, path]
         if router:
-            cmd[2:2] = ["--router", f"tcp://127.0.0.1:{self.router_ports[router - 1]}"]
+            cmd[2:2] = ["--router", self.router_ends[router - 1]]
         return subprocess.Popen(cmd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def finish(self, importers):

@@ -141,6 +141,8 @@ void client_send(struct world *w, uint32_t message)
     if (m->acked)
         return;
     m->attempts++;
+    if (m->attempts == 1)
+        m->sent_at = w->steps;
     for (uint32_t i = 0; i < copies; i++) {
         uint32_t router = (uint32_t)rng_below(&w->rng, w->plan.n_routers);
         struct event *e;
@@ -182,6 +184,7 @@ void client_on_acked(struct world *w, uint32_t message)
         return;
     m->acked = true;
     m->ack_number = w->acks++;
+    m->acked_at = w->steps;
 }
 
 /* --- reads --- */
@@ -205,7 +208,10 @@ uint32_t client_ask(struct world *w, uint32_t id)
     if (w->n_reads == READS_MAX)
         return READS_MAX;
     d = &w->reads[w->n_reads];
-    *d = (struct read_op){.id = id, .want_profile = rng_below(&w->rng, 3) != 0, .acks = w->acks};
+    *d = (struct read_op){.id = id,
+                          .want_profile = rng_below(&w->rng, 3) != 0,
+                          .acks = w->acks,
+                          .asked_at = w->steps};
     if (id >= w->plan.n_ids) {
         d->id = IDS_MAX;
         d->message = some_told(w);
@@ -232,16 +238,34 @@ static id_set ids_of_view(struct world *w, const struct profile_view *v)
     return set;
 }
 
-static bool view_has_tag(const struct profile_view *v, uint32_t message)
+static bool has_seen(const struct read_op *d, uint32_t message)
 {
-    char tag[16];
+    return d->saw[message / 64] >> message % 64 & 1;
+}
 
-    snprintf(tag, sizeof tag, "t%u", message);
+/* A view is one cut through time: its counter is the sum of the messages whose tags it shows. */
+static void take_tags(struct world *w, struct read_op *d, uint32_t read,
+                      const struct profile_view *v)
+{
+    int64_t sum = 0, points = 0;
+
     for (size_t i = 0; i < v->n_tags; i++) {
-        if (bytes_equal(v->tags[i], bytes_of_str(tag)))
-            return true;
+        struct bytes tag = v->tags[i];
+        uint32_t k = 0;
+        for (size_t c = 1; c < tag.len; c++)
+            k = k * 10 + (uint32_t)(tag.data[c] - '0');
+        if (k >= w->plan.n_messages) {
+            world_fail(w, "read %u shows a message that nobody sent", read);
+            return;
+        }
+        d->saw[k / 64] |= UINT64_C(1) << k % 64;
+        sum += k;
     }
-    return false;
+    for (size_t i = 0; i < v->n_counters; i++)
+        points +=
+            bytes_equal(v->counters[i].name, bytes_of_str("points")) ? v->counters[i].integer : 0;
+    if (points != sum)
+        world_fail(w, "read %u shows %" PRId64 " points and tags of %" PRId64, read, points, sum);
 }
 
 /* What was acknowledged before the question must be in the answer, whichever end was asked. */
@@ -257,7 +281,7 @@ static void check_view(struct world *w, const struct read_op *d, uint32_t read,
             continue;
         if ((ids & m->linked) != m->linked)
             world_fail(w, "read %u does not show all identities of m%u", read, k);
-        else if (!view_has_tag(v, k))
+        else if (!has_seen(d, k))
             world_fail(w, "read %u does not show m%u", read, k);
     }
 }
@@ -284,8 +308,10 @@ void client_on_read(struct world *w, uint32_t read, const struct saga_answer *a)
     struct error err;
 
     w->seen.reads++;
+    d->answered_at = w->steps;
     if (a->code == ERR_NOT_FOUND) {
         d->answered = true;
+        d->shown = d->id < IDS_MAX;
         check_not_found(w, d, read);
         return;
     }
@@ -308,5 +334,7 @@ void client_on_read(struct world *w, uint32_t read, const struct saga_answer *a)
     if (v->id != a->profile)
         world_fail(w, "read %u answers %" PRIx64 " with the view of %" PRIx64, read, a->profile,
                    v->id);
+    d->shown = true;
+    take_tags(w, d, read, v);
     check_view(w, d, read, v);
 }

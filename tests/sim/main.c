@@ -1,7 +1,8 @@
-/* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]
+/* sim [--seed N] [--first N] [--seeds N] [--trace] [--mutation N] [--mutations]
  *
  * Runs seeds, some of them twice, and then compares the hashes of the traces. Without arguments the
- * numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutations` takes one guard out at a
+ * numbers come from ONEID_SIM_FIRST and ONEID_SIM_SEEDS. `--mutation` takes a guard out
+ * (enum mutation); `--mutations` takes one guard out at a
  * time and wants the checks to notice each. */
 #include "sim.h"
 
@@ -9,16 +10,42 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEDS_DEFAULT = 300, MUTATION_SEEDS = 60 };
+enum { SEEDS_DEFAULT = 300, MUTATION_SEEDS = 1500 };
 
 /* Seeds that found something once. */
 static const uint64_t regressions[] = {27, 42, 53, 1034, 10675};
 
+/* What happened in all seeds. Each of these must have. */
+#define COUNTS(X)                                                                                  \
+    X(merges)                                                                                      \
+    X(claims)                                                                                      \
+    X(refused)                                                                                     \
+    X(helped)                                                                                      \
+    X(dropped)                                                                                     \
+    X(dups) X(crashes) X(reads) X(gotos) X(elections) X(referrals) X(lost) X(checkpoints)          \
+        X(changes) X(transfers) X(wipes) X(cuts) X(pauses) X(ordered)
+#define ENV_COUNTS(X) X(installs) X(trims) X(truncations) X(loads)
+
 struct totals {
-    uint64_t commands, merges, refused, claims, helped, dropped, dups, crashes, reads, gotos;
+    uint64_t commands;
+#define FIELD(name) uint64_t name;
+    COUNTS(FIELD) ENV_COUNTS(FIELD)
+#undef FIELD
 };
 
 static struct world world; /* large */
+static enum mutation chosen = MUTATION_NONE;
+
+static void add(struct totals *t)
+{
+    t->commands += world.commands;
+#define ADD(name) t->name += world.seen.name;
+    COUNTS(ADD)
+#undef ADD
+#define ADD(name) t->name += world.env.counts.name;
+    ENV_COUNTS(ADD)
+#undef ADD
+}
 
 static bool run(uint64_t seed, enum mutation mutation, bool trace, uint64_t *hash, struct totals *t)
 {
@@ -28,18 +55,8 @@ static bool run(uint64_t seed, enum mutation mutation, bool trace, uint64_t *has
     world_run(&world);
     ok = !world.failed;
     *hash = world.hash;
-    if (t) {
-        t->commands += world.commands;
-        t->merges += world.seen.merges;
-        t->refused += world.seen.refused;
-        t->claims += world.seen.claims;
-        t->helped += world.seen.helped;
-        t->dropped += world.seen.dropped;
-        t->dups += world.seen.dups;
-        t->crashes += world.seen.crashes;
-        t->reads += world.seen.reads;
-        t->gotos += world.seen.gotos;
-    }
+    if (t)
+        add(t);
     world_close(&world);
     return ok;
 }
@@ -48,12 +65,12 @@ static bool run_checked(uint64_t seed, bool trace, bool twice, struct totals *t)
 {
     uint64_t hash, again;
 
-    if (!run(seed, MUTATION_NONE, trace, &hash, t)) {
+    if (!run(seed, chosen, trace, &hash, t)) {
         printf("FAILED seed %" PRIu64 ": %s\n  again: sim --seed %" PRIu64 " --trace\n", seed,
                world.failure, seed);
         return false;
     }
-    if (twice && (!run(seed, MUTATION_NONE, false, &again, NULL) || again != hash)) {
+    if (twice && (!run(seed, chosen, false, &again, NULL) || again != hash)) {
         printf("FAILED seed %" PRIu64 ": two runs differ\n", seed);
         return false;
     }
@@ -65,13 +82,17 @@ static bool run_checked(uint64_t seed, bool trace, bool twice, struct totals *t)
 /* Did anything happen at all? */
 static bool is_lively(const struct totals *t, uint64_t seeds)
 {
-    printf("%" PRIu64 " seeds, %" PRIu64 " commands: merges %" PRIu64 ", claims %" PRIu64
-           ", refused %" PRIu64 ", helped %" PRIu64 ", dropped %" PRIu64 ", duplicates %" PRIu64
-           ", crashes %" PRIu64 ", reads %" PRIu64 ", redirects %" PRIu64 "\n",
-           seeds, t->commands, t->merges, t->claims, t->refused, t->helped, t->dropped, t->dups,
-           t->crashes, t->reads, t->gotos);
-    return seeds < 20 || (t->merges && t->claims && t->refused && t->helped && t->dropped &&
-                          t->dups && t->crashes && t->reads && t->gotos);
+    bool all = true;
+
+    printf("%" PRIu64 " seeds, %" PRIu64 " commands:", seeds, t->commands);
+#define SHOW(name)                                                                                 \
+    printf(" " #name " %" PRIu64, t->name);                                                        \
+    all = all && t->name;
+    COUNTS(SHOW)
+    ENV_COUNTS(SHOW)
+#undef SHOW
+    printf("\n");
+    return seeds < 100 || all;
 }
 
 static int run_seeds(uint64_t first, uint64_t n, bool trace)
@@ -125,6 +146,9 @@ int main(int argc, char **argv)
             trace = true;
         } else if (strcmp(argv[i], "--mutations") == 0) {
             mutations = true;
+        } else if (strcmp(argv[i], "--mutation") == 0 && next) {
+            chosen = (enum mutation)number(next, 0);
+            i++;
         } else if (strcmp(argv[i], "--seed") == 0 && next) {
             first = number(next, 1);
             seeds = 1;
@@ -136,7 +160,8 @@ int main(int argc, char **argv)
             seeds = number(next, 1);
             i++;
         } else {
-            fprintf(stderr, "sim [--seed N] [--first N] [--seeds N] [--trace] [--mutations]\n");
+            fprintf(stderr, "sim [--seed N] [--first N] [--seeds N] [--trace] [--mutation N] "
+                            "[--mutations]\n");
             return 2;
         }
     }

@@ -5,57 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- network --- */
-
-struct packet *packet_new(void)
-{
-    struct packet *p = calloc(1, sizeof *p);
-
-    assert(p);
-    return p;
-}
-
-void packet_free(struct packet *p)
-{
-    if (!p)
-        return;
-    buf_free(&p->body);
-    free(p->tickets);
-    free(p);
-}
-
-static struct packet *packet_copy(const struct packet *p)
-{
-    struct packet *c = packet_new();
-
-    *c = *p;
-    c->body = (struct buf){0};
-    buf_put(&c->body, p->body.data, p->body.len);
-    c->tickets = malloc(p->n * sizeof *c->tickets);
-    assert(c->tickets);
-    memcpy(c->tickets, p->tickets, p->n * sizeof *c->tickets);
-    return c;
-}
-
-static msec_t delay(struct world *w)
-{
-    if (world_chance(w, w->plan.slow))
-        return (msec_t)rng_below(&w->rng, (uint64_t)w->plan.slow_max);
-    return 1 + (msec_t)rng_below(&w->rng, (uint64_t)w->plan.delay_max);
-}
-
-void packet_send(struct world *w, struct packet *p, enum event_kind kind)
-{
-    if (world_chance(w, w->plan.dup))
-        world_schedule(w, delay(w) + (msec_t)rng_below(&w->rng, (uint64_t)w->plan.slow_max), kind)
-            ->packet = packet_copy(p);
-    if (world_chance(w, w->plan.loss)) {
-        packet_free(p);
-        return;
-    }
-    world_schedule(w, delay(w), kind)->packet = p;
-}
-
 /* --- identity cache: small, so that it forgets --- */
 
 static one_id cache_get(const struct router *r, uint32_t id)
@@ -88,11 +37,6 @@ static void cache_drop(struct router *r, uint32_t id, one_id profile)
 
 /* --- sending --- */
 
-static bool is_mutated(const struct world *w, enum mutation m)
-{
-    return w->mutation == m && !w->healed;
-}
-
 static void outbox_put(struct world *w, uint32_t router, uint32_t shard, bool write,
                        struct ticket t, const struct command *c)
 {
@@ -115,6 +59,40 @@ static void outbox_put(struct world *w, uint32_t router, uint32_t shard, bool wr
     }
 }
 
+/* --- who leads --- */
+
+enum { SILENCE_MS = 400 };
+
+static void guess_next(struct world *w, struct guess *g)
+{
+    g->node = (g->node + 1) % w->plan.n_nodes;
+    g->silent_since = 0;
+}
+
+/* The node to ask. One that has been silent for a while may be gone, or cut off. */
+static uint32_t guess_ask(struct world *w, struct guess *g)
+{
+    if (g->silent_since && w->now - g->silent_since >= SILENCE_MS)
+        guess_next(w, g);
+    if (!g->silent_since)
+        g->silent_since = w->now;
+    return g->node;
+}
+
+static void guess_learn(struct world *w, struct guess *g, const struct packet *p)
+{
+    if (!p->refused) {
+        g->node = p->node;
+        g->silent_since = 0;
+    } else if (p->node == g->node && p->hint < w->plan.n_nodes && p->hint != p->node) {
+        g->node = p->hint;
+        g->silent_since = 0;
+    } else if (p->node == g->node) {
+        guess_next(w, g);
+    }
+    w->seen.referrals += p->refused;
+}
+
 void router_flush(struct world *w, uint32_t router, uint32_t life)
 {
     struct router *r = &w->routers[router];
@@ -131,13 +109,14 @@ void router_flush(struct world *w, uint32_t router, uint32_t life)
             p = packet_new();
             *p = (struct packet){.shard = (uint16_t)s,
                                  .router = (uint16_t)router,
+                                 .node = (uint16_t)guess_ask(w, &r->guesses[s]),
                                  .life = life,
                                  .write = write != 0,
                                  .n = (uint32_t)o->n,
                                  .tickets = o->tickets,
                                  .body = o->body};
             *o = (struct outbox){0};
-            packet_send(w, p, EVENT_TO_SHARD);
+            packet_send(w, p, EVENT_TO_NODE);
         }
     }
 }
@@ -192,15 +171,15 @@ static struct command mutated(struct world *w, uint32_t router, const struct com
 {
     struct command out = *c;
 
-    if (is_mutated(w, MUTATION_ABORT_FIRST) && c->type == COMMAND_ABSORB)
+    if (world_lacks(w, MUTATION_ABORT_FIRST) && c->type == COMMAND_ABSORB)
         abort_first(w, router, c);
-    if (is_mutated(w, MUTATION_DONE_FOR_ABORT) && c->type == COMMAND_ABORT)
+    if (world_lacks(w, MUTATION_DONE_FOR_ABORT) && c->type == COMMAND_ABORT)
         out.type = COMMAND_DONE;
-    if (is_mutated(w, MUTATION_REPAIR_WRONG) && c->type == COMMAND_REPAIR)
+    if (world_lacks(w, MUTATION_REPAIR_WRONG) && c->type == COMMAND_REPAIR)
         out.version += 3;
-    if (is_mutated(w, MUTATION_EMPTY_CONTENT) && c->type == COMMAND_ABSORB && c->content.len > 0)
+    if (world_lacks(w, MUTATION_EMPTY_CONTENT) && c->type == COMMAND_ABSORB && c->content.len > 0)
         out = without_message_ids(w, c);
-    if (is_mutated(w, MUTATION_SKIP_ANY) && c->type == COMMAND_APPLY && c->n_ids > 2)
+    if (world_lacks(w, MUTATION_SKIP_ANY) && c->type == COMMAND_APPLY && c->n_ids > 2)
         out.n_ids = 2;
     return out;
 }
@@ -288,20 +267,39 @@ void router_tick(struct world *w, uint32_t router, uint32_t slot, uint32_t gener
     step(w, router, slot, &e);
 }
 
+/* One for each command; those of a refusal say so. */
+static const struct reply *take_replies(struct world *w, const struct packet *p)
+{
+    static const struct reply refusal = {.status = REPLY_ERROR, .error = ERR_NOT_LEADER};
+    struct reply *list = NULL;
+    size_t n = p->n;
+    struct error err;
+
+    if (p->refused) {
+        list = arena_alloc(&w->scratch, (p->n + 1) * sizeof *list);
+        assert(list);
+        for (size_t i = 0; i < p->n; i++)
+            list[i] = refusal;
+    } else if (reply_decode(buf_bytes(&p->body), p->n, &w->scratch, &list, &n, &err) != ERR_OK) {
+        world_fail(w, "a batch of replies does not decode: %s", err.msg);
+    } else if (n != p->n) {
+        world_fail(w, "%zu replies to %u commands", n, p->n);
+    }
+    return list;
+}
+
 void router_on_packet(struct world *w, struct packet *p)
 {
     struct router *r = &w->routers[p->router];
-    struct reply *replies = NULL;
-    size_t n = 0;
-    struct error err;
+    const struct reply *replies;
 
     if (p->life != r->life) {
         packet_free(p);
         return;
     }
-    if (reply_decode(buf_bytes(&p->body), p->n, &w->scratch, &replies, &n, &err) != ERR_OK)
-        world_fail(w, "a batch of replies does not decode: %s", err.msg);
-    for (size_t i = 0; i < n && !w->failed; i++) {
+    guess_learn(w, &r->guesses[p->shard], p);
+    replies = take_replies(w, p);
+    for (size_t i = 0; i < p->n && !w->failed; i++) {
         const struct ticket *t = &p->tickets[i];
         struct saga_event e = {.kind = SAGA_REPLY, .call = t->call, .reply = &replies[i]};
         if (t->slot < SLOTS_MAX && r->slots[t->slot].busy &&
@@ -374,13 +372,13 @@ void router_ingest(struct world *w, uint32_t router, uint32_t message)
         .ids = ids,
         .hints = hints,
         .n_ids = m->n_ids,
-        .n_bridging = is_mutated(w, MUTATION_BRIDGE_ALL) ? m->n_ids : m->n_bridging,
+        .n_bridging = world_lacks(w, MUTATION_BRIDGE_ALL) ? m->n_ids : m->n_bridging,
         .message_id = bytes_of_str(m->text),
         .ts = m->ts,
         .source = bytes_of_str("sim"),
         .facts = m->facts,
         .behaviour = m->behaviour};
-    if (is_mutated(w, MUTATION_ACK_EARLY)) {
+    if (world_lacks(w, MUTATION_ACK_EARLY)) {
         struct saga_answer lie = {.code = ERR_OK};
         client_on_answer(w, message, &lie);
     }
@@ -421,7 +419,7 @@ void router_sweep(struct world *w, uint32_t router)
     uint32_t slot;
     struct saga_start s = {.kind = SAGA_SWEEP};
 
-    if (is_mutated(w, MUTATION_DROP_EARLY))
+    if (world_lacks(w, MUTATION_DROP_EARLY))
         drop_all(w, router);
     slot = begin(w, router);
     if (slot == SLOTS_MAX)
@@ -437,6 +435,8 @@ void router_sweep(struct world *w, uint32_t router)
 void router_open(struct world *w, uint32_t router)
 {
     w->routers[router].cache_size = w->plan.cache_size;
+    for (uint32_t s = 0; s < w->plan.n_shards; s++)
+        w->routers[router].guesses[s].node = s % w->plan.n_nodes;
 }
 
 static void clear_outboxes(struct router *r)
@@ -469,4 +469,6 @@ void router_crash(struct world *w, uint32_t router)
     for (int i = 0; i < SLOTS_MAX; i++)
         r->slots[i].busy = false;
     memset(r->cache, 0, sizeof r->cache);
+    for (uint32_t s = 0; s < w->plan.n_shards; s++)
+        r->guesses[s] = (struct guess){.node = s % w->plan.n_nodes};
 }

@@ -12,6 +12,7 @@ static const char schema_text[] = "cluster: simulation\n"
                                   "data: ./data\n"
                                   "shards: %u\n"
                                   "replicas: 1\n"
+                                  "security: none\n"
                                   "nodes:\n"
                                   "  - {id: 1, listen: \"tcp://127.0.0.1:7101\"}\n"
                                   "routers:\n"
@@ -30,8 +31,6 @@ static const char schema_text[] = "cluster: simulation\n"
                                   "  order: {fields: {amount: number}, metrics: [count, "
                                   "sum(amount)], keep_days: 3660}\n";
 
-static const char *const namespaces[] = {"member", "phone", "openid", "device"};
-
 const char *mutation_name(enum mutation m)
 {
     static const char *const names[] = {
@@ -41,7 +40,15 @@ const char *mutation_name(enum mutation m)
         [MUTATION_ABORT_FIRST] = "ABORT overtakes ABSORB",
         [MUTATION_DONE_FOR_ABORT] = "DONE instead of ABORT",
         [MUTATION_BRIDGE_ALL] = "shared keys bridge",
-        [MUTATION_LOSE_LOG] = "committed entry lost",
+        [MUTATION_ACK_UNCOMMITTED] = "ack before commit",
+        [MUTATION_ANSWER_BY_INDEX] = "answer to another leader's entry",
+        [MUTATION_READ_LOCAL] = "read without read-index",
+        [MUTATION_READ_NO_QUORUM] = "read-index without a majority",
+        [MUTATION_SEND_EARLY] = "promises before they are durable",
+        [MUTATION_LOSE_LOG] = "synced entry lost",
+        [MUTATION_OLD_ID] = "wiped replica under its old id",
+        [MUTATION_INSTALL_NOTHING] = "snapshot without its state",
+        [MUTATION_OWN_CLOCK] = "replicas apply by their own clocks",
         [MUTATION_REPAIR_WRONG] = "REPAIR to a wrong version",
         [MUTATION_DROP_EARLY] = "tombstones dropped unchecked",
         [MUTATION_EMPTY_CONTENT] = "content without message ids",
@@ -59,9 +66,19 @@ void *world_alloc(struct world *w, size_t size)
     return p;
 }
 
+bool world_lacks(const struct world *w, enum mutation m)
+{
+    return w->mutation == m && !w->healed;
+}
+
 bool world_chance(struct world *w, uint32_t of_1000)
 {
     return rng_below(&w->rng, 1000) < of_1000;
+}
+
+uint32_t world_between(struct world *w, uint32_t least, uint32_t most)
+{
+    return least + (uint32_t)rng_below(&w->rng, most - least + 1);
 }
 
 msec_t world_wall(const struct world *w)
@@ -157,78 +174,6 @@ static struct event event_take(struct world *w)
     }
 }
 
-/* --- what the seed decides --- */
-
-static uint32_t between(struct world *w, uint32_t least, uint32_t most)
-{
-    return least + (uint32_t)rng_below(&w->rng, most - least + 1);
-}
-
-static void make_plan(struct world *w)
-{
-    struct plan *p = &w->plan;
-    bool faults = rng_below(&w->rng, 8) != 0;
-
-    p->n_shards = between(w, 2, SHARDS_MAX);
-    p->n_routers = between(w, 1, ROUTERS_MAX);
-    p->n_ids = between(w, 4, IDS_MAX);
-    p->n_messages = between(w, 20, 110);
-    p->n_reads = between(w, 10, 60);
-    p->delay_max = between(w, 1, 30);
-    p->commit_max = between(w, 1, 8);
-    p->slow_max = between(w, 500, 4000);
-    p->issue_ms = between(w, 200, 3000);
-    p->hot = between(w, 0, 60);
-    p->cache_size = between(w, 1, CACHE_MAX);
-    p->coalesce_ms = between(w, 0, 2);
-    p->jumps = between(w, 0, 2);
-    if (!faults)
-        return;
-    p->loss = between(w, 0, 80);
-    p->dup = between(w, 0, 80);
-    p->slow = between(w, 0, 40);
-    p->router_crashes = between(w, 0, 4);
-    p->shard_crashes = between(w, 0, 4);
-    p->checkpoints = between(w, 0, 3);
-}
-
-static void make_ids(struct world *w)
-{
-    for (uint32_t i = 0; i < w->plan.n_ids; i++) {
-        struct universe_id *u = &w->ids[i];
-        uint64_t dice = rng_below(&w->rng, 10);
-        const char *name = namespaces[dice < 2 ? 0 : dice < 5 ? 1 : dice < 8 ? 2 : 3];
-        const struct schema_namespace *ns =
-            schema_namespace_by_name(&w->config->schema, bytes_of_str(name));
-        assert(ns);
-        snprintf(u->text, sizeof u->text, "%c%u", name[0], i);
-        u->id = (struct identity){ns->id, bytes_of_str(u->text)};
-        u->bridges = ns->bridges;
-        u->slot = slot_of_identity(u->id);
-        w->of_namespace[ns - w->config->schema.namespaces] |= UINT64_C(1) << i;
-    }
-}
-
-static void plan_faults(struct world *w)
-{
-    const struct plan *p = &w->plan;
-    uint32_t span = (uint32_t)p->issue_ms + 2000;
-
-    for (uint32_t i = 0; i < p->router_crashes; i++)
-        world_schedule(w, between(w, 1, span), EVENT_CRASH_ROUTER)->a =
-            between(w, 0, p->n_routers - 1);
-    for (uint32_t i = 0; i < p->shard_crashes; i++)
-        world_schedule(w, between(w, 1, span), EVENT_CRASH_SHARD)->a =
-            between(w, 0, p->n_shards - 1);
-    for (uint32_t i = 0; i < p->checkpoints; i++)
-        world_schedule(w, between(w, 1, span), EVENT_CHECKPOINT)->a =
-            between(w, 0, p->n_shards - 1);
-    for (uint32_t i = 0; i < p->jumps; i++)
-        world_schedule(w, between(w, 1, span), EVENT_JUMP);
-    for (uint32_t r = 0; r < p->n_routers; r++)
-        world_schedule(w, between(w, 100, 1500), EVENT_SWEEP)->a = r;
-}
-
 void world_open(struct world *w, uint64_t seed, enum mutation mutation, bool trace)
 {
     char text[2048];
@@ -239,16 +184,17 @@ void world_open(struct world *w, uint64_t seed, enum mutation mutation, bool tra
     w->mutation = mutation;
     w->trace = trace;
     w->rng = rng_of_seed(seed * UINT64_C(0x9E3779B97F4A7C15) + 1);
-    make_plan(w);
+    plan_make(w);
     snprintf(text, sizeof text, schema_text, w->plan.n_shards);
     if (cluster_config_parse("simulation.yml", bytes_of_str(text), &w->config, &err) != ERR_OK) {
         fprintf(stderr, "%s\n", err.msg);
         abort();
     }
     cluster_map_init(&w->map, w->config);
-    make_ids(w);
+    plan_ids(w);
     for (uint32_t i = 0; i < w->plan.n_shards; i++)
         shard_open(w, i);
+    node_open(w);
     for (uint32_t i = 0; i < w->plan.n_routers; i++)
         router_open(w, i);
     client_plan(w);
@@ -259,6 +205,7 @@ void world_close(struct world *w)
 {
     for (size_t i = 0; i < w->n_heap; i++)
         packet_free(w->heap[i].packet);
+    node_close(w);
     for (uint32_t i = 0; i < w->plan.n_shards; i++)
         shard_close(&w->shards[i]);
     for (uint32_t i = 0; i < w->plan.n_routers; i++)
@@ -276,7 +223,7 @@ void world_close(struct world *w)
 static void sweep_again(struct world *w, uint32_t router)
 {
     router_sweep(w, router);
-    world_schedule(w, w->healed ? 200 : between(w, 200, 1500), EVENT_SWEEP)->a = router;
+    world_schedule(w, w->healed ? 200 : world_between(w, 200, 1500), EVENT_SWEEP)->a = router;
 }
 
 static void jump(struct world *w)
@@ -285,17 +232,79 @@ static void jump(struct world *w)
     world_trace(w, "jump");
 }
 
+static void handle_packet(struct world *w, const struct event *e)
+{
+    if (!packet_arrives(w, e->packet, e->kind))
+        packet_free(e->packet);
+    else if (e->kind == EVENT_TO_NODE)
+        node_on_request(w, e->packet);
+    else if (e->kind == EVENT_TO_ROUTER)
+        router_on_packet(w, e->packet);
+    else
+        node_on_peer(w, e->packet);
+}
+
+static void handle_node(struct world *w, const struct event *e)
+{
+    struct hosted *h = &w->nodes[e->a].hosted[e->b];
+
+    if (e->kind == EVENT_REPLICA)
+        fake_replica_event(&h->r, (enum fake_event)e->c, e->d);
+    else if (e->kind == EVENT_COMMIT)
+        hosted_commit(h);
+    else if (e->kind == EVENT_CHECKPOINT)
+        hosted_checkpoint(h, e->d);
+    else
+        hosted_fetch(h, e->d);
+}
+
+/* The node whose process handles this event, or NODES_MAX. */
+static uint32_t node_of(const struct event *e)
+{
+    switch ((int)e->kind) {
+    case EVENT_TO_NODE:
+        return e->packet->node;
+    case EVENT_TO_REPLICA:
+        return e->packet->to & 0xffff;
+    case EVENT_REPLICA:
+    case EVENT_COMMIT:
+        return e->a;
+    default:
+        return NODES_MAX;
+    }
+}
+
+/* What comes to a process that stands still waits. Then messages are looked at before timers. */
+static bool is_put_off(struct world *w, const struct event *e)
+{
+    uint32_t node = node_of(e);
+    bool is_tick = e->kind == EVENT_REPLICA && e->c == FAKE_TICK;
+    struct event *later;
+
+    if (node == NODES_MAX || w->nodes[node].paused_until <= w->now)
+        return false;
+    later = world_schedule(w, w->nodes[node].paused_until - w->now + is_tick, e->kind);
+    later->a = e->a;
+    later->b = e->b;
+    later->c = e->c;
+    later->d = e->d;
+    later->packet = e->packet;
+    return true;
+}
+
 static void handle(struct world *w, const struct event *e)
 {
     switch (e->kind) {
-    case EVENT_TO_SHARD:
-        shard_on_packet(w, e->packet);
-        break;
+    case EVENT_TO_NODE:
     case EVENT_TO_ROUTER:
-        router_on_packet(w, e->packet);
+    case EVENT_TO_REPLICA:
+        handle_packet(w, e);
         break;
+    case EVENT_REPLICA:
     case EVENT_COMMIT:
-        shard_commit(w, e->a);
+    case EVENT_CHECKPOINT:
+    case EVENT_FETCH:
+        handle_node(w, e);
         break;
     case EVENT_TICK:
         router_tick(w, e->a, e->b, e->c);
@@ -313,8 +322,8 @@ static void handle(struct world *w, const struct event *e)
         client_on_acked(w, e->a);
         break;
     case EVENT_READ:
-        router_read(w, between(w, 0, w->plan.n_routers - 1),
-                    client_ask(w, between(w, 0, w->plan.n_ids)));
+        router_read(w, world_between(w, 0, w->plan.n_routers - 1),
+                    client_ask(w, world_between(w, 0, w->plan.n_ids)));
         break;
     case EVENT_SWEEP:
         sweep_again(w, e->a);
@@ -323,15 +332,18 @@ static void handle(struct world *w, const struct event *e)
         if (!w->healed)
             router_crash(w, e->a);
         break;
-    case EVENT_CRASH_SHARD:
-        if (!w->healed)
-            shard_crash(w, e->a);
+    case EVENT_RESTART:
+        if (w->nodes[e->a].life == e->b)
+            node_restart(w, e->a);
         break;
-    case EVENT_RESTART_SHARD:
-        shard_restart(w, e->a);
+    case EVENT_CHAOS:
+        chaos_strike(w);
         break;
-    case EVENT_CHECKPOINT:
-        shard_checkpoint(w, e->a);
+    case EVENT_SECOND:
+        chaos_strike_leader(w);
+        break;
+    case EVENT_ADMIN:
+        admin_visit(w, e->a);
         break;
     case EVENT_JUMP:
         jump(w);
@@ -344,11 +356,16 @@ static void run_until(struct world *w, msec_t end)
     while (!w->failed && w->n_heap > 0 && w->heap[0].at <= end) {
         struct event e = event_take(w);
         w->now = e.at;
+        w->env.now = (uint64_t)e.at;
+        w->steps++;
         arena_reset(&w->scratch);
-        handle(w, &e);
+        if (!is_put_off(w, &e))
+            handle(w, &e);
     }
-    if (w->now < end)
+    if (w->now < end) {
         w->now = end;
+        w->env.now = (uint64_t)end;
+    }
 }
 
 static bool has_state(const struct world *w, uint8_t state)
@@ -382,22 +399,13 @@ static bool has_ingest(const struct world *w)
     return false;
 }
 
-static bool is_down(const struct world *w)
-{
-    for (uint32_t i = 0; i < w->plan.n_shards; i++) {
-        if (!w->shards[i].up)
-            return true;
-    }
-    return false;
-}
-
-static bool is_busy(const struct world *w)
+static bool is_busy(struct world *w)
 {
     for (size_t i = 0; i < w->n_heap; i++) {
-        if (w->heap[i].packet)
+        if (w->heap[i].packet && w->heap[i].kind != EVENT_TO_REPLICA)
             return true;
     }
-    return is_down(w) || !is_all_acked(w) || has_ingest(w) || has_state(w, PROFILE_MERGING);
+    return !is_all_acked(w) || has_ingest(w) || has_state(w, PROFILE_MERGING) || !admin_is_done(w);
 }
 
 /* No more faults: everything must come to its end, with nothing but retries and sweeps. */
@@ -406,16 +414,21 @@ static void heal(struct world *w)
     w->healed = true;
     w->plan.loss = w->plan.dup = w->plan.slow = 0;
     w->plan.delay_max = 5;
+    chaos_end(w);
     for (int i = 0; i < 200 && !w->failed && is_busy(w); i++)
         run_until(w, w->now + 500);
     if (!w->failed && !is_all_acked(w))
         world_fail(w, "a message was not acknowledged in %d s without faults", 100);
     if (!w->failed && has_state(w, PROFILE_MERGING))
         world_fail(w, "a merge was left behind");
+    if (!w->failed && !admin_is_done(w))
+        world_fail(w, "a group has not come back in %d s without faults", 100);
 }
 
 static void bury(struct world *w)
 {
+    /* A shard's clock never goes back: it may have come from a node whose clock was ahead. */
+    w->days_ms += w->ahead_ms;
     jump(w);
     for (int i = 0; i < 100 && !w->failed && has_state(w, PROFILE_REDIRECT); i++)
         run_until(w, w->now + 500);
@@ -436,6 +449,24 @@ static void read_all(struct world *w)
     }
 }
 
+/* All replicas come to the same state, and nothing that was applied is gone. */
+static void settle_groups(struct world *w)
+{
+    for (int i = 0; i < 40 && !w->failed && !admin_is_done(w); i++)
+        run_until(w, w->now + 250);
+    if (!w->failed && !admin_is_done(w))
+        world_fail(w, "the replicas of a group do not come together");
+    for (uint32_t n = 0; n < w->plan.n_nodes; n++) {
+        for (uint32_t s = 0; s < w->plan.n_shards; s++) {
+            const struct hosted *h = &w->nodes[n].hosted[s];
+            if (h->r.replica)
+                shard_compare(w, h, h->r.state.applied, 0);
+        }
+    }
+    for (uint32_t s = 0; s < w->plan.n_shards; s++)
+        w->seen.elections += w->shards[s].group.elections;
+}
+
 void world_run(struct world *w)
 {
     run_until(w, w->plan.issue_ms + 2000);
@@ -446,4 +477,8 @@ void world_run(struct world *w)
     if (!w->failed)
         check_at_rest(w);
     read_all(w);
+    if (!w->failed)
+        settle_groups(w);
+    if (!w->failed)
+        history_check(w);
 }

@@ -8,6 +8,7 @@ static const char RETAIL_YAML[] =
     "data: ./data\n"
     "shards: 6\n"
     "replicas: 1\n"
+    "security: none\n"
     "nodes:\n"
     "  - {id: 1, listen: \"tcp://127.0.0.1:7101\"}\n"
     "routers:\n"

@@ -21,7 +21,7 @@ void sim_fail(struct sim *s, const char *fmt, ...)
 
 void sim_trace(struct sim *s, uint64_t a, uint64_t b, uint64_t c)
 {
-    s->result->trace = hash_u64(s->result->trace ^ s->now ^ a << 56 ^ b << 48 ^ c << 24);
+    s->result->trace = hash_u64(s->result->trace ^ s->env.now ^ a << 56 ^ b << 48 ^ c << 24);
 }
 
 unsigned sim_below(struct sim *s, unsigned n)
@@ -34,30 +34,11 @@ bool sim_chance(struct sim *s, unsigned per_mille)
     return sim_below(s, 1000) < per_mille;
 }
 
-struct bytes sim_copy(struct bytes b)
-{
-    uint8_t *p = malloc(b.len + 1);
-    if (!p)
-        abort();
-    if (b.len)
-        memcpy(p, b.data, b.len);
-    return bytes_of(p, b.len);
-}
-
-void sim_free(struct bytes b)
-{
-    union {
-        const uint8_t *in;
-        void *out;
-    } p = {.in = b.data};
-    free(p.out);
-}
-
 void sim_message_free(struct sim_message *m)
 {
     if (!m)
         return;
-    sim_free(m->bytes);
+    fake_free(m->bytes);
     free(m);
 }
 
@@ -110,7 +91,7 @@ static struct sim_event pop(struct sim *s)
 
 static void deliver_later(struct sim *s, struct sim_message *m)
 {
-    uint64_t at = s->now + 1 + sim_below(s, s->delay_max);
+    uint64_t at = s->env.now + 1 + sim_below(s, s->delay_max);
     if (s->chaos && sim_chance(s, 20))
         at += sim_below(s, s->delay_max * 8);
     if (s->ordered) {
@@ -133,7 +114,7 @@ void sim_send(struct sim *s, struct sim_message *m)
         if (!copy)
             abort();
         *copy = *m;
-        copy->bytes = sim_copy(m->bytes);
+        copy->bytes = fake_copy(m->bytes);
         deliver_later(s, copy);
     }
     deliver_later(s, m);
@@ -154,14 +135,14 @@ static void partition(struct sim *s)
 static void do_chaos(struct sim *s)
 {
     struct sim_node *n = &s->nodes[1 + sim_below(s, s->n)];
-    if (n->replica && !n->installing && n->state.applied > n->disk.state.applied)
-        n->disk.state = n->state;
+    if (n->r.replica && !n->r.installing && n->r.state.applied > n->r.saved.applied)
+        n->r.saved = n->r.state;
     n = &s->nodes[1 + sim_below(s, s->n)];
-    if (n->replica && sim_chance(s, s->crash))
+    if (n->r.replica && sim_chance(s, s->crash))
         node_crash(s, n);
     if (sim_chance(s, 5)) {
         for (unsigned i = 1; i <= s->n; i++) {
-            if (s->nodes[i].replica)
+            if (s->nodes[i].r.replica)
                 node_crash(s, &s->nodes[i]);
         }
     }
@@ -170,8 +151,8 @@ static void do_chaos(struct sim *s)
     if (sim_chance(s, 60))
         memset(s->part, 0, sizeof s->part);
     if (sim_chance(s, 30))
-        s->nodes[1 + sim_below(s, s->n)].slow = sim_below(s, 2) ? sim_below(s, 400) : 0;
-    sim_schedule(s, s->now + 20 + sim_below(s, 40), SIM_CHAOS, 0, 0, NULL);
+        s->nodes[1 + sim_below(s, s->n)].r.slow = sim_below(s, 2) ? sim_below(s, 400) : 0;
+    sim_schedule(s, s->env.now + 20 + sim_below(s, 40), SIM_CHAOS, 0, 0, NULL);
 }
 
 static void add_member(struct sim *s, struct sim_node *leader)
@@ -181,8 +162,8 @@ static void add_member(struct sim *s, struct sim_node *leader)
     struct sim_node *n = &s->nodes[s->n + 1];
     n->id = ++s->n;
     node_format(s, n, false);
-    node_start(s, n);
-    if (leader->replica)
+    fake_replica_start(&n->r);
+    if (leader->r.replica)
         node_change(s, leader, n->id, sim_below(s, 2) ? REPLICA_SPARE : REPLICA_STANDBY);
 }
 
@@ -214,10 +195,10 @@ static void do_admin(struct sim *s)
 {
     struct replica_member members[NODES_MAX];
     struct sim_node *leader = check_find_leader(s);
-    sim_schedule(s, s->now + 30 + sim_below(s, 400), SIM_ADMIN, 0, 0, NULL);
-    if (!leader || leader->installing)
+    sim_schedule(s, s->env.now + 30 + sim_below(s, 400), SIM_ADMIN, 0, 0, NULL);
+    if (!leader || leader->r.installing)
         return;
-    size_t n = replica_members(leader->replica, members, NODES_MAX);
+    size_t n = replica_members(leader->r.replica, members, NODES_MAX);
     unsigned voters = 0, what = sim_below(s, 10);
     for (size_t i = 0; i < n; i++)
         voters += members[i].role == REPLICA_VOTER;
@@ -238,11 +219,11 @@ static void heal(struct sim *s)
     s->drop = 0;
     memset(s->part, 0, sizeof s->part);
     s->delay_max = s->delay_max < 15 ? s->delay_max : 15;
-    s->disk_max = s->disk_max < 5 ? s->disk_max : 5;
+    s->env.disk_max = s->env.disk_max < 5 ? s->env.disk_max : 5;
     for (unsigned i = 1; i <= s->n; i++) {
-        s->nodes[i].slow = 0;
-        if (!s->nodes[i].replica)
-            node_start(s, &s->nodes[i]);
+        s->nodes[i].r.slow = 0;
+        if (!s->nodes[i].r.replica)
+            fake_replica_start(&s->nodes[i].r);
     }
 }
 
@@ -250,42 +231,36 @@ static void do_clients(struct sim *s)
 {
     for (unsigned i = 1; i <= s->n; i++) {
         struct sim_node *n = &s->nodes[i];
-        if (n->replica && n->role.leader && sim_chance(s, 800))
+        if (n->r.replica && n->r.role.leader && sim_chance(s, 800))
             node_submit(s, n, 1 + sim_below(s, 4));
     }
-    sim_schedule(s, s->now + 1 + sim_below(s, s->chaos ? 25 : 400), SIM_CLIENT, 0, 0, NULL);
+    sim_schedule(s, s->env.now + 1 + sim_below(s, s->chaos ? 25 : 400), SIM_CLIENT, 0, 0, NULL);
 }
 
 static void do_reads(struct sim *s)
 {
     for (unsigned i = 1; i <= s->n; i++) {
-        if (s->nodes[i].replica && sim_chance(s, 500))
+        if (s->nodes[i].r.replica && sim_chance(s, 500))
             node_read(s, &s->nodes[i]);
     }
-    sim_schedule(s, s->now + 5 + sim_below(s, 60), SIM_READ, 0, 0, NULL);
+    sim_schedule(s, s->env.now + 5 + sim_below(s, 60), SIM_READ, 0, 0, NULL);
 }
 
 static void handle_node(struct sim *s, const struct sim_event *e)
 {
     struct sim_node *n = &s->nodes[e->node];
     if (e->type == SIM_RESTART) {
-        if (!n->replica && n->life == e->life)
-            node_start(s, n);
-        return;
-    }
-    if (!n->replica)
-        return;
-    if (e->type == SIM_MESSAGE) {
-        if (s->part[e->message->from] == s->part[e->node])
-            node_message(s, n, e->message);
-    } else if (e->type == SIM_TICK) {
-        if (n->tick_generation == e->life)
-            node_tick(s, n);
-    } else if (n->life == e->life) {
-        if (e->type == SIM_DISK)
-            node_disk_done(s, n);
-        else
-            node_loaded(s, n);
+        if (!n->r.replica && n->r.life == e->life)
+            fake_replica_start(&n->r);
+    } else if (e->type == SIM_MESSAGE) {
+        if (n->r.replica && s->part[e->message->from] == s->part[e->node])
+            fake_replica_receive(&n->r, e->message->from, e->message->bytes);
+    } else {
+        fake_replica_event(&n->r,
+                           e->type == SIM_TICK   ? FAKE_TICK
+                           : e->type == SIM_DISK ? FAKE_DISK
+                                                 : FAKE_LOADED,
+                           e->life);
     }
 }
 
@@ -335,6 +310,7 @@ static unsigned pick(struct sim *s, const unsigned *list, unsigned n)
 
 static void draw(struct sim *s)
 {
+    struct replica_options *o = &s->env.options;
     s->n = PICK(s, 3, 3, 3, 3, 5, 5, 5, 1);
     if (s->options.replicas)
         s->n = s->options.replicas;
@@ -344,22 +320,26 @@ static void draw(struct sim *s)
     s->drop = PICK(s, 0, 10, 50, 150);
     s->duplicate = PICK(s, 0, 20, 150);
     s->delay_max = PICK(s, 3, 15, 60, 120);
-    s->disk_max = PICK(s, 1, 5, 30, 200);
+    s->env.disk_max = PICK(s, 1, 5, 30, 200);
     s->crash = PICK(s, 0, 10, 40, 100);
     s->crash_within = PICK(s, 0, 0, 1, 3);
     s->checkpoint_every = PICK(s, 5, 12, 40, 100000);
-    s->trailing = PICK(s, 0, 1, 3, 10);
-    s->inflight = PICK(s, 2, 4, 8, 32);
-    s->cache_bytes = PICK(s, 1, 80, 1 << 20, 1 << 20);
-    s->election_ms = PICK(s, 150, 300);
-    s->heartbeat_ms = s->election_ms / PICK(s, 3, 6);
+    o->trailing = PICK(s, 0, 1, 3, 10);
+    o->max_inflight = PICK(s, 2, 4, 8, 32);
+    o->cache_bytes = PICK(s, 1, 80, 1 << 20, 1 << 20);
+    o->election_timeout_ms = PICK(s, 150, 300);
+    o->heartbeat_ms = o->election_timeout_ms / PICK(s, 3, 6);
 }
 
 static void open_world(struct sim *s)
 {
     uint64_t voters[NODES_MAX];
     s->rng = rng_of_seed(s->options.seed * UINT64_C(0x2545F4914F6CDD1D) + 12345);
-    s->now = 1000;
+    s->env = (struct fake_env){.ctx = s,
+                               .hooks = &sim_hooks,
+                               .rng = &s->rng,
+                               .now = 1000,
+                               .guards_off = s->options.guards_off};
     s->chaos = true;
     draw(s);
     for (unsigned i = 0; i < s->n; i++)
@@ -371,32 +351,28 @@ static void open_world(struct sim *s)
         node_format(s, &s->nodes[i], true);
     }
     for (unsigned i = 1; i <= s->n; i++)
-        node_start(s, &s->nodes[i]);
-    uint64_t healed = s->now + 2000 + sim_below(s, 3000);
+        fake_replica_start(&s->nodes[i].r);
+    uint64_t healed = s->env.now + 2000 + sim_below(s, 3000);
     sim_schedule(s, healed, SIM_HEAL, 0, 0, NULL);
     sim_schedule(s, healed + HEALTHY_MS, SIM_END, 0, 0, NULL);
-    sim_schedule(s, s->now + 50, SIM_CLIENT, 0, 0, NULL);
-    sim_schedule(s, s->now + 80, SIM_READ, 0, 0, NULL);
-    sim_schedule(s, s->now + 100, SIM_CHAOS, 0, 0, NULL);
+    sim_schedule(s, s->env.now + 50, SIM_CLIENT, 0, 0, NULL);
+    sim_schedule(s, s->env.now + 80, SIM_READ, 0, 0, NULL);
+    sim_schedule(s, s->env.now + 100, SIM_CHAOS, 0, 0, NULL);
     if (s->has_admin)
-        sim_schedule(s, s->now + 500, SIM_ADMIN, 0, 0, NULL);
+        sim_schedule(s, s->env.now + 500, SIM_ADMIN, 0, 0, NULL);
 }
 
 static void close_world(struct sim *s)
 {
     for (unsigned i = 1; i <= s->n; i++) {
-        struct sim_node *n = &s->nodes[i];
-        node_close(n);
-        while (n->disk.n)
-            sim_free(n->disk.entries[--n->disk.n].data);
-        free(n->disk.entries);
-        sim_free(n->disk.snapshot.conf);
+        fake_replica_stop(&s->nodes[i].r);
+        fake_disk_close(&s->nodes[i].r.disk);
     }
     for (size_t i = 0; i < s->queued; i++)
         sim_message_free(s->queue[i].message);
     free(s->queue);
     buf_free(&s->bootstrap);
-    check_close(s);
+    group_check_close(&s->group);
 }
 
 void sim_run(const struct sim_options *o, struct sim_result *out)
@@ -410,13 +386,19 @@ void sim_run(const struct sim_options *o, struct sim_result *out)
     open_world(s);
     for (bool over = false; !over && !out->failed && s->queued;) {
         struct sim_event e = pop(s);
-        s->now = e.at;
+        s->env.now = e.at;
         handle(s, &e);
         sim_message_free(e.message);
         over = e.type == SIM_END;
         if (++out->counts.events > EVENTS_MAX)
             sim_fail(s, "livelock: too many events");
     }
+    out->counts.elections = s->group.elections;
+    out->counts.applies = s->group.applies;
+    out->counts.truncations = s->env.counts.truncations;
+    out->counts.installs = s->env.counts.installs;
+    out->counts.trims = s->env.counts.trims;
+    out->counts.loads = s->env.counts.loads;
     close_world(s);
     free(s);
 }

@@ -1,5 +1,6 @@
 oneid_test(NAME test_memtable SOURCES test_memtable.c USES oneid_store)
 target_include_directories(test_memtable PRIVATE $<TARGET_PROPERTY:oneid_store,SOURCE_DIR>)
 oneid_test(NAME test_store SOURCES test_store.c USES oneid_store oneid_disk)
+oneid_test(NAME test_store_copy SOURCES test_store_copy.c USES oneid_store Threads::Threads)
 oneid_test(NAME test_store_damage SOURCES test_store_damage.c USES oneid_store)
 oneid_test(NAME test_wal SOURCES test_wal.c USES oneid_wal)

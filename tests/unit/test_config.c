@@ -29,6 +29,7 @@ static const char *const SECTIONS[] = {
     "events: {order: {fields: {amount: number, kind: enum}, metrics: [count], keep_days: 9}}\n",
     "levels: {by: growth, steps: {gold: 50, silver: 10}}\n",
     "limits: {dedup_hours: 24}\n",
+    "security: {keys: ./keys}\n",
 };
 enum { N_SECTIONS = sizeof SECTIONS / sizeof *SECTIONS };
 
@@ -96,11 +97,15 @@ static void test_config_reads_every_section(void **state)
     assert_string_equal(c->nodes[0].listen, "tcp://127.0.0.1:7101");
     assert_int_equal(c->n_routers, 1);
     assert_string_equal(c->routers[0].listen, "tcp://127.0.0.1:7001");
+    assert_false(c->security.plain);
+    assert_string_equal(c->security.keys, "/etc/keys");
+    assert_string_equal(c->security.allowed, "/etc/keys/allowed");
     assert_int_equal(c->dedup_hours, 24);
     assert_int_equal(c->dedup_min, 4096);
     assert_int_equal(c->deadline_ms, 10000);
     assert_int_equal(c->watch_events, 1000000);
     assert_int_equal(c->watch_idle_days, 7);
+    assert_int_equal(c->log_keep_mb, 64);
     assert_int_equal(c->schema.tags_max, 100);
     assert_int_equal(c->schema.n_namespaces, 2);
     assert_int_equal(c->schema.namespaces[0].normalize, NORMALIZE_PHONE);
@@ -201,8 +206,11 @@ static void test_config_sections_that_may_be_left_out(void **state)
                                            "nodes: [{id: 65535, listen: 'tcp://h-1.lan:65535'}]\n"
                                            "routers: [{id: 65535, listen: 'tcp://r:1'}]\n"
                                            "timezone: UTC\n"
-                                           "identities: [{name: m, limit: 100000}]\n");
+                                           "identities: [{name: m, limit: 100000}]\n"
+                                           "security: {keys: k, allowed: ../trust}\n");
     assert_string_equal(c->data, "/x/y/z");
+    assert_string_equal(c->security.keys, "/etc/k");
+    assert_string_equal(c->security.allowed, "/etc/../trust");
     assert_int_equal(c->n_replicas, 1);
     assert_int_equal(c->schema.n_traits, 0);
     assert_int_equal(c->schema.n_events, 0);
@@ -251,14 +259,14 @@ static void test_config_refuses_mistakes_in_single_values(void **state)
 {
     (void)state;
     static const struct mistake M[] = {
-        {"nodez: []\n",
-         "t.yml:14:1: unknown key 'nodez', expected one of cluster, data, shards, replicas, nodes, "
-         "routers, timezone, identities, traits, tags, events, levels, limits"},
+        {"nodez: []\n", "t.yml:15:1: unknown key 'nodez', expected one of cluster, data, shards, "
+                        "replicas, security, nodes, "
+                        "routers, timezone, identities, traits, tags, events, levels, limits"},
         {"cluster: again\ncluster: x\n",
          "t.yml:2:1: key 'cluster' is there twice, expected it once"},
-        {"? [a]\n: b\n",
-         "t.yml:14:3: unknown key a list, expected one of cluster, data, shards, replicas, nodes, "
-         "routers, timezone, identities, traits, tags, events, levels, limits"},
+        {"? [a]\n: b\n", "t.yml:15:3: unknown key a list, expected one of cluster, data, shards, "
+                         "replicas, security, nodes, "
+                         "routers, timezone, identities, traits, tags, events, levels, limits"},
         {"cluster: Demo\n", "t.yml:1:10: expected a cluster name of a-z, 0-9 and -"},
         {"cluster: ''\n", "t.yml:1:10: expected text of 1 to 64 bytes, found 0"},
         {"cluster:\n", "t.yml:1:9: expected text, found nothing"},
@@ -344,6 +352,35 @@ static void test_config_refuses_mistakes_in_nodes_and_routers(void **state)
          "t.yml:6:19: key 'id' is there twice, expected it once"},
     };
     EXPECT_MISTAKES(M);
+}
+
+static void test_config_plain_text_is_for_loopback_only(void **state)
+{
+    (void)state;
+    static const struct mistake M[] = {
+        {"nodes: [{id: 1, listen: \"tcp://10.0.0.1:7101\"}]\nsecurity: none\n",
+         "t.yml:5:25: security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+         "found 'tcp://10.0.0.1:7101'; or give the cluster keys"},
+        {"routers: [{id: 1, listen: \"tcp://localhost.example.com:1\"}]\nsecurity: none\n",
+         "t.yml:6:27: security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
+         "found 'tcp://localhost.example.com:1'; or give the cluster keys"},
+        {"security: plain\n",
+         "t.yml:14:11: expected none, or a mapping with keys: FOLDER; found 'plain'"},
+        {"security: {allowed: x}\n", "t.yml:14:11: expected the key 'keys', which is missing"},
+        {"security: {keys: k, key: l}\n",
+         "t.yml:14:21: unknown key 'key', expected one of keys, allowed"},
+    };
+    static const char LAST[] = "security: {keys: ./keys}\n";
+    for (size_t i = 0; i < sizeof M / sizeof *M; i++) {
+        char *text = file_with(M[i].section);
+        if (i < 2) /* the section came with the other one */
+            text[strlen(text) - (sizeof LAST - 1)] = '\0';
+        expect_mistake(bytes_of_str(text), M[i].msg);
+    }
+    struct cluster_config *c = parse_sound(file_with("security: none\n"));
+    assert_true(c->security.plain);
+    assert_null(c->security.keys);
+    cluster_config_close(c);
 }
 
 static void test_config_refuses_mistakes_in_identities(void **state)
@@ -534,7 +571,8 @@ static void test_config_refuses_what_is_not_one_yaml_document(void **state)
          "t.yml:1:1: the file is empty, expected a mapping that begins with 'cluster'"},
         {TEXT("- a\n"),
          "t.yml:1:1: expected a mapping, found a list; its keys are cluster, data, shards, "
-         "replicas, nodes, routers, timezone, identities, traits, tags, events, levels, limits"},
+         "replicas, security, nodes, routers, timezone, identities, traits, tags, events, levels, "
+         "limits"},
         {TEXT("cluster: a\n---\ncluster: b\n"),
          "t.yml:2:1: a second document begins, expected only one"},
         {TEXT("cluster: a\n---\n"), "t.yml:2:1: a second document begins, expected only one"},
@@ -732,6 +770,7 @@ static void test_config_default_file_states_the_default_limits(void **state)
     assert_int_equal(c->dedup_max, d->dedup_max);
     assert_int_equal(c->memtable_mb, d->memtable_mb);
     assert_int_equal(c->checkpoint_seconds, d->checkpoint_seconds);
+    assert_int_equal(c->log_keep_mb, d->log_keep_mb);
     assert_int_equal(c->redirect_days, d->redirect_days);
     assert_int_equal(c->map_gb, d->map_gb);
     assert_int_equal(c->router_cache_mb, d->router_cache_mb);
@@ -811,6 +850,7 @@ int main(void)
         cmocka_unit_test(test_config_block_values_are_normalised),
         cmocka_unit_test(test_config_refuses_mistakes_in_single_values),
         cmocka_unit_test(test_config_refuses_mistakes_in_nodes_and_routers),
+        cmocka_unit_test(test_config_plain_text_is_for_loopback_only),
         cmocka_unit_test(test_config_refuses_mistakes_in_identities),
         cmocka_unit_test(test_config_refuses_mistakes_in_traits),
         cmocka_unit_test(test_config_refuses_mistakes_in_tags_and_events),

@@ -385,14 +385,14 @@ struct note {
     int sender, number;
     char text[16];
 };
-struct sender {
+struct putter {
     struct net *net;
     int number;
 };
 
 static void *send_notes(void *ctx)
 {
-    const struct sender *s = ctx;
+    const struct putter *s = ctx;
     struct outbox *out;
     if (outbox_open(s->net, "notes", &out, NULL) != ERR_OK)
         return NULL;
@@ -412,11 +412,11 @@ static void test_inbox_from_many_threads(void **state)
     struct fixture *f = *state;
     struct inbox *in;
     pthread_t threads[SENDERS];
-    struct sender senders[SENDERS];
+    struct putter senders[SENDERS];
     int next[SENDERS] = {0};
     assert_int_equal(inbox_open(f->net, "notes", &in, NULL), ERR_OK);
     for (int i = 0; i < SENDERS; i++) {
-        senders[i] = (struct sender){f->net, i};
+        senders[i] = (struct putter){f->net, i};
         assert_int_equal(pthread_create(&threads[i], NULL, send_notes, &senders[i]), 0);
     }
     for (int got = 0; got < SENDERS * EACH;) {

@@ -403,6 +403,20 @@ static struct reply sweep(struct world *w, unsigned shard, uint32_t age_ms)
     return world_run_at(w, shard, &c);
 }
 
+/* A leader whose wall clock was days ahead gave the log its time; the next one's is right. */
+static void test_sweep_lists_merges_that_began_in_the_future(void **state)
+{
+    struct world *w = *state;
+    struct pair p = make_pair(w);
+    w->now += INT64_C(3) * MSEC_PER_DAY;
+    freeze(w, &p, 0);
+    w->now -= INT64_C(3) * MSEC_PER_DAY;
+    struct reply r = sweep(w, 1, 1000);
+    assert_int_equal(r.n_sweeps, 1);
+    assert_int_equal(r.sweeps[0].kind, SWEEP_MERGING);
+    assert_int_equal(r.sweeps[0].profile, p.l);
+}
+
 static void test_sweep_lists_old_merges_and_tombstones(void **state)
 {
     struct world *w = *state;
@@ -547,6 +561,7 @@ int main(void)
         TEST(test_merge_aborted_claim_becomes_a_profile),
         TEST(test_merge_local_attempt_meets_a_merge_in_flight),
         TEST(test_sweep_lists_old_merges_and_tombstones),
+        TEST(test_sweep_lists_merges_that_began_in_the_future),
         TEST(test_content_truncated_is_malformed),
         TEST(test_content_with_a_flipped_byte_does_no_harm),
     };

@@ -1,6 +1,7 @@
 #include <base/rng.h>
 #include <proto/envelope.h>
 #include <proto/request.h>
+#include <proto/trust.h>
 
 #include <math.h>
 #include <setjmp.h>
@@ -587,6 +588,24 @@ static void test_request_arena_limit_at_every_step(void **state)
     }
 }
 
+/* --- roles --- */
+
+static void test_every_request_has_a_name_and_a_role(void **state)
+{
+    (void)state;
+    for (int t = REQUEST_INGEST; t < REQUEST_TYPE_END; t++) {
+        unsigned role = request_role((enum request_type)t);
+        assert_true(role == ROLE_READER || role == ROLE_WRITER || role == ROLE_ADMIN);
+        assert_string_not_equal(request_name((enum request_type)t), "other");
+        assert_int_equal(request_is_audited((enum request_type)t), role == ROLE_ADMIN);
+    }
+    assert_int_equal(request_role(REQUEST_INGEST), ROLE_WRITER);
+    assert_int_equal(request_role(REQUEST_PROFILE), ROLE_READER);
+    assert_int_equal(request_role(REQUEST_SEGMENT_DROP), ROLE_ADMIN);
+    assert_int_equal(request_role((enum request_type)0), ROLE_ADMIN);
+    assert_int_equal(request_role((enum request_type)250), ROLE_ADMIN);
+}
+
 /* --- request_check --- */
 
 static void expect_verdict(const struct event_message *e, enum error_code code, const char *why)
@@ -711,6 +730,7 @@ static void test_check_of_questions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_request_has_a_name_and_a_role),
         cmocka_unit_test(test_request_round_trip_of_every_type),
         cmocka_unit_test(test_response_round_trip),
         cmocka_unit_test(test_profile_round_trip),

@@ -19,5 +19,6 @@ int run_check(const struct options *o);
 int run_fix(const struct options *o);
 int run_leader(const struct options *o);
 int run_config(const struct options *o);
+int run_keygen(const struct options *o);
 
 #endif

@@ -32,6 +32,15 @@ static const char WATCH_HELP[] =
     "  --once             ends when nothing more is there\n"
     "  --stop             the cluster watches the segment no more\n";
 
+static const char KEYGEN_HELP[] =
+    "  --all              what is missing for all nodes and routers of the cluster file, and\n"
+    "                     admin.key for people; their lines go to its list of allowed keys\n"
+    "  --name NAME        one key pair, NAME.key (mode 0600), and NAME.pub for those who need to\n"
+    "                     know it; the line for the list of allowed keys is printed\n"
+    "  --roles ROLE,...   of that line: reader, writer, admin, node (default: node for node-N and\n"
+    "                     router-N, else reader)\n"
+    "  --out FOLDER       where to (default: the keys' folder of the cluster file, else here)\n";
+
 static const struct command COMMANDS[] = {
     {"status", "", 0, TAKES_ROUTER, "Routers, nodes and shards: who answers", NULL, run_status},
     {"stats", "", 0, TAKES_ROUTER, "Counts of the cluster and of each shard", NULL, run_stats},
@@ -49,7 +58,7 @@ static const struct command COMMANDS[] = {
      PAGE_HELP, run_list},
     {"breakdown", "EXPR", 1, TAKES_ROUTER | TAKES_BY, "How many for each value of a trait",
      "  --by TRAIT[,TRAIT] one or two traits of the cluster file, or level\n", run_breakdown},
-    {"export", "EXPR", 1, TAKES_ROUTER | TAKES_CURSOR | TAKES_EXPORT,
+    {"export", "EXPR", 1, TAKES_ROUTER | TAKES_CURSOR | TAKES_EXPORT | TAKES_OUT,
      "Everybody who satisfies it, with chosen fields, as JSON lines or CSV", EXPORT_HELP,
      run_export},
     {"segment", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_COUNTS,
@@ -66,6 +75,8 @@ static const struct command COMMANDS[] = {
      NULL, run_fix},
     {"leader", "SHARD NODE", 2, TAKES_ROUTER, "Hands the leadership of a shard to a node", NULL,
      run_leader},
+    {"keygen", "", 0, TAKES_KEYGEN | TAKES_OUT, "Makes keys: for people, applications, processes",
+     KEYGEN_HELP, run_keygen},
     {"config", "", 0, 0, "Processes and data folder of the cluster file, for scripts", NULL,
      run_config},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},

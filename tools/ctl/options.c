@@ -33,7 +33,12 @@ enum option_id {
     OPTION_FROM,
     OPTION_TOKEN_FILE,
     OPTION_ONCE,
-    OPTION_STOP
+    OPTION_STOP,
+    OPTION_KEY,
+    OPTION_SERVER_KEY,
+    OPTION_NAME,
+    OPTION_ROLES,
+    OPTION_ALL
 };
 
 struct option {
@@ -60,11 +65,16 @@ static const struct option OPTIONS[] = {
     {"fields", NULL, OPTION_FIELDS, true, TAKES_EXPORT},
     {"ids", NULL, OPTION_IDS, true, TAKES_EXPORT},
     {"format", NULL, OPTION_FORMAT, true, TAKES_EXPORT},
-    {"out", NULL, OPTION_OUT, true, TAKES_EXPORT},
+    {"out", NULL, OPTION_OUT, true, TAKES_OUT},
     {"from", NULL, OPTION_FROM, true, TAKES_WATCH},
     {"token-file", NULL, OPTION_TOKEN_FILE, true, TAKES_WATCH},
     {"once", NULL, OPTION_ONCE, false, TAKES_WATCH},
     {"stop", NULL, OPTION_STOP, false, TAKES_WATCH},
+    {"key", NULL, OPTION_KEY, true, TAKES_ROUTER},
+    {"server-key", NULL, OPTION_SERVER_KEY, true, TAKES_ROUTER},
+    {"name", NULL, OPTION_NAME, true, TAKES_KEYGEN},
+    {"roles", NULL, OPTION_ROLES, true, TAKES_KEYGEN},
+    {"all", NULL, OPTION_ALL, false, TAKES_KEYGEN},
 };
 
 struct parser {
@@ -182,6 +192,21 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_STOP:
         out->stop = true;
+        return true;
+    case OPTION_KEY:
+        out->key = value;
+        return true;
+    case OPTION_SERVER_KEY:
+        out->server_key = value;
+        return true;
+    case OPTION_NAME:
+        out->name = value;
+        return true;
+    case OPTION_ROLES:
+        out->roles = value;
+        return true;
+    case OPTION_ALL:
+        out->all = true;
         return true;
     }
     return false;

@@ -23,8 +23,10 @@ enum {
     TAKES_MORE = 1 << 6,   /* more words than n_args */
     TAKES_EXPLAIN = 1 << 7,
     TAKES_COUNTS = 1 << 8,
-    TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format, --out */
-    TAKES_WATCH = 1 << 10  /* --from, --token-file, --once, --stop */
+    TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format */
+    TAKES_WATCH = 1 << 10, /* --from, --token-file, --once, --stop */
+    TAKES_OUT = 1 << 11,   /* --out: of export and keygen */
+    TAKES_KEYGEN = 1 << 12 /* --name, --roles, --all */
 };
 
 struct options;
@@ -52,6 +54,9 @@ struct options {
     const char *cursor, *by, *rejects; /* NULL: not given */
     const char *fields, *ids, *format, *out;
     const char *from, *token_file;
+    const char *key, *server_key; /* --key FILE, --server-key KEY */
+    const char *name, *roles;     /* keygen */
+    bool all;
     bool explain, counts, once, stop;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;

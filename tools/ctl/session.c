@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { RETRY_MAX_MS = 2000, RETRY_MIN_MS = 50 };
 
@@ -59,15 +60,47 @@ static uint32_t retry_of(uint32_t deadline_ms, size_t n_routers)
     return ms < RETRY_MIN_MS ? RETRY_MIN_MS : ms;
 }
 
+/* Keys of routers that the cluster file does not name: the one of --server-key for all. */
+static enum error_code keys_of_options(struct session *s, const struct options *o, size_t n_routers,
+                                       struct error *err)
+{
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): nothing sets the environment */
+    const char *key = o->key ? o->key : getenv("ONEID_KEY");
+    if (!o->server_key)
+        return o->key ? error_set(err, ERR_USAGE, "--key needs --server-key, the router's key")
+                      : ERR_OK;
+    if (!key)
+        return error_set(err, ERR_USAGE, "--server-key needs --key FILE, our own key");
+    return client_keys_for(key, o->server_key, n_routers, &s->keys, err);
+}
+
+/* Those of the cluster file, in its order: --router may name some of them. */
+static enum error_code keys_of_routers(struct session *s, const struct options *o,
+                                       const char *const *routers, size_t n_routers,
+                                       struct error *err)
+{
+    if (o->server_key || !s->config)
+        return keys_of_options(s, o, n_routers, err);
+    return client_keys_open(s->config, o->key, routers, n_routers, &s->keys, err);
+}
+
 int session_open_at(struct session *s, const struct options *o, const char *const *routers,
                     size_t n_routers, uint32_t in_flight)
 {
     char text[240];
+    struct error err;
+    if (keys_of_routers(s, o, routers, n_routers, &err) != ERR_OK) {
+        complain("%s", err.msg);
+        return EXIT_PROBLEM;
+    }
     struct oneid_options options = {.routers = routers,
                                     .n_routers = n_routers,
                                     .deadline_ms = o->deadline_ms,
                                     .max_in_flight = in_flight,
-                                    .retry_ms = retry_of(o->deadline_ms, n_routers)};
+                                    .retry_ms = retry_of(o->deadline_ms, n_routers),
+                                    .key_file = s->keys.key_file,
+                                    .server_keys = (const char *const *)s->keys.server_keys,
+                                    .trust_file = s->keys.trust_file};
     enum oneid_code rc = oneid_open(&options, &s->client, text, sizeof text);
     if (rc == ONEID_OK)
         return EXIT_OK;
@@ -78,6 +111,9 @@ int session_open_at(struct session *s, const struct options *o, const char *cons
 int session_open(struct session *s, const struct options *o)
 {
     *s = (struct session){0};
+    if (o->n_routers && !o->server_key && access(o->config, R_OK) == 0 &&
+        !(s->config = session_config(o))) /* it says whether and how routers are reached */
+        return EXIT_PROBLEM;
     if (o->n_routers)
         return session_open_at(s, o, o->routers, o->n_routers, o->in_flight);
     s->config = session_config(o);
@@ -101,6 +137,7 @@ void session_close(struct session *s)
 {
     interrupt_watch(NULL);
     oneid_close(s->client);
+    client_keys_close(&s->keys);
     cluster_config_close(s->config);
     *s = (struct session){0};
 }

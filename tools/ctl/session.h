@@ -6,10 +6,12 @@
 
 #include <cluster/config.h>
 #include <oneid/oneid.h>
+#include <proto/security.h>
 
 struct session {
     struct cluster_config *config; /* NULL: --router was given */
     struct oneid_client *client;
+    struct client_keys keys;
 };
 
 /* EXIT_OK, or what main shall return: the problem has been told. */

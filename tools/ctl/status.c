@@ -38,7 +38,7 @@ static uint64_t lag_of(const struct oneid_replica *leader, const struct oneid_me
     return leader->last > m->match ? leader->last - m->match : 0;
 }
 
-static const char *role_name(enum oneid_role role)
+static const char *member_role_name(enum oneid_role role)
 {
     static const char *const NAMES[] = {"standby", "voter", "spare"};
     return NAMES[role];
@@ -92,7 +92,7 @@ static void emit_replicas(struct emit *e, const struct survey *v,
         const struct oneid_replica *r = survey_replica(n, leader->shard);
         emit_object(e, NULL);
         emit_unsigned(e, "node", m->node);
-        emit_string(e, "role", role_name(m->role));
+        emit_string(e, "role", member_role_name(m->role));
         emit_bool(e, "up", n != NULL);
         emit_unsigned(e, "match", m->match);
         emit_unsigned(e, "lag", lag_of(leader, m));
@@ -163,7 +163,7 @@ static void show_replicas(const struct survey *v, const struct oneid_replica *le
         uint64_t lag = lag_of(leader, m);
         (void)printf("%s node %u", i ? "," : ";", m->node);
         if (m->role != ONEID_VOTER)
-            (void)printf(" (%s)", role_name(m->role));
+            (void)printf(" (%s)", member_role_name(m->role));
         if (!survey_node(v, m->node))
             (void)printf(" away");
         if (lag)

@@ -14,8 +14,10 @@ static void probe(struct survey *v, const struct options *o, struct router_state
     struct session s = {0};
     if (v->n_routers > 1 && mine.deadline_ms > PROBE_MS)
         mine.deadline_ms = PROBE_MS;
-    if (session_open_at(&s, &mine, &r->endpoint, 1, 0) != EXIT_OK) {
-        (void)snprintf(r->text, sizeof r->text, "not an endpoint");
+    mine.routers[0] = r->endpoint;
+    mine.n_routers = 1;
+    if (session_open(&s, &mine) != EXIT_OK) {
+        (void)snprintf(r->text, sizeof r->text, "cannot be asked");
         return;
     }
     r->asked_ms = clock_wall_ms();

@@ -8,6 +8,8 @@ static const char COMMON[] = "  -c, --config FILE  the cluster file (default: cl
 static const char ASKING[] =
     "  --router ENDPOINT  ask this router, \"tcp://host:port\", instead of those of the file;\n"
     "                     may be given several times\n"
+    "  --key FILE         our key (default: $ONEID_KEY, else admin.key of the keys' folder)\n"
+    "  --server-key KEY   with --router: its public key, or its .pub file\n"
     "  --deadline MS      give up after so long (default: 10000)\n";
 
 void usage_print(const struct command *commands)

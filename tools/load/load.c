@@ -1,5 +1,6 @@
 #include <base/clock.h>
 #include <load/commands.h>
+#include <proto/security.h>
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,15 @@ enum error_code load_open_client(const struct load_options *o, const struct clus
     for (size_t i = 0; !o->n_routers && i < c->n_routers && i < LOAD_LIST_MAX; i++)
         routers[options.n_routers++] = c->routers[i].listen;
     char text[200] = "";
+    struct client_keys keys;
+    enum error_code rc = client_keys_open(c, o->key, routers, options.n_routers, &keys, err);
+    if (rc != ERR_OK)
+        return rc;
+    options.key_file = keys.key_file;
+    options.server_keys = (const char *const *)keys.server_keys;
+    options.trust_file = keys.trust_file;
     enum oneid_code code = oneid_open(&options, out, text, sizeof text);
+    client_keys_close(&keys);
     if (!code)
         return ERR_OK;
     return error_set(err, ERR_UNAVAILABLE, "%s", text[0] ? text : oneid_code_text(code));

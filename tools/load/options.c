@@ -22,6 +22,7 @@ const char load_usage[] =
     "All but report:\n"
     "            -c FILE            the cluster file (./cluster.yml)\n"
     "            --router ENDPOINT  instead of the file's routers; may be repeated\n"
+    "            --key FILE         our key ($ONEID_KEY, else admin.key of the keys' folder)\n"
     "Population (all but check and report):\n"
     "            --persons P (100000)  --events N (10/3 of P)  --seed S (1)\n"
     "            --shuffle SEED     another order of the same events\n"
@@ -65,6 +66,7 @@ struct row {
 #define AT(field) offsetof(struct load_options, field)
 static const struct row rows[] = {
     {"-c", KIND_TEXT, AT(config), 0},
+    {"--key", KIND_TEXT, AT(key), 0},
     {"--router", KIND_LIST, AT(routers), AT(n_routers)},
     {"--json", KIND_JSON, AT(json_file), 0},
     {"--persons", KIND_U64, AT(persons), 0},

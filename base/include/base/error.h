@@ -38,7 +38,8 @@
     X(ERASED, 22, false, "erased")                                                                 \
     X(SHUTDOWN, 23, true, "shutting down")                                                         \
     X(INTERNAL, 24, false, "internal error")                                                       \
-    X(TOO_OLD, 25, false, "not kept any more")
+    X(TOO_OLD, 25, false, "not kept any more")                                                     \
+    X(DENIED, 26, false, "not allowed")
 
 enum error_code {
 #define X(name, wire, retry, text) ERR_##name = (wire),

@@ -46,7 +46,8 @@ enum oneid_code {
     ONEID_ERR_BUSY,        /* too much in flight: poll and try again */
     ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
     ONEID_ERR_INTERNAL,
-    ONEID_ERR_TOO_OLD /* the events after the token are not kept any more: begin again */
+    ONEID_ERR_TOO_OLD, /* the events after the token are not kept any more: begin again */
+    ONEID_ERR_DENIED   /* the key is not allowed, or its role does not allow this */
 };
 
 struct oneid_client;
@@ -57,6 +58,14 @@ struct oneid_options {
     uint32_t deadline_ms;   /* default of a request; 0: 10,000 */
     uint32_t max_in_flight; /* 0: 4,096. One more gives ONEID_ERR_BUSY */
     uint32_t retry_ms;      /* without an answer for so long, ask the next router; 0: 2,000 */
+    /* Encryption (docs/security.md): the client's own key file, as oneidctl keygen makes it, and
+     * for each router its public key of 40 characters, or several with spaces between them while it
+     * is being changed. Both NULL: plain text, which routers take on loopback addresses only. */
+    const char *key_file;
+    const char *const *server_keys;
+    /* A list of keys, as the cluster's list of allowed keys: then server_keys are names on it, such
+     * as router-1. It is read again as connections are made, so that keys can change meanwhile. */
+    const char *trust_file;
 };
 
 ONEID_API const char *oneid_version(void);

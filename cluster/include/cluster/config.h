@@ -25,6 +25,13 @@ struct cluster_router {
     const char *metrics; /* as of a node */
 };
 
+/* Section `security:`. Paths are relative to the file's folder; made absolute. */
+struct cluster_security {
+    bool plain;          /* `security: none`: plain text, and loopback addresses only */
+    const char *keys;    /* folder of the secret keys of the processes that run here: NAME.key */
+    const char *allowed; /* file of the public keys that are trusted, and what they may do */
+};
+
 struct cluster_config {
     const char *path; /* where it was read from */
     const char *name; /* `cluster:` */
@@ -41,6 +48,8 @@ struct cluster_config {
     uint32_t dedup_max;          /* 65536: ... and at most so many (a cut window is counted) */
     uint32_t memtable_mb;        /* 64: a replica checkpoints when its memtable holds this much */
     uint32_t checkpoint_seconds; /* 60: ... or when its oldest change is this old */
+    uint32_t log_keep_mb;        /* 64: of a replicated shard's log, kept below a checkpoint for
+                                    replicas that were away; who lacks more gets the state */
     uint32_t redirect_days;      /* 400: how long a merged One-ID still leads to its person */
     uint32_t map_gb;             /* 256: largest size of one LMDB file */
     uint32_t router_cache_mb;    /* 256: the identity cache of a router */
@@ -48,6 +57,7 @@ struct cluster_config {
     uint32_t query_threads;      /* of a node; 0: as many as it has cores, at most 4 */
     uint32_t watch_events;       /* 1000000: of watched segments, kept by each shard */
     uint32_t watch_idle_days;    /* 7: a watch that nobody asks for ends after so long */
+    struct cluster_security security;
     struct schema schema;
 };
 

@@ -33,13 +33,29 @@ struct peer {
     uint8_t id[31];
 };
 
+/* Who sent a message, as far as the process may know: roles (trust.h) and the number of the key. On
+ * a plain net everybody may do everything. */
+#define SENDER_NO_KEY UINT32_MAX
+struct sender {
+    unsigned roles;
+    uint32_t key; /* SENDER_NO_KEY: a plain net */
+};
+
 struct server;
 /* Binds. ERR_IO with the endpoint's name when the port is in use. `max_message` in bytes: a peer
  * that sends more is cut off. */
 enum error_code server_open(struct net *n, const char *endpoint, int64_t max_message,
                             struct server **out, struct error *err);
 void server_close(struct server *s);
-/* false: nothing waits. Frames that are not [peer, one part] are dropped and counted. */
+/* Only senders with this role (trust.h) are heard; others are answered with ERR_DENIED. */
+void server_require(struct server *s, unsigned role);
+/* Who sent what server_recv gave last. */
+struct sender server_sender(const struct server *s);
+/* Is that the key of node `node` (its name on the list is node-N; 0: of any node)? Always on a
+ * plain net. Routers have the same role, but must not speak for a node's replicas. */
+bool server_heard_node(const struct server *s, unsigned node);
+/* false: nothing waits. Frames that are not [peer, one part] are dropped and counted; so are those
+ * of senders that are not allowed (any more), who are told so. */
 bool server_recv(struct server *s, struct peer *from, struct frame *f);
 /* Takes the frame; a peer that is gone or whose queue is full loses it: false, counted. */
 bool server_send(struct server *s, const struct peer *to, struct frame *f);
@@ -57,6 +73,14 @@ enum error_code link_open(struct net *n, const char *endpoint, struct link **out
 enum error_code link_open_unqueued(struct net *n, const char *endpoint, struct link **out,
                                    struct error *err);
 void link_close(struct link *l);
+/* What is known of why there is no connection: for messages, not for decisions, since anybody on
+ * the way could have made it look so. */
+enum link_trouble {
+    LINK_NO_TROUBLE,
+    LINK_KEY_REFUSED, /* the server does not allow our key */
+    LINK_NO_HANDSHAKE /* it is not the server that we know the key of, or speaks plain text */
+};
+enum link_trouble link_trouble(const struct link *l);
 bool link_recv(struct link *l, struct frame *f);
 /* Takes the frame; false (and the frame is kept) when the queue to the peer is full, or see
  * link_open_unqueued. Success says

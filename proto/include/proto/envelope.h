@@ -38,6 +38,8 @@ enum message_type {
                       has to say to the other (replica/replica.h). No answer */
     MESSAGE_HELLO, /* node → node: which folder it has (meta/members.h) */
     MESSAGE_HELLO_REPLY,  /* the answer: the same of the other one */
+    MESSAGE_FETCH,        /* node → node: asks about a copy of a shard's state (node/transfer) */
+    MESSAGE_FETCH_REPLY,  /* its answer */
     MESSAGE_STATUS,       /* router → node: how are you? Empty body */
     MESSAGE_STATUS_REPLY, /* the answer: a StatusNode (proto/status.h) */
     MESSAGE_TYPE_END

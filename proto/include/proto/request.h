@@ -33,6 +33,12 @@ enum request_type {
     REQUEST_TYPE_END
 };
 
+/* The role (trust.h) that may ask for it, and whether it is noted in the audit log. */
+unsigned request_role(enum request_type type);
+bool request_is_audited(enum request_type type);
+/* "segment_define" and the like. */
+const char *request_name(enum request_type type);
+
 /* A name and value as the application writes them. */
 struct named_identity {
     struct bytes ns, value;

@@ -58,6 +58,19 @@ uint64_t disk_bytes(const struct disk *d);
 /* Turns an MDB_* or errno number into ours; `doing` is a phrase as in "cannot write". */
 enum error_code disk_error(const struct disk *d, int rc, const char *doing, struct error *err);
 
+/* A compacting copy of the last commit into the new file `file` (there must be none), synced. Any
+ * thread, beside transactions of others; it waits for none of them. On failure there is no file.
+ * ERR_DISK_FULL; ERR_CORRUPT: the tree has pages that lead nowhere. */
+enum error_code disk_copy(struct disk *d, const char *file, struct error *err);
+/* Opens such a copy for reading alone, whoever made it: the stamp must agree with `o` (whose path
+ * is not used) and the file must be exactly as long as it says. Errors as disk_open's. */
+enum error_code disk_open_copy(struct disk *d, const struct disk_options *o, const char *file,
+                               struct error *err);
+/* Makes a copy (a file on the same file system) the data file of the folder o->path, which nobody
+ * may have open; durable when it returns. A crash leaves the old file or the new one. Refuses what
+ * disk_open_copy does; then nothing has changed. */
+enum error_code disk_install(const struct disk_options *o, const char *file, struct error *err);
+
 /* A value's check sum, bound to its key: a value that turns up under another key fails too. */
 uint32_t disk_checksum(struct bytes key, struct bytes value);
 

@@ -2,7 +2,8 @@
  *
  *   front ──┬─ shard 0 ──┬── log thread (one synced transaction for all that wait)
  *     │     └─ shard 3 ──┴── checkpoint thread
- *     └─ query threads (segment index)
+ *     ├─ query threads (segment index)
+ *     └─ transfer thread (states from and to other nodes)
  *
  * Threads share nothing but what is said at `struct shard`, and talk through inboxes.
  */

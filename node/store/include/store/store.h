@@ -5,7 +5,8 @@
  * thread of its own), and releases it. Reads look at the active memtable, the frozen one, LMDB.
  *
  * Threads: everything belongs to the owner (the shard thread), except store_write_frozen, which one
- * other thread may run between store_freeze and store_release_frozen.
+ * other thread may run between store_freeze and store_release_frozen, and store_copy, which any
+ * thread may run while the store is open.
  *
  * Errors: a read that fails (damaged value, LMDB error) answers "absent" and sets a sticky error,
  * see store_error. The owner looks at it after each log entry and before it answers anything, and
@@ -75,5 +76,21 @@ void store_freeze(struct store *s, uint64_t applied_index);
 enum error_code store_write_frozen(struct store *s, struct error *err);
 /* After a successful write: lets the frozen memtable go. */
 void store_release_frozen(struct store *s);
+
+/* Snapshots: the LMDB file as a compact copy, which another node puts in place of its own. */
+
+/* Copies what the file holds (memtables are not in it) to the new file `path`, synced, and says the
+ * applied index of that. Any thread, beside reads, checkpoints and other copies; store_close must
+ * wait for it. On failure there is no file. ERR_DISK_FULL; ERR_USAGE for a store without a file. */
+enum error_code store_copy(struct store *s, const char *path, uint64_t *applied, struct error *err);
+/* Reads all of a copy, wherever it came from. ERR_MISMATCH: of another cluster or shard, or a newer
+ * format. ERR_CORRUPT: cut short, damaged, or no copy. `o->path` is not used. Any thread. */
+enum error_code store_check_copy(const struct store_options *o, const char *path, uint64_t *applied,
+                                 struct error *err);
+/* Makes a copy the state of the folder o->path, which no store may have open (ERR_BUSY: another
+ * process has). The file must be on the same file system, and is gone from `path` afterwards.
+ * Durable when it returns; a crash leaves the old state or the new one. What is no copy for this
+ * place is refused as by store_check_copy, but its records are not read. */
+enum error_code store_install(const struct store_options *o, const char *path, struct error *err);
 
 #endif

@@ -1,0 +1,55 @@
+/* What clients may ask for: roles, limits of their keys, and what is noted of it. */
+#include "parts.h"
+
+#include <proto/security.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+enum error_code gate_take(struct router *r, const struct envelope *e, struct error *err)
+{
+    struct sender who = server_sender(r->server);
+    return security_take(r->net, &who, e->items, e->body.len, r->now, err);
+}
+
+void gate_return(struct router *r, const struct sender *who, uint32_t n)
+{
+    security_return(r->net, who, n);
+}
+
+bool gate_is_open(struct router *r, const struct sender *who)
+{
+    return security_allows(r->net, who, 0);
+}
+
+/* Of an export only the first page: it is one action. */
+static bool is_audited(const struct request *q)
+{
+    return request_is_audited(q->type) && (q->type != REQUEST_EXPORT || q->cursor.len == 0);
+}
+
+/* A copy of the segment's name, perhaps empty; NULL: no memory. */
+static char *subject_of(const struct request *q)
+{
+    char *s = calloc(1, q->name.len + 1);
+    if (s && q->name.len)
+        memcpy(s, q->name.data, q->name.len);
+    return s;
+}
+
+enum error_code gate_check(struct router *r, const struct sender *who, const struct request *q,
+                           char **subject, struct error *err)
+{
+    unsigned role = request_role(q->type);
+    char *s = is_audited(q) ? subject_of(q) : NULL;
+    *subject = s;
+    if ((who->roles & role) == role)
+        return ERR_OK;
+    security_note_denied(r->net, who, role);
+    if (is_audited(q))
+        audit_note(r, who, q->type, s ? s : "", ERR_DENIED);
+    free(s);
+    *subject = NULL;
+    return error_set(err, ERR_DENIED, "%s needs a key with the role %s", request_name(q->type),
+                     role_name(role));
+}
