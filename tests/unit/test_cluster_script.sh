@@ -26,7 +26,7 @@ cluster: script
 data: ./data
 shards: 2
 replicas: 1
-security: none
+security: {keys: ./keys}
 nodes:
   - {id: 1, listen: "tcp://127.0.0.1:$a"}
   - {id: 7, listen: "tcp://127.0.0.1:$b"}

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* memmem */
 /* CURVE at the endpoints: who gets through, who does not, and that it is noticed. */
 #include "wire_proxy.h"
 
@@ -437,7 +436,8 @@ static void test_curve_bytes_said_again_are_not_heard(void **state)
         assert_int_equal(atomic_load(&n->accepted), accepted);
     }
     /* The words are not there to be read, either. */
-    assert_null(memmem(said.data, said.len, "pay me", 6));
+    for (size_t i = 0; i + 6 <= said.len; i++)
+        assert_memory_not_equal(said.data + i, "pay me", 6);
     buf_free(&said);
     buf_free(&answer);
     close_caller(&c);
