@@ -48,6 +48,9 @@ cluster status >"$folder/status" || failed "status"
 grep -q '^node-7 .*pid' "$folder/status" || failed "status lists the processes"
 grep -q 'shard .*serving' "$folder/status" || failed "status lists the shards"
 
+open=$(find "$folder/data" "$folder/keys" -perm /077)
+[ -z "$open" ] || failed "others may read $open"
+
 # One that was killed is started again, the others are left alone.
 victim=$(cat "$folder/data/node-7.pid")
 kill -KILL "$victim"
