@@ -27,8 +27,8 @@ static const uint64_t regressions[] = {27, 42, 53, 155, 1024, 1034, 10675};
     X(reads)                                                                                       \
     X(gotos)                                                                                       \
     X(elections)                                                                                   \
-    X(referrals) X(lost) X(checkpoints) X(changes) X(transfers) X(wipes) X(cuts) X(pauses)         \
-        X(ordered)
+    X(referrals)                                                                                   \
+    X(lost) X(checkpoints) X(changes) X(transfers) X(wipes) X(cuts) X(pauses) X(ordered)
 #define ENV_COUNTS(X) X(installs) X(trims) X(truncations) X(loads)
 
 struct totals {
