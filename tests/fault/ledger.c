@@ -74,7 +74,7 @@ static struct {
     uint32_t base, touched; /* the crowd's first; persons[0 .. touched) were used */
     uint64_t number, reads, rng;
     const char *run, *key_file, *trust_file; /* files: NULL: plain text */
-    char server_names[ROUTERS_MAX][16];
+    char server_names[ROUTERS_MAX][32];
     size_t in_flight, in_flight_max;
     struct call *again, *spare;
     struct lap lap;
