@@ -39,8 +39,8 @@ struct host_shared {
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
     _Atomic uint64_t log_disk_bytes;
     struct host_figures figures;
-    msec_t serving_since; /* monotonic */
-    struct members members;          /* the front's, once the threads run */
+    msec_t serving_since;                         /* monotonic */
+    struct members members;                       /* the front's, once the threads run */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
 };

@@ -117,8 +117,8 @@ enum { ERROR_CODES = 64 }; /* more than there are */
 struct router_figures {
     metric requests[REQUEST_TYPE_END][ERROR_CODES]; /* answered, by outcome */
     struct latency latency[REQUEST_TYPE_END];
-    metric hits, misses; /* of the identity cache, by identity */
-    metric moves;        /* to another replica of a shard */
+    metric hits, misses;              /* of the identity cache, by identity */
+    metric moves;                     /* to another replica of a shard */
     metric sends, resends, held_back; /* commands to shards */
     metric batches[LANES], batches_lost;
     metric is_serving, in_flight, map_epoch, refused, maps_refused;

@@ -1,4 +1,4 @@
-foreach(subject command request facts)
+foreach(subject command request facts status)
     oneid_fuzz(NAME fuzz_${subject} CORPUS corpus/${subject} USES oneid_proto oneid_cluster oneid_base)
 endforeach()
 foreach(subject command request)

@@ -341,7 +341,8 @@ static void test_config_refuses_mistakes_in_nodes_and_routers(void **state)
          "'tcp://h:80/x'"},
         {"nodes: [{id: 1, listen: \"tcp://0.0.0.0:80\"}]\n",
          "t.yml:5:25: expected an address that others can connect to, found 'tcp://0.0.0.0:80'"},
-        {"nodes: [7]\n", "t.yml:5:9: expected a mapping, found '7'; its keys are id, listen, metrics"},
+        {"nodes: [7]\n",
+         "t.yml:5:9: expected a mapping, found '7'; its keys are id, listen, metrics"},
         {"routers: []\n", "t.yml:6:10: expected 1 to 256 entries, one for each router; found 0"},
         {"routers: [{id: 1, listen: \"tcp://127.0.0.1:7101\"}]\n",
          "t.yml:6:27: expected an endpoint of its own, 'tcp://127.0.0.1:7101' is used twice"},
@@ -539,8 +540,8 @@ static void test_config_refuses_mistakes_in_levels_and_limits(void **state)
         {"levels:\n", "t.yml:12:8: expected a mapping, found nothing; its keys are by, steps"},
         {"limits: {dedup_hour: 1}\n",
          "t.yml:13:10: unknown key 'dedup_hour', expected one of dedup_hours, dedup_min, "
-         "dedup_max, memtable_mb, checkpoint_seconds, redirect_days, map_gb, router_cache_mb, "
-         "deadline_ms, query_threads, ..."},
+         "dedup_max, memtable_mb, checkpoint_seconds, log_keep_mb, redirect_days, map_gb, "
+         "router_cache_mb, deadline_ms, ..."},
         {"limits: {dedup_hours: 0}\n",
          "t.yml:13:23: expected a whole number from 1 to 8760, found '0'"},
         {"limits: {dedup_min: 100, dedup_max: 99}\n",

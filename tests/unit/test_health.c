@@ -231,7 +231,11 @@ static void test_disks_and_checkpoints(void **state)
     w->nodes[0][0].disk_full = false;
     w->nodes[0][0].disk_free = 4;
     (void)found(w, NULL, 1, FINDING_DISK_NEARLY_FULL);
+    w->nodes[0][0].disk_total = UINT64_C(100) << 40; /* four hundredths of that are plenty */
+    w->nodes[0][0].disk_free = UINT64_C(4) << 40;
+    (void)found(w, NULL, 0, FINDING_ROUTER_AWAY);
     w->nodes[0][0].disk_free = 50;
+    w->nodes[0][0].disk_total = 100;
     w->replicas[2][0].checkpoint_fails = true;
     assert_int_equal(found(w, NULL, 1, FINDING_DISK_FULL).node, 3);
     w->replicas[2][0].checkpoint_fails = false;

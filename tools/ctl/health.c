@@ -10,7 +10,7 @@
 const char *finding_name(enum finding_kind kind)
 {
     static const char *const NAMES[] = {
-#define X(name, text) [FINDING_##name] = text,
+#define X(name, text) [FINDING_##name] = (text),
         FINDING_LIST(X)
 #undef X
     };
@@ -360,7 +360,8 @@ static void check_disk(struct look *l, const struct oneid_node *n)
         f = add(l, FINDING_DISK_FULL);
         what(f, "node %u cannot write its log: its disk is full, it refuses writes", n->node);
         mend(f, "free space on node %u: it goes on by itself", n->node);
-    } else if (n->disk_total && n->disk_free < n->disk_total / 100 * HEALTH_DISK_PERCENT) {
+    } else if (n->disk_total && n->disk_free < n->disk_total / 100 * HEALTH_DISK_PERCENT &&
+               n->disk_free >> 20 < HEALTH_DISK_MIB) {
         f = add(l, FINDING_DISK_NEARLY_FULL);
         what(f, "node %u has %" PRIu64 " MiB of its disk left, less than %d %%", n->node,
              n->disk_free >> 20, HEALTH_DISK_PERCENT);

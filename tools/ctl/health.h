@@ -42,7 +42,8 @@ enum {
     HEALTH_ELSEWHERE_MS = 30000,  /* a leader may be elsewhere for so long */
     HEALTH_SAID_MS = 5000,        /* a shard's thread says something at least so often */
     HEALTH_CLOCK_MS = 2000,       /* a clock may be off by so much */
-    HEALTH_DISK_PERCENT = 5,      /* so much of a disk should be free */
+    HEALTH_DISK_PERCENT = 5,      /* so much of a disk should be free ... */
+    HEALTH_DISK_MIB = 10240,      /* ... unless it is more than this */
     HEALTH_CHECKPOINT_PERIODS = 3 /* checkpoint_seconds; a change may be so old without one */
 };
 
