@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -20,19 +21,31 @@ void transfer_name_copy(char *path, size_t size, const char *folder, shard_id sh
                    folder, shard, c->id, c->applied, c->size, c->chunk_bytes, c->sum);
 }
 
+/* Each number ends with a dot. Whether it was written just so is seen when the name is written
+ * again. */
+static uint64_t next_number(const char **at, int base)
+{
+    char *end;
+    uint64_t v = strtoull(*at, &end, base);
+    *at = *end == '.' ? end + 1 : end;
+    return v;
+}
+
 bool transfer_parse_name(const char *name, shard_id *shard, struct transfer_copy *c)
 {
     char again[TRANSFER_PATH_MAX];
-    unsigned no;
-    *c = (struct transfer_copy){0};
-    if (sscanf(name, "shard-%u.%" SCNx64 ".%" SCNu64 ".%" SCNu64 ".%" SCNu32 ".%" SCNx64, &no,
-               &c->id, &c->applied, &c->size, &c->chunk_bytes, &c->sum) != 6 ||
-        no > UINT16_MAX || c->size == 0 || c->chunk_bytes < TRANSFER_CHUNK_MIN ||
-        c->chunk_bytes > TRANSFER_CHUNK_MAX)
+    const char *at = name + strlen("shard-");
+    if (strncmp(name, "shard-", strlen("shard-")) != 0)
         return false;
-    *shard = (shard_id)no;
+    *shard = (shard_id)next_number(&at, 10);
+    c->id = next_number(&at, 16);
+    c->applied = next_number(&at, 10);
+    c->size = next_number(&at, 10);
+    c->chunk_bytes = (uint32_t)next_number(&at, 10);
+    c->sum = next_number(&at, 16);
     transfer_name_copy(again, sizeof again, "", *shard, c);
-    return strcmp(again + 1, name) == 0;
+    return strcmp(again + 1, name) == 0 && c->size > 0 && c->chunk_bytes >= TRANSFER_CHUNK_MIN &&
+           c->chunk_bytes <= TRANSFER_CHUNK_MAX;
 }
 
 /* A copy must not take the space that the log needs. */
@@ -99,7 +112,7 @@ static enum error_code make_copy(struct transfer_job *j, struct error *err)
     if (rc != ERR_OK)
         return rc;
     (void)pthread_rwlock_rdlock(&j->shard->in_place);
-    rc = store_copy(j->shard->store, j->file, &j->copy.applied, err);
+    rc = store_copy_to(j->shard->store, j->file, &j->copy.applied, err);
     (void)pthread_rwlock_unlock(&j->shard->in_place);
     if (rc != ERR_OK)
         return rc;

@@ -386,7 +386,8 @@ void store_release_frozen(struct store *s)
     memtable_close(&s->frozen);
 }
 
-enum error_code store_copy(struct store *s, const char *path, uint64_t *applied, struct error *err)
+enum error_code store_copy_to(struct store *s, const char *path, uint64_t *applied,
+                              struct error *err)
 {
     if (!s->on_disk)
         return error_set(err, ERR_USAGE, "a store without a file cannot be copied");

@@ -75,7 +75,7 @@ static bool ask(struct router *r, size_t node, uint64_t id)
 
 void surveys_start(struct router *r, struct task *t, msec_t deadline_ms)
 {
-    node_id nodes[CLUSTER_NODES_MAX];
+    node_id nodes[CLUSTER_NODES_MAX] = {0};
     size_t n = r->config->n_nodes;
     for (size_t i = 0; i < n; i++)
         nodes[i] = r->config->nodes[i].id;

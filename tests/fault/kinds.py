@@ -26,6 +26,15 @@ def kill(w):
     w.cluster.start_key(key)
 
 
+def wipe(w):
+    """A node loses its folder: it is killed, and starts with an empty one."""
+    key = some_node(w)
+    w.say(key)
+    w.cluster.kill(key)
+    w.cluster.wipe(key)
+    w.cluster.start_key(key)
+
+
 def stop(w):
     """A node stands still (SIGSTOP) and goes on."""
     key = some_node(w)
@@ -118,5 +127,5 @@ def clock(w):
 NEED_WIRE = {"cut": cut, "cut_peers": cut_peers, "one_way": one_way, "slow": slow}
 NEED_DISK = {"disk": disk}
 NEED_CLOCK = {"clock": clock}
-NEED_NOTHING = {"kill": kill, "stop": stop, "rolling": rolling, "router": router}
+NEED_NOTHING = {"kill": kill, "wipe": wipe, "stop": stop, "rolling": rolling, "router": router}
 ALL = NEED_NOTHING | NEED_WIRE | NEED_DISK | NEED_CLOCK

@@ -1,7 +1,8 @@
 /* Keeps books of a cluster while it is being harmed: sends events, remembers what was acknowledged,
  * reads along, and balances at the end. A program of its own on liboneid, as customers write them.
  *
- * Usage: oneid-fault-ledger RATE IN_FLIGHT SEED RUN ROUTER...
+ * Usage: oneid-fault-ledger RATE IN_FLIGHT SEED RUN KEY TRUST ROUTER...
+ * KEY and TRUST: files as of oneidctl keygen, empty for plain text; the routers are router-1, ...
  * Commands on standard input, each answered with a line of JSON:
  *   lap    what happened since the last lap, once all that was sent before it has ended
  *   end    stops sending, settles what is in doubt, reads everybody through each router; then ends
@@ -12,7 +13,6 @@
  * application would. So at the end everybody must hold exactly what was sent, in two counters: one
  * counts events, one adds a weight of the message's own, so that one event lost and another one
  * counted twice do not make up for each other. */
-#define _POSIX_C_SOURCE 200809L
 #include <oneid/oneid.h>
 
 #include <assert.h>
@@ -73,7 +73,8 @@ static struct {
     struct person *persons;
     uint32_t base, touched; /* the crowd's first; persons[0 .. touched) were used */
     uint64_t number, reads, rng;
-    const char *run;
+    const char *run, *key_file, *trust_file; /* files: NULL: plain text */
+    char server_names[ROUTERS_MAX][32];
     size_t in_flight, in_flight_max;
     struct call *again, *spare;
     struct lap lap;
@@ -102,6 +103,40 @@ static uint32_t weight_of(uint64_t number)
 static struct oneid_str str(const char *s)
 {
     return (struct oneid_str){s, strlen(s)};
+}
+
+/* Of these routers, in this order. */
+static struct oneid_client *open_client(const size_t *order, size_t n)
+{
+    const char *routers[ROUTERS_MAX], *names[ROUTERS_MAX];
+    char text[240];
+    struct oneid_client *c;
+    for (size_t i = 0; i < n; i++) {
+        routers[i] = book.routers[order[i]];
+        names[i] = book.server_names[order[i]];
+    }
+    struct oneid_options o = {.routers = routers, .n_routers = n};
+    if (book.key_file) {
+        o.key_file = book.key_file;
+        o.server_keys = names;
+        o.trust_file = book.trust_file;
+    }
+    if (oneid_open(&o, &c, text, sizeof text) != ONEID_OK) {
+        (void)fprintf(stderr, "ledger: %s\n", text);
+        exit(1);
+    }
+    return c;
+}
+
+/* Each asks another router first. */
+static void open_clients(void)
+{
+    for (size_t i = 0; i < book.n_routers; i++) {
+        size_t order[ROUTERS_MAX];
+        for (size_t k = 0; k < book.n_routers; k++)
+            order[k] = (i + k) % book.n_routers;
+        book.clients[i] = open_client(order, book.n_routers);
+    }
 }
 
 /* --- sending --- */
@@ -462,11 +497,8 @@ static void read_one(struct oneid_client *c, size_t router, uint32_t person, siz
 /* Through this router alone. */
 static void read_all(size_t router)
 {
-    struct oneid_options o = {.routers = &book.routers[router], .n_routers = 1};
-    struct oneid_client *c;
+    struct oneid_client *c = open_client(&router, 1);
     size_t under_way = 0;
-    if (oneid_open(&o, &c, NULL, 0) != ONEID_OK)
-        exit(1);
     for (uint32_t i = 0; i < book.touched; i++) {
         while (under_way >= book.in_flight_max)
             (void)oneid_poll(c, 100);
@@ -501,33 +533,23 @@ static void balance(void)
     print_lap("end");
 }
 
-static void open_clients(void)
-{
-    for (size_t i = 0; i < book.n_routers; i++) {
-        const char *order[ROUTERS_MAX];
-        char text[240];
-        for (size_t k = 0; k < book.n_routers; k++)
-            order[k] = book.routers[(i + k) % book.n_routers];
-        struct oneid_options o = {.routers = order, .n_routers = book.n_routers};
-        if (oneid_open(&o, &book.clients[i], text, sizeof text) != ONEID_OK) {
-            (void)fprintf(stderr, "ledger: %s\n", text);
-            exit(1);
-        }
-    }
-}
-
 int main(int argc, char **argv)
 {
-    if (argc < 6 || argc > 5 + ROUTERS_MAX) {
-        (void)fprintf(stderr, "usage: oneid-fault-ledger RATE IN_FLIGHT SEED RUN ROUTER...\n");
+    if (argc < 8 || argc > 7 + ROUTERS_MAX) {
+        (void)fprintf(stderr,
+                      "usage: oneid-fault-ledger RATE IN_FLIGHT SEED RUN KEY TRUST ROUTER...\n");
         return 2;
     }
     book.in_flight_max = strtoul(argv[2], NULL, 10);
     book.rng = strtoull(argv[3], NULL, 10);
     book.run = argv[4];
-    book.n_routers = (size_t)argc - 5;
-    for (size_t i = 0; i < book.n_routers; i++)
-        book.routers[i] = argv[5 + i];
+    book.key_file = argv[5][0] ? argv[5] : NULL;
+    book.trust_file = argv[6];
+    book.n_routers = (size_t)argc - 7;
+    for (size_t i = 0; i < book.n_routers; i++) {
+        book.routers[i] = argv[7 + i];
+        (void)snprintf(book.server_names[i], sizeof book.server_names[i], "router-%zu", i + 1);
+    }
     book.persons = calloc(PERSONS_MAX, sizeof *book.persons);
     assert(book.persons);
     for (size_t i = 0; i < PERSONS_MAX; i++) {

@@ -67,7 +67,7 @@ def faketime_library():
 class FaultCluster(Cluster):
     def __init__(self, wire, folder, small_disk, clock_library):
         self.wire = wire
-        super().__init__(nodes=NODES, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault",
+        super().__init__(nodes=NODES, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault", secure=True,
                          host_of=(lambda key: wire.ips[key]) if wire else lambda key: "127.0.0.1")
         self.clock_library = clock_library
         self.clock_file = os.path.join(folder, "clock")
@@ -109,6 +109,12 @@ class FaultCluster(Cluster):
     def free_disk(self):
         os.remove(os.path.join(self.node_folder(DISK_NODE), "filler"))
 
+    def wipe(self, key):
+        folder = self.node_folder(int(key.split("-")[1]))
+        for name in os.listdir(folder):  # not the folder: it may be a file system of its own
+            path = os.path.join(folder, name)
+            (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
+
     def dead(self):
         """Takes those that have ended by themselves off the list; their names."""
         ended = [k for k, p in self.processes.items() if p.poll() is not None]
@@ -128,7 +134,9 @@ class Ledger:
     """See ledger.c."""
 
     def __init__(self, cluster, rate, in_flight, seed):
-        args = [f"{BIN}/oneid-fault-ledger", str(rate), str(in_flight), str(seed), f"r{seed}"] + cluster.router_ends
+        args = [f"{BIN}/oneid-fault-ledger", str(rate), str(in_flight), str(seed), f"r{seed}",
+                os.path.join(cluster.folder, "keys/admin.key"), os.path.join(cluster.folder, "keys/allowed")]
+        args += cluster.router_ends
         self.errors = open(os.path.join(cluster.folder, "ledger.log"), "wb")
         self.process = subprocess.Popen(cluster.command("client", args), stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=self.errors, text=True)

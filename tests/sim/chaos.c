@@ -42,11 +42,11 @@ static void isolate(struct world *w, uint32_t node)
     }
 }
 
-static void isolate_leader(struct world *w)
+static uint32_t leader_or_some(struct world *w)
 {
     struct hosted *h = node_leader(w, (uint32_t)rng_below(&w->rng, w->plan.n_shards));
 
-    isolate(w, h ? h->node : some_node(w));
+    return h ? h->node : some_node(w);
 }
 
 static void cut(struct world *w)
@@ -62,7 +62,7 @@ static void cut(struct world *w)
         break;
     case 2:
     case 3:
-        isolate_leader(w);
+        isolate(w, leader_or_some(w));
         break;
     default:
         for (uint32_t n = world_between(w, 1, 8); n > 0; n--)
@@ -104,6 +104,7 @@ static void turn_clock(struct world *w, uint32_t node)
 static void pause(struct world *w, uint32_t node)
 {
     w->nodes[node].paused_until = w->now + world_between(w, 20, 1500);
+    w->nodes[node].clients_first = rng_below(&w->rng, 2);
     w->seen.pauses++;
     world_trace(w, "n%u stands still", node);
 }
@@ -133,7 +134,7 @@ static void strike_node(struct world *w)
     uint32_t node = some_node(w);
 
     if (world_chance(w, p->crash)) {
-        node_crash(w, node, world_between(w, 10, 1500));
+        node_crash(w, node, rng_below(&w->rng, 2) ? 10 : world_between(w, 10, 1500));
         second(w);
     }
     if (world_chance(w, p->bad_disk)) /* the process stops; its disk is mended later */
@@ -143,7 +144,7 @@ static void strike_node(struct world *w)
     if (world_chance(w, p->clock))
         turn_clock(w, some_node(w));
     if (world_chance(w, p->pause))
-        pause(w, some_node(w));
+        pause(w, leader_or_some(w));
     if (world_chance(w, p->wipe) && admin_can_lose(w, node)) {
         node_wipe(w, node);
         second(w);

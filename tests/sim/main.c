@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SEEDS_DEFAULT = 300, MUTATION_SEEDS = 1500 };
+enum { SEEDS_DEFAULT = 200, MUTATION_SEEDS = 1500 };
 
 /* Seeds that found something once. */
 static const uint64_t regressions[] = {27, 42, 53, 1034, 10675};
@@ -22,8 +22,11 @@ static const uint64_t regressions[] = {27, 42, 53, 1034, 10675};
     X(refused)                                                                                     \
     X(helped)                                                                                      \
     X(dropped)                                                                                     \
-    X(dups) X(crashes) X(reads) X(gotos) X(elections) X(referrals) X(lost) X(checkpoints)          \
-        X(changes) X(transfers) X(wipes) X(cuts) X(pauses) X(ordered)
+    X(dups)                                                                                        \
+    X(crashes)                                                                                     \
+    X(reads)                                                                                       \
+    X(gotos) X(elections) X(referrals) X(lost) X(checkpoints) X(changes) X(transfers) X(wipes)     \
+        X(cuts) X(pauses) X(ordered)
 #define ENV_COUNTS(X) X(installs) X(trims) X(truncations) X(loads)
 
 struct totals {
@@ -111,12 +114,18 @@ static int run_seeds(uint64_t first, uint64_t n, bool trace)
     return failures;
 }
 
+/* Where to begin to look for what shows rarely: it saves time, no more. */
+static uint64_t first_seed(enum mutation m)
+{
+    return m == MUTATION_READ_NO_QUORUM ? 200 : 1;
+}
+
 static int run_mutations(void)
 {
     int failures = 0;
 
     for (enum mutation m = MUTATION_NONE + 1; m < MUTATION_END; m++) {
-        uint64_t seed = 1, hash;
+        uint64_t seed = first_seed(m), hash;
         while (seed <= MUTATION_SEEDS && run(seed, m, false, &hash, NULL))
             seed++;
         if (seed > MUTATION_SEEDS) {

@@ -17,7 +17,7 @@ static void plan_groups(struct world *w)
 {
     struct plan *p = &w->plan;
 
-    p->n_replicas = PICK(w, 1, 1, 3, 3, 3, 5);
+    p->n_replicas = w->mutation >= MUTATION_ACK_UNCOMMITTED ? 3 : PICK(w, 1, 1, 3, 3, 3, 5);
     p->n_shards = world_between(w, 2, p->n_replicas == 1 ? SHARDS_MAX : 3);
     p->n_nodes = p->n_replicas + (p->n_replicas == 1 ? 2 : world_between(w, 0, 2));
     p->checkpoint_every = PICK(w, 5, 12, 40, 100000);
@@ -36,6 +36,7 @@ static void plan_env(struct world *w)
     w->env.sends_early = w->mutation == MUTATION_SEND_EARLY;
     w->env.reads_alone = w->mutation == MUTATION_READ_NO_QUORUM;
     o->trailing = PICK(w, 0, 1, 3, 10);
+    o->trailing_bytes = PICK(w, 0, 0, 300, 3000);
     o->max_inflight = PICK(w, 2, 4, 8, 32);
     o->cache_bytes = PICK(w, 1, 400, 1 << 20, 1 << 20);
     o->election_timeout_ms = PICK(w, 200, 400);
@@ -59,10 +60,31 @@ static void plan_chaos(struct world *w)
     p->has_admin = rng_below(&w->rng, 2) != 0;
 }
 
+/* Some mistakes of replicas show in rare moments only: these are made frequent. */
+static void plan_rough(struct world *w)
+{
+    struct plan *p = &w->plan;
+
+    p->cut = 80;
+    p->mend = 40;
+    p->crash = 50;
+    p->wipe = 50;
+    p->pause = 60;
+    p->slow_disk = 30;
+    p->blackout = 10;
+    p->n_reads = 250;
+    p->n_messages = 100;
+    p->n_routers = 3;
+    p->n_ids = world_between(w, 4, 10);
+    p->issue_ms = 3000;
+    w->env.disk_max = 150;
+}
+
 void plan_make(struct world *w)
 {
     struct plan *p = &w->plan;
-    bool faults = rng_below(&w->rng, 8) != 0;
+    bool is_rough = w->mutation >= MUTATION_ACK_UNCOMMITTED;
+    bool faults = rng_below(&w->rng, 8) != 0 || is_rough;
 
     plan_groups(w);
     plan_env(w);
@@ -85,6 +107,8 @@ void plan_make(struct world *w)
     p->slow = world_between(w, 0, 40);
     p->router_crashes = world_between(w, 0, 4);
     plan_chaos(w);
+    if (is_rough)
+        plan_rough(w);
 }
 
 void plan_ids(struct world *w)

@@ -247,6 +247,7 @@ struct node {
     uint32_t life;
     msec_t skew;         /* of its wall clock */
     msec_t paused_until; /* its process stands still */
+    bool clients_first;  /* ... and then looks at clients before it does at peers */
     struct hosted hosted[SHARDS_MAX];
 };
 

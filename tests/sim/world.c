@@ -274,16 +274,25 @@ static uint32_t node_of(const struct event *e)
     }
 }
 
-/* What comes to a process that stands still waits. Then messages are looked at before timers. */
+/* After a standstill messages are looked at before timers, and at times clients before peers: they
+ * come over other connections. */
+static msec_t order_after_pause(const struct node *n, const struct event *e)
+{
+    if (e->kind == EVENT_REPLICA && e->c == FAKE_TICK)
+        return 3;
+    return e->kind == EVENT_TO_NODE ? 0 : n->clients_first;
+}
+
+/* What comes to a process that stands still waits. */
 static bool is_put_off(struct world *w, const struct event *e)
 {
     uint32_t node = node_of(e);
-    bool is_tick = e->kind == EVENT_REPLICA && e->c == FAKE_TICK;
     struct event *later;
 
     if (node == NODES_MAX || w->nodes[node].paused_until <= w->now)
         return false;
-    later = world_schedule(w, w->nodes[node].paused_until - w->now + is_tick, e->kind);
+    later = world_schedule(
+        w, w->nodes[node].paused_until - w->now + order_after_pause(&w->nodes[node], e), e->kind);
     later->a = e->a;
     later->b = e->b;
     later->c = e->c;

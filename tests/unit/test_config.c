@@ -540,8 +540,8 @@ static void test_config_refuses_mistakes_in_levels_and_limits(void **state)
         {"levels:\n", "t.yml:12:8: expected a mapping, found nothing; its keys are by, steps"},
         {"limits: {dedup_hour: 1}\n",
          "t.yml:13:10: unknown key 'dedup_hour', expected one of dedup_hours, dedup_min, "
-         "dedup_max, memtable_mb, checkpoint_seconds, redirect_days, map_gb, router_cache_mb, "
-         "deadline_ms, query_threads, ..."},
+         "dedup_max, memtable_mb, checkpoint_seconds, log_keep_mb, redirect_days, map_gb, "
+         "router_cache_mb, deadline_ms, ..."},
         {"limits: {dedup_hours: 0}\n",
          "t.yml:13:23: expected a whole number from 1 to 8760, found '0'"},
         {"limits: {dedup_min: 100, dedup_max: 99}\n",

@@ -120,7 +120,7 @@ static void make(struct world *w)
     struct store_options o = options(w, folder);
     ok(store_open(&o, &s, &err), &err);
     put_marker(s, "new", NEW_INDEX);
-    ok(store_copy(s, w->copy, &applied, &err), &err);
+    ok(store_copy_to(s, w->copy, &applied, &err), &err);
     store_close(s);
 
     (void)snprintf(folder, sizeof folder, "%s/shard-%u", w->dir, SHARD);

@@ -95,7 +95,7 @@ static uint64_t copy_to(struct store *s, const char *file)
 {
     uint64_t applied = 0;
     struct error err = {0};
-    if (store_copy(s, file, &applied, &err) != ERR_OK)
+    if (store_copy_to(s, file, &applied, &err) != ERR_OK)
         fail_msg("%s", err.msg);
     return applied;
 }
@@ -182,7 +182,7 @@ static void test_copy_holds_what_the_file_holds(void **state)
     assert_true(len < disk);
 
     uint64_t again;
-    assert_int_equal(store_copy(s, file, &again, &err), ERR_IO); /* never over another file */
+    assert_int_equal(store_copy_to(s, file, &again, &err), ERR_IO); /* never over another file */
     assert_int_equal(check(file, &applied, &err), ERR_OK);
     assert_int_equal(install(to, file, &err), ERR_OK);
     assert_int_equal(access(file, F_OK), -1);
@@ -223,7 +223,7 @@ static void test_store_without_a_file_has_no_copy(void **state)
     (void)state;
     struct store *s = open_at(NULL);
     uint64_t applied;
-    assert_int_equal(store_copy(s, "/nowhere/at/all", &applied, NULL), ERR_USAGE);
+    assert_int_equal(store_copy_to(s, "/nowhere/at/all", &applied, NULL), ERR_USAGE);
     store_close(s);
 }
 
@@ -242,7 +242,7 @@ static void *copy_again_and_again(void *arg)
         uint64_t applied, checked;
         struct error err = {0};
         (void)snprintf(file, sizeof file, "%s/copy-%u", c->dir, atomic_load(&c->copies));
-        if (store_copy(c->store, file, &applied, &err) != ERR_OK ||
+        if (store_copy_to(c->store, file, &applied, &err) != ERR_OK ||
             check(file, &checked, &err) != ERR_OK || checked != applied) {
             (void)fprintf(stderr, "%s\n", err.msg);
             abort();
@@ -425,7 +425,7 @@ static void test_full_disk_leaves_no_copy(void **state)
         uint64_t applied;
         struct error err = {0};
         limit_file_size(limit);
-        enum error_code code = store_copy(s, file, &applied, &err);
+        enum error_code code = store_copy_to(s, file, &applied, &err);
         limit_file_size(RLIM_INFINITY);
         assert_int_equal(code, ERR_DISK_FULL);
         assert_non_null(strstr(err.msg, "copy"));
@@ -487,7 +487,7 @@ static void test_kill_leaves_one_state_or_the_other(void **state)
                 uint64_t applied;
                 (void)unlink(file);
                 if (store_open(&o, &s, NULL) != ERR_OK ||
-                    store_copy(s, file, &applied, NULL) != ERR_OK)
+                    store_copy_to(s, file, &applied, NULL) != ERR_OK)
                     _exit(1);
                 store_close(s);
                 if (install(at, file, NULL) != ERR_OK)

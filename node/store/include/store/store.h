@@ -5,7 +5,7 @@
  * thread of its own), and releases it. Reads look at the active memtable, the frozen one, LMDB.
  *
  * Threads: everything belongs to the owner (the shard thread), except store_write_frozen, which one
- * other thread may run between store_freeze and store_release_frozen, and store_copy, which any
+ * other thread may run between store_freeze and store_release_frozen, and store_copy_to, which any
  * thread may run while the store is open.
  *
  * Errors: a read that fails (damaged value, LMDB error) answers "absent" and sets a sticky error,
@@ -82,7 +82,8 @@ void store_release_frozen(struct store *s);
 /* Copies what the file holds (memtables are not in it) to the new file `path`, synced, and says the
  * applied index of that. Any thread, beside reads, checkpoints and other copies; store_close must
  * wait for it. On failure there is no file. ERR_DISK_FULL; ERR_USAGE for a store without a file. */
-enum error_code store_copy(struct store *s, const char *path, uint64_t *applied, struct error *err);
+enum error_code store_copy_to(struct store *s, const char *path, uint64_t *applied,
+                              struct error *err);
 /* Reads all of a copy, wherever it came from. ERR_MISMATCH: of another cluster or shard, or a newer
  * format. ERR_CORRUPT: cut short, damaged, or no copy. `o->path` is not used. Any thread. */
 enum error_code store_check_copy(const struct store_options *o, const char *path, uint64_t *applied,
