@@ -26,7 +26,6 @@ static const struct {
      * away in one go, and it shall be seen who did. */
     [REQUEST_EXPORT] = {"export", ROLE_ADMIN, true},
     [REQUEST_WATCH] = {"watch", ROLE_READER, false},
-    [REQUEST_LEAD] = {"lead", ROLE_ADMIN, true},
     [REQUEST_UNWATCH] = {"unwatch", ROLE_ADMIN, true}, /* it ends the watch of others, too */
     [REQUEST_LEAD] = {"lead", ROLE_ADMIN, true},
 };
