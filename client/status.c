@@ -18,6 +18,7 @@ static struct oneid_replica replica_of(struct arena *a, const struct status_repl
                                   .said_ms = r->said_ms,
                                   .is_leader = r->is_leader,
                                   .is_changing = r->is_changing,
+                                  .is_fetching = r->is_fetching,
                                   .leader = r->leader,
                                   .wanted = r->wanted,
                                   .wanted_voters = r->wanted_voters,

@@ -28,6 +28,7 @@ static void fill_replica(struct scratch *s, const struct status_replica *from,
     to->said_ms = from->said_ms;
     to->is_leader = from->is_leader;
     to->is_changing = from->is_changing;
+    to->is_fetching = from->is_fetching;
     to->leader = from->leader;
     to->wanted = from->wanted;
     to->wanted_voters = from->wanted_voters;
@@ -131,6 +132,7 @@ static bool take_replica(struct decoder *d, const Wire__StatusReplica *m, struct
         .said_ms = m->said_ms,
         .is_leader = m->is_leader != 0,
         .is_changing = m->is_changing != 0,
+        .is_fetching = m->is_fetching != 0,
         .leader = (node_id)m->leader,
         .wanted = (node_id)m->wanted,
         .wanted_voters = m->wanted_voters,

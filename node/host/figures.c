@@ -2,6 +2,8 @@
  * shards last said (view.c) and figures that are atomics. */
 #include "parts.h"
 
+#include <proto/security.h>
+
 #include <stdio.h>
 
 enum { SAID_MS = 5000 }; /* a shard's thread says something about once a second */
@@ -58,6 +60,8 @@ void figures_refused(struct shard *s, enum error_code code)
     X("oneid_shard_index_members", GAUGE, "Members in the segment index", x->st.index_members)     \
     X("oneid_shard_saved_segments_version", GAUGE, "Version of the saved segments",                \
       x->st.catalogue)                                                                             \
+    X("oneid_shard_fetches_state", GAUGE,                                                          \
+      "1: it gets another replica's state in place of its own", x->st.is_fetching)                 \
     X("oneid_shard_checkpoint_fails", GAUGE, "1: the disk is full, the checkpoint is tried again", \
       x->st.checkpoint_fails)                                                                      \
     X("oneid_shard_voters", GAUGE, "Voting replicas, as the leader knows", x->voters)              \
@@ -197,6 +201,15 @@ static void show_node(struct host_shared *h, msec_t now, struct buf *out)
                  &f->checkpoint);
 }
 
+static void show_security(const struct net *net, struct buf *out)
+{
+    const struct security_counters *c = security_counters(net); /* NULL: plain, nothing counted */
+#define X(name, what)                                                                              \
+    show_counter(out, "oneid_security_" #name "_total", "Security: " what, c ? c->name : 0);
+    SECURITY_COUNTERS(X)
+#undef X
+}
+
 void figures_show(void *host_pages, struct buf *out)
 {
     struct host_pages *p = host_pages;
@@ -206,6 +219,7 @@ void figures_show(void *host_pages, struct buf *out)
     for (size_t i = 0; shots && i < p->n_shards; i++)
         n += take(&p->shards[i], now, &shots[n]);
     show_node(p->shared, now, out);
+    show_security(p->shared->net, out);
     show_shards(shots, n, out);
     show_ages(shots, n, out);
     show_lags(shots, n, p->shared->node, out);

@@ -64,6 +64,7 @@ static struct status_replica status_of(struct shard *s, msec_t now)
         .shard = s->id,
         .is_leader = s->leader,
         .is_changing = st.is_changing,
+        .is_fetching = install_is_pending(s),
         .leader = node_of_replica(s->leader ? s->replica_id : s->leader_id),
         .wanted = s->shared->map.nodes_of_shard[s->id][0],
         .wanted_voters = s->shared->map.n_replicas[s->id],

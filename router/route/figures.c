@@ -2,6 +2,8 @@
  * nothing but figures that are atomics. */
 #include "parts.h"
 
+#include <proto/security.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +82,18 @@ static void show_cache(const struct router_figures *f, struct buf *out)
     metrics_value(out, NAME, "result=\"miss\"", metric_read(&f->misses));
 }
 
+static void show_security(const struct net *net, struct buf *out)
+{
+    const struct security_counters *c = security_counters(net); /* NULL: plain, nothing counted */
+    char name[64];
+#define X(field, what)                                                                             \
+    (void)snprintf(name, sizeof name, "oneid_security_%s_total", #field);                          \
+    metrics_family(out, name, METRIC_COUNTER, "Security: " what);                                  \
+    metrics_value(out, name, "", c ? c->field : 0);
+    SECURITY_COUNTERS(X)
+#undef X
+}
+
 void figures_show(void *router, struct buf *out)
 {
     const struct router *r = router;
@@ -108,6 +122,7 @@ void figures_show(void *router, struct buf *out)
                  &f->batches_lost);
     show_batches(f, out);
     show_cache(f, out);
+    show_security(r->net, out);
     show_requests(f, out);
     show_latencies(f, out);
 }

@@ -19,6 +19,7 @@ static struct status_node full_node(struct status_replica *replicas)
                                           .said_ms = 5,
                                           .is_leader = true,
                                           .is_changing = true,
+                                          .is_fetching = true,
                                           .leader = 1,
                                           .wanted = 2,
                                           .wanted_voters = 3,
@@ -77,7 +78,7 @@ static void test_a_node_reads_back_as_it_was(void **state)
     assert_int_equal(got->n_replicas, 2);
     assert_true(got->wall_ms == -2 && got->disk_full && got->is_stopping);
     const struct status_replica *r = &got->replicas[0];
-    assert_true(r->is_leader && r->is_changing && r->checkpoint_fails);
+    assert_true(r->is_leader && r->is_changing && r->is_fetching && r->checkpoint_fails);
     assert_true(r->wanted == 2 && r->wanted_voters == 3 && r->last == 9 && r->stuck == 20);
     assert_int_equal(r->n_members, 2);
     assert_int_equal(r->members[1].node, UINT16_MAX);

@@ -221,11 +221,13 @@ static void check_lag(struct look *l, const struct oneid_replica *leader,
     f->node = m->node;
     what(f, "shard %u on node %u is %s%" PRIu64 " entries behind%s", leader->shard, m->node,
          is_standby ? "no voter yet, " : "", lag, moves ? "" : " and stands still");
-    if (moves)
+    const struct oneid_replica *r = survey_replica(survey_node(l->v, m->node), leader->shard);
+    if (r && r->is_fetching)
+        mend(f, "it gets another replica's state: look again; see state_needed in its log");
+    else if (moves)
         mend(f, "it is catching up: look again");
     else
-        mend(f, "see the log of node %u (disk_full, snapshot_needed) and the network to it",
-             m->node);
+        mend(f, "see the log of node %u (disk_full, state_needed) and the network to it", m->node);
 }
 
 /* Members of a folder that is not the node's any more. */

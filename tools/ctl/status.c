@@ -96,8 +96,10 @@ static void emit_replicas(struct emit *e, const struct survey *v,
         emit_bool(e, "up", n != NULL);
         emit_unsigned(e, "match", m->match);
         emit_unsigned(e, "lag", lag_of(leader, m));
-        if (r)
+        if (r) {
             emit_unsigned(e, "applied", r->applied);
+            emit_bool(e, "fetching", r->is_fetching);
+        }
         emit_end(e);
     }
     emit_end(e);
@@ -164,8 +166,12 @@ static void show_replicas(const struct survey *v, const struct oneid_replica *le
         (void)printf("%s node %u", i ? "," : ";", m->node);
         if (m->role != ONEID_VOTER)
             (void)printf(" (%s)", member_role_name(m->role));
-        if (!survey_node(v, m->node))
+        const struct oneid_node *n = survey_node(v, m->node);
+        const struct oneid_replica *r = survey_replica(n, leader->shard);
+        if (!n)
             (void)printf(" away");
+        if (r && r->is_fetching)
+            (void)printf(" fetches a state");
         if (lag)
             (void)printf(" %" PRIu64 " behind", lag);
     }

@@ -225,6 +225,7 @@ struct oneid_replica {
     uint16_t shard;
     int64_t said_ms; /* age of what follows */
     bool is_leader, is_changing;
+    bool is_fetching; /* it gets another replica's state in place of its own */
     uint16_t leader; /* node; 0: not known */
     uint16_t wanted; /* where the cluster map wants it to be led */
     uint32_t wanted_voters;

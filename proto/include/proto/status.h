@@ -27,6 +27,7 @@ struct status_replica {
     msec_t said_ms; /* age of what follows: an idle thread says it about once a second */
     bool is_leader;
     bool is_changing; /* a change of members is under way */
+    bool is_fetching; /* it gets another replica's state in place of its own */
     node_id leader;   /* 0: not known */
     node_id wanted;   /* where the map wants it to be led */
     uint32_t wanted_voters;
