@@ -9,9 +9,10 @@ static bool has_others(const struct response *r)
     return r->count || r->population || r->in_flight || r->partial || r->n_groups || r->n_members ||
            r->cursor.len || r->n_lines || r->n_shards || r->map_epoch || r->n_findings ||
            r->n_segments || r->catalogue || r->n_combos || r->rows.len || r->n_rows ||
-           r->n_fields || r->events.len || r->n_events || r->n_explain || r->nanos || r->n_carrying;
+           r->n_fields || r->events.len || r->n_events || r->n_explain || r->nanos || r->n_carrying ||
+           r->age_ms;
 }
-DIRECT_KNOWS_ALL_UP_TO(struct response, n_carrying);
+DIRECT_KNOWS_ALL_UP_TO(struct response, age_ms);
 
 static uint8_t *put_refused(uint8_t *p, unsigned number, const struct named_refusal *from, size_t n)
 {

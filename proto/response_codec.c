@@ -133,6 +133,7 @@ void response_encode_generic(const struct response *r, struct buf *out)
     m.n_explain = r->n_explain;
     m.explain = explain_of(&s, r->explain, r->n_explain);
     m.nanos = r->nanos;
+    m.age_ms = r->age_ms;
     m.n_carrying = r->n_carrying;
     m.carrying = r->carrying;
     wire_append(&m.base, out);
@@ -303,6 +304,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .events = bytes_of_binary(m->events),
         .n_events = m->n_events,
         .nanos = m->nanos,
+        .age_ms = m->age_ms,
     };
     return take_refused(d, m, r) && check_response(d, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&

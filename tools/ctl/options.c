@@ -33,7 +33,8 @@ enum option_id {
     OPTION_FROM,
     OPTION_TOKEN_FILE,
     OPTION_ONCE,
-    OPTION_STOP
+    OPTION_STOP,
+    OPTION_STALE
 };
 
 struct option {
@@ -65,6 +66,7 @@ static const struct option OPTIONS[] = {
     {"token-file", NULL, OPTION_TOKEN_FILE, true, TAKES_WATCH},
     {"once", NULL, OPTION_ONCE, false, TAKES_WATCH},
     {"stop", NULL, OPTION_STOP, false, TAKES_WATCH},
+    {"stale", NULL, OPTION_STALE, false, TAKES_STALE},
 };
 
 struct parser {
@@ -182,6 +184,9 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_STOP:
         out->stop = true;
+        return true;
+    case OPTION_STALE:
+        out->stale = true;
         return true;
     }
     return false;

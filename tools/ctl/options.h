@@ -24,7 +24,8 @@ enum {
     TAKES_EXPLAIN = 1 << 7,
     TAKES_COUNTS = 1 << 8,
     TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format, --out */
-    TAKES_WATCH = 1 << 10  /* --from, --token-file, --once, --stop */
+    TAKES_WATCH = 1 << 10, /* --from, --token-file, --once, --stop */
+    TAKES_STALE = 1 << 20
 };
 
 struct options;
@@ -53,6 +54,7 @@ struct options {
     const char *fields, *ids, *format, *out;
     const char *from, *token_file;
     bool explain, counts, once, stop;
+    bool stale;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };

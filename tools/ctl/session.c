@@ -34,6 +34,8 @@ int result_check(const struct oneid_result *r)
         complain_code(r->code, r->text);
         return EXIT_PROBLEM;
     }
+    if (r->age_ms)
+        complain("note: a replica's answer, at most %u ms old", r->age_ms);
     if (!r->partial)
         return EXIT_OK;
     complain("partial: not every shard answered within the deadline");
@@ -67,7 +69,8 @@ int session_open_at(struct session *s, const struct options *o, const char *cons
                                     .n_routers = n_routers,
                                     .deadline_ms = o->deadline_ms,
                                     .max_in_flight = in_flight,
-                                    .retry_ms = retry_of(o->deadline_ms, n_routers)};
+                                    .retry_ms = retry_of(o->deadline_ms, n_routers),
+                                    .stale_ok = o->stale};
     enum oneid_code rc = oneid_open(&options, &s->client, text, sizeof text);
     if (rc == ONEID_OK)
         return EXIT_OK;

@@ -57,6 +57,9 @@ struct oneid_options {
     uint32_t deadline_ms;   /* default of a request; 0: 10,000 */
     uint32_t max_in_flight; /* 0: 4,096. One more gives ONEID_ERR_BUSY */
     uint32_t retry_ms;      /* without an answer for so long, ask the next router; 0: 2,000 */
+    bool stale_ok; /* profiles and questions on segments may be answered by any replica, as it is: the
+                      load is shared, and `age_ms` says how old an answer may be. Otherwise an answer
+                      has everything that was acknowledged before it was asked for */
 };
 
 ONEID_API const char *oneid_version(void);
@@ -240,6 +243,7 @@ struct oneid_result {
     uint64_t router_ns; /* explain: from the first question to the last answer */
     const struct oneid_row *rows;
     size_t n_rows, n_fields;
+    uint32_t age_ms; /* stale_ok: at most so old; 0: as of now */
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);

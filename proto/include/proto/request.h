@@ -84,6 +84,7 @@ struct request {
     size_t n_fields;
     bool explain;     /* COUNT */
     uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
+    bool stale_ok;    /* RESOLVE, PROFILE and questions on segments: any replica may answer, as it is */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -189,9 +190,12 @@ struct response {
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
     uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet */
     size_t n_carrying;
+    uint32_t age_ms; /* stale_ok: how old the answer may be at most; 0: as of now */
 };
 
 const char *request_type_name(enum request_type t);
+/* Does it know stale_ok? */
+bool request_may_be_stale(enum request_type t);
 
 /* Decoding looks at the form only, so that one faulty event does not take its whole batch along.
  * This looks at one request: required fields, sizes (EVENT_MAX_SIZE and those of cluster/schema.h),
