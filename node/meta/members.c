@@ -160,7 +160,9 @@ static bool says_the_same(const struct members *m, const struct hello *h)
 
 static void hear_forming(struct members *m, struct member *from, const struct hello *h)
 {
-    if (h->state == MEMBERS_JOINER)
+    from->is_heard = true;
+    from->is_joiner = h->state == MEMBERS_JOINER;
+    if (from->is_joiner)
         return; /* knows nothing of the founders */
     if (h->state == MEMBERS_FOUNDER) {
         if (founder_in(h, m->self) == members_self(m)->folder)
@@ -191,9 +193,24 @@ enum error_code members_hear(struct members *m, struct bytes hello, node_id *fro
     return ERR_OK;
 }
 
+/* There is a cluster, and nobody is left who could say that this folder is among its founders. Safe
+ * even if it was: a folder that is still forming has promised nothing. */
+static bool is_late(const struct members *m)
+{
+    bool any_joined = false;
+    for (size_t i = 1; i < m->n; i++) {
+        if (!m->list[i].is_heard)
+            return false;
+        any_joined = any_joined || m->list[i].is_joiner;
+    }
+    return any_joined && !is_adopted(m);
+}
+
 enum members_state members_form(struct members *m)
 {
     bool all_agree = true;
+    if (m->state == MEMBERS_FORMING && is_late(m))
+        set_state(m, MEMBERS_JOINER);
     for (size_t i = 1; i < m->n; i++)
         all_agree = all_agree && m->list[i].agrees;
     if (m->state == MEMBERS_FORMING && (all_agree || is_adopted(m)))
@@ -203,7 +220,8 @@ enum members_state members_form(struct members *m)
 
 bool members_waits_for(const struct members *m, const struct member *of)
 {
-    return m->state == MEMBERS_FORMING && of->node != m->self && !of->agrees && !of->is_founded;
+    return m->state == MEMBERS_FORMING && of->node != m->self && !of->agrees && !of->is_founded &&
+           !of->is_joiner;
 }
 
 void members_encode(const struct members *m, struct buf *out)

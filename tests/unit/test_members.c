@@ -170,6 +170,37 @@ static void test_founders_agree_whatever_happens(void **state)
     assert_true(founded > SEEDS && joined > 0);
 }
 
+/* Everybody says hello to everybody, until nothing changes any more. */
+static void settle(struct world *w)
+{
+    for (int round = 0; round < 2 * NODES; round++) {
+        for (int from = 0; from < NODES; from++) {
+            for (int to = 0; to < NODES; to++) {
+                if (from != to)
+                    greet(w, from, to);
+            }
+        }
+        while (w->n_mail > 0)
+            deliver(w, 0, false);
+    }
+}
+
+static void test_folders_may_be_lost_one_after_the_other_until_no_founder_is_left(void **state)
+{
+    (void)state;
+    struct world w;
+    init(&w, 1);
+    settle(&w);
+    for (int i = 0; i < 2 * NODES; i++) {
+        assert_int_equal(w.nodes[i % NODES].state, i < NODES ? MEMBERS_FOUNDER : MEMBERS_JOINER);
+        wipe(&w, i % NODES);
+        assert_int_equal(w.nodes[i % NODES].state, MEMBERS_FORMING);
+        settle(&w);
+        assert_int_equal(w.nodes[i % NODES].state, MEMBERS_JOINER);
+    }
+    done(&w);
+}
+
 static void test_a_group_of_one_waits_for_nobody(void **state)
 {
     (void)state;
@@ -204,6 +235,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_founders_agree_whatever_happens),
+        cmocka_unit_test(test_folders_may_be_lost_one_after_the_other_until_no_founder_is_left),
         cmocka_unit_test(test_a_group_of_one_waits_for_nobody),
         cmocka_unit_test(test_a_hello_of_another_cluster_or_damaged_is_refused),
     };

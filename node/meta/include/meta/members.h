@@ -7,8 +7,9 @@
  * At the first start of a cluster the nodes tell each other their folders (MESSAGE_HELLO). A node
  * founds its shards when all the others say the same as it, so that a new cluster begins when all
  * its nodes are there; or when one that has founded already says that this very folder is among the
- * founders. Where another folder of this node is
- * among them, this one is new: it joins, empty, and founds nothing.
+ * founders. Where another folder of this node is among them, this one is new: it joins, empty, and
+ * founds nothing. So it does when all the others have been heard and none of them has founded, but
+ * one has joined: the founders' folders are all gone by and by.
  *
  * A core: no clock, socket or disk. One owner, one thread.
  */
@@ -46,6 +47,8 @@ struct member {
     folder_id founder; /* that its shards were founded with, as far as this node knows; 0: none */
     bool agrees;       /* FORMING: said the same as this node, since that last changed */
     bool is_founded;   /* FORMING: has founded, and this folder is among its founders */
+    bool is_heard;     /* FORMING: since this process began */
+    bool is_joiner;    /* FORMING: has joined: there is a cluster already */
 };
 
 struct members {
