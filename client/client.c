@@ -223,6 +223,7 @@ static enum error_code open_client(struct oneid_client *c, const struct oneid_op
     c->fd = epoll_create1(EPOLL_CLOEXEC);
     if (c->fd < 0)
         return error_set(err, ERR_IO, "no descriptor left");
+    c->stale_ok = o->stale_ok;
     c->deadline_ms = o->deadline_ms ? o->deadline_ms : DEADLINE_MS;
     c->retry_ms = o->retry_ms ? o->retry_ms : RETRY_MS;
     c->wake_ms = INT64_MAX;

@@ -30,6 +30,7 @@ struct oneid_client {
     struct waitable *waits;
     int fd; /* epoll over the links */
     uint32_t deadline_ms, retry_ms;
+    bool stale_ok;
     struct flight flight;
     struct arena building;  /* of one request */
     struct arena message;   /* of one message from a router */

@@ -415,6 +415,7 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .explain = explain_of(&b, r),
         .n_explain = r->n_explain,
         .router_ns = r->nanos,
+        .age_ms = r->age_ms,
     };
     add_profile(&b, r, out);
     add_rows(&b, r, out);

@@ -13,8 +13,9 @@ enum {
     MIND_MS = 20,
     BROKEN_MS = 200,  /* after a connection broke, if it does not come back by itself */
     SILENT_MS = 6000, /* no connection and no word why; more than a handshake may take */
-    REFUSED_MS = 100, /* after a failed handshake; then longer */
-    REFUSED_DOUBLINGS = 4,
+    TRY_MS = 300,     /* that a handshake has at least; longer when the last ones failed */
+    PAUSE_MS = 50,
+    TRY_DOUBLINGS = 3,
     UNKNOWN_MS = 1000, /* until a key of the server may have become known */
     MONITOR_ADDRESS = 64
 };
@@ -27,8 +28,8 @@ struct curve_link {
     size_t at;          /* its place among the server's keys */
     bool up, failed;    /* the handshake has gone well, or badly, with this key */
     enum link_trouble trouble;
-    unsigned failures;        /* tries in a row */
-    msec_t minded_ms, due_ms; /* connects again then, if it is not up */
+    unsigned failures;                  /* tries in a row */
+    msec_t minded_ms, tried_ms, due_ms; /* connects again then, if it is not up */
 };
 
 static bool set_text(void *socket, int option, const char *text)
@@ -109,6 +110,7 @@ static bool connect_again(struct curve_link *c, msec_t now)
         security_reload(c->security); /* nobody else does */
     size_t n = security_server_keys(c->security, c->endpoint, keys, SERVER_KEYS_MAX);
     disconnect(c);
+    c->tried_ms = now;
     c->due_ms = now + (n ? SILENT_MS : UNKNOWN_MS);
     if (n == 0)
         return true;
@@ -131,17 +133,18 @@ static bool is_known(struct curve_link *c)
     return false;
 }
 
-/* libzmq would try again at once, and for ever with the same key. */
+/* The try is given up when its time is over, not now: on a busy machine this may be late news of
+ * the try before it. */
 static void handshake_failed(struct curve_link *c, enum link_trouble trouble, msec_t now)
 {
-    unsigned doublings = c->failures < REFUSED_DOUBLINGS ? c->failures : REFUSED_DOUBLINGS;
-    if (!c->key[0])
-        return; /* of a try that was given up */
+    if (!c->key[0] || c->failed)
+        return;
+    unsigned doublings = c->failures < TRY_DOUBLINGS ? c->failures : TRY_DOUBLINGS;
+    msec_t end = c->tried_ms + ((msec_t)TRY_MS << doublings);
     c->trouble = trouble;
-    disconnect(c);
     c->failed = true;
     c->failures++;
-    c->due_ms = now + ((msec_t)REFUSED_MS << doublings);
+    c->due_ms = end > now + PAUSE_MS ? end : now + PAUSE_MS;
 }
 
 static void take_event(struct curve_link *c, unsigned number, msec_t now)
@@ -150,6 +153,7 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         c->up = c->key[0] != '\0';
         c->failures = 0;
+        c->failed = false;
         c->trouble = LINK_NO_TROUBLE;
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
@@ -183,13 +187,12 @@ bool curve_link_mind(struct curve_link *c)
     if (now - c->minded_ms < MIND_MS)
         return false;
     c->minded_ms = now;
-    bool tried = c->key[0];
     take_events(c, now);
     bool revoked = c->key[0] && !is_known(c);
     bool connects = revoked || (!c->up && now >= c->due_ms);
     if (connects)
         (void)connect_again(c, now);
-    return connects || (tried && !c->key[0]);
+    return connects;
 }
 
 enum error_code curve_link_open(struct net *n, void *socket, const char *endpoint,

@@ -12,9 +12,10 @@ static bool serves(enum request_type t)
 static bool has_others(const struct request *r)
 {
     return r->expr.len || r->by.len || r->cursor.len || r->limit || r->name.len || r->n_exprs ||
-           r->by2.len || r->n_fields || r->explain || r->wait_ms || r->shard || r->node;
+           r->by2.len || r->n_fields || r->explain || r->wait_ms || r->shard || r->node ||
+           r->stale_ok;
 }
-DIRECT_KNOWS_ALL_UP_TO(struct request, node);
+DIRECT_KNOWS_ALL_UP_TO(struct request, stale_ok);
 
 static uint8_t *put_event_fields(uint8_t *p, const struct event_message *e)
 {

@@ -10,9 +10,9 @@ static bool has_others(const struct response *r)
            r->cursor.len || r->n_lines || r->n_shards || r->map_epoch || r->n_findings ||
            r->n_segments || r->catalogue || r->n_combos || r->rows.len || r->n_rows ||
            r->n_fields || r->events.len || r->n_events || r->n_explain || r->nanos ||
-           r->n_carrying || r->n_nodes || r->router.len;
+           r->n_carrying || r->n_nodes || r->router.len || r->age_ms;
 }
-DIRECT_KNOWS_ALL_UP_TO(struct response, router.len);
+DIRECT_KNOWS_ALL_UP_TO(struct response, age_ms);
 
 static uint8_t *put_refused(uint8_t *p, unsigned number, const struct named_refusal *from, size_t n)
 {

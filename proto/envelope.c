@@ -27,7 +27,7 @@ static void fill_header(uint8_t *p, const struct envelope *e, size_t body_len)
     p[2] = ENVELOPE_VERSION;
     p[3] = (uint8_t)e->type;
     put_le(p + AT_SHARD, e->shard, 2);
-    put_le(p + AT_FLAGS, 0, 2);
+    put_le(p + AT_FLAGS, e->flags, 2);
     put_le(p + AT_EPOCH, e->epoch, 8);
     put_le(p + AT_REQUEST, e->request_id, 8);
     put_le(p + AT_ITEMS, e->items, 4);
@@ -54,6 +54,12 @@ void envelope_finish(struct buf *out, size_t offset, const struct envelope *e)
     fill_header(out->data + offset, e, out->len - offset - ENVELOPE_SIZE);
 }
 
+static unsigned flags_of_type(enum message_type type)
+{
+    bool is_asked = type == MESSAGE_SHARD_READ || type == MESSAGE_SHARD_QUERY;
+    return type == MESSAGE_SHARD_REPLY ? ENVELOPE_AGE_MAX : is_asked ? ENVELOPE_STALE_OK : 0;
+}
+
 enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct error *err)
 {
     *out = (struct envelope){0};
@@ -65,7 +71,7 @@ enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct
         return error_set(err, ERR_MALFORMED, "envelope: not a message of oneid");
     unsigned version = reader_u8(&r), type = reader_u8(&r);
     out->shard = reader_u16(&r);
-    unsigned flags = reader_u16(&r);
+    out->flags = reader_u16(&r);
     out->epoch = reader_u64(&r);
     out->request_id = reader_u64(&r);
     out->items = reader_u32(&r);
@@ -76,7 +82,7 @@ enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct
     if (type == 0 || type >= MESSAGE_TYPE_END)
         return error_set(err, ERR_MALFORMED, "envelope: unknown message type %u", type);
     out->type = (enum message_type)type;
-    if (flags)
+    if (out->flags & ~flags_of_type(out->type))
         return error_set(err, ERR_MALFORMED, "envelope: unknown flags");
     if (out->items > BATCH_ITEMS_MAX)
         return error_set(err, ERR_MALFORMED, "envelope: %u items are too many", out->items);

@@ -4,6 +4,13 @@
 
 #include <assert.h>
 
+bool request_may_be_stale(enum request_type t)
+{
+    return t == REQUEST_RESOLVE || t == REQUEST_PROFILE || t == REQUEST_COUNT ||
+           t == REQUEST_LIST || t == REQUEST_BREAKDOWN || t == REQUEST_OVERLAP ||
+           t == REQUEST_EXPORT;
+}
+
 const char *request_type_name(enum request_type t)
 {
     switch (t) {
@@ -99,6 +106,7 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.n_fields = r->n_fields;
     m.fields = wire_list_of(&s, r->fields, r->n_fields);
     m.explain = r->explain;
+    m.stale_ok = r->stale_ok;
     m.wait_ms = r->wait_ms;
     m.shard = r->shard;
     m.node = r->node;
@@ -165,6 +173,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .name = bytes_of_binary(m->name),
         .by2 = bytes_of_binary(m->by2),
         .explain = m->explain != 0,
+        .stale_ok = m->stale_ok != 0,
         .wait_ms = m->wait_ms,
         .shard = m->shard,
         .node = m->node,

@@ -149,6 +149,7 @@ void response_encode_generic(const struct response *r, struct buf *out)
     m.n_explain = r->n_explain;
     m.explain = explain_of(&s, r->explain, r->n_explain);
     m.nanos = r->nanos;
+    m.age_ms = r->age_ms;
     m.n_carrying = r->n_carrying;
     m.carrying = r->carrying;
     m.n_nodes = r->n_nodes;
@@ -340,6 +341,7 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .n_events = m->n_events,
         .nanos = m->nanos,
         .router = bytes_of_binary(m->router),
+        .age_ms = m->age_ms,
     };
     return take_refused(d, m, r) && check_response(d, r) &&
            wire_take_counts(d, m->groups, m->n_groups, &r->groups, &r->n_groups) &&

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LOG_EVERY_MS = 1000, KEYS_MAX = 1 << 16, MILLI = 1000 };
+enum { LOG_EVERY_MS = 1000, KEYS_MAX = 1 << 16, MILLI = 1000, PASSED_MAX_MS = 1000000 };
 
 static void lock(struct security *s)
 {
@@ -44,19 +44,17 @@ static _Atomic uint64_t *counter_of(struct security *s, enum refusal kind)
     case REFUSED_REVOKED:
         return &s->counters.revoked;
     case REFUSED_ROLE:
-        return &s->counters.denied;
     case REFUSED_LIMIT:
-        break; /* counted by which limit it was */
+        break;
     }
-    return NULL;
+    return &s->counters.denied;
 }
 
 void security_note(struct security *s, enum refusal kind, const char *name, const char *fingerprint,
                    const char *why)
 {
-    _Atomic uint64_t *counter = counter_of(s, kind);
-    if (counter)
-        count(counter);
+    if (kind != REFUSED_LIMIT) /* counted by which limit it was */
+        count(counter_of(s, kind));
     msec_t now = clock_mono_ms();
     lock(s);
     bool quiet = s->logged_ms[kind] && now - s->logged_ms[kind] < LOG_EVERY_MS;
@@ -213,8 +211,8 @@ static void refill(struct key_state *k, msec_t now)
 {
     int64_t full = (int64_t)k->who.limits.requests_per_second * MILLI;
     msec_t passed = k->filled_ms ? now - k->filled_ms : MILLI;
-    if (passed > MILLI * MILLI)
-        passed = MILLI * MILLI;
+    if (passed > PASSED_MAX_MS)
+        passed = PASSED_MAX_MS;
     k->tokens += passed * k->who.limits.requests_per_second;
     if (k->tokens > full)
         k->tokens = full;

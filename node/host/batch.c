@@ -40,6 +40,7 @@ void batch_reset(struct batch *b)
     b->questions = NULL;
     b->n_requests = b->n_commands = 0;
     b->index = b->term = b->token = 0;
+    b->age_ms = 0;
     b->next = NULL;
 }
 

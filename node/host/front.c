@@ -148,8 +148,12 @@ static void route(struct front *f, struct message *m)
     size_t no = 0;
     enum error_code code = ERR_OK;
     const char *text = NULL;
-    if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ && type != MESSAGE_SHARD_QUERY &&
-        type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER && type != MESSAGE_FETCH) {
+    if (type == MESSAGE_FETCH && !server_heard_node(f->server, 0)) {
+        code = ERR_DENIED; /* routers need no whole states */
+        text = "only nodes may fetch a state";
+    } else if (type != MESSAGE_SHARD_WRITE && type != MESSAGE_SHARD_READ &&
+               type != MESSAGE_SHARD_QUERY && type != MESSAGE_SHARD_WATCH && type != MESSAGE_PEER &&
+               type != MESSAGE_FETCH) {
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";

@@ -46,6 +46,7 @@ struct message {
     struct transfer_job *job;
     enum error_code code;
     msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
+    uint16_t age_ms;      /* REQUEST to query threads: of what they see, 0: the leader's */
     struct message *next; /* in the queue of the query threads */
 };
 

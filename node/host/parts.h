@@ -202,6 +202,8 @@ void shard_unuse(struct shard *s);
 void shard_apply(struct shard *s, const struct replica_entry *e);
 /* The reads of this token may be answered, or this is not the leader. */
 void shard_answer_reads(struct shard *s, uint64_t token, bool ok);
+/* By a follower, as it is. True: the message was taken. */
+bool shard_answer_stale(struct shard *s, struct message *m);
 /* `text` may be NULL for NOT_LEADER. */
 void shard_refuse(struct shard *s, const struct message *m, enum error_code code, const char *text);
 /* Refuses all of them; takes the batch. */
@@ -283,6 +285,7 @@ struct batch {
     size_t n_requests, n_commands;
     uint64_t index, term, token;
     usec_t submitted_us;
+    uint16_t age_ms; /* of reads; 0: the leader's, as of now */
     struct batch *next;
 };
 struct batch *batch_new(void);

@@ -63,6 +63,7 @@ static void send_answer(struct query_thread *t, const struct message *m, struct 
 {
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = m->envelope.shard,
+                         .flags = m->age_ms,
                          .epoch = t->shared->map.epoch,
                          .request_id = m->envelope.request_id,
                          .items = (uint32_t)n};

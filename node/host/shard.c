@@ -134,6 +134,8 @@ static void close_filling(struct shard *s)
 static bool on_request(struct shard *s, struct message *m, struct batch **reads)
 {
     bool read = m->envelope.type != MESSAGE_SHARD_WRITE;
+    if (!s->leader && m->envelope.flags & ENVELOPE_STALE_OK)
+        return shard_answer_stale(s, m);
     enum error_code code = s->leader ? ERR_OK : ERR_NOT_LEADER;
     const char *why = code == ERR_OK && !read ? refuse_write(s, &code) : NULL;
     if (code != ERR_OK) {

@@ -25,11 +25,12 @@ static void put_reply(struct buf *out, const struct reply *r, size_t *n)
     (*n)++;
 }
 
-static void send_answer(struct shard *s, const struct batch_request *q, struct buf *out,
-                        size_t offset, size_t n)
+static void send_answer(struct shard *s, const struct batch_request *q, uint16_t age_ms,
+                        struct buf *out, size_t offset, size_t n)
 {
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = s->id,
+                         .flags = age_ms,
                          .epoch = s->shared->map.epoch,
                          .request_id = q->envelope.request_id,
                          .items = (uint32_t)n};
@@ -89,7 +90,7 @@ static void apply_batch(struct shard *s, struct batch *b, msec_t now_ms)
         if (q->is_own)
             buf_free(&out);
         else
-            send_answer(s, q, &out, offset, n);
+            send_answer(s, q, 0, &out, offset, n);
     }
 }
 
@@ -194,6 +195,7 @@ static void let_ask(struct shard *s, struct batch *b)
     while (b->questions) {
         struct message *m = b->questions;
         b->questions = m->next;
+        m->age_ms = b->age_ms;
         if (query_pool_put(&s->shared->queries, m))
             continue;
         message_answer_error(s->to_front, m, ERR_BUSY, "too many questions wait at the node");
@@ -231,7 +233,7 @@ static void answer_reads(struct shard *s, struct batch *b)
         }
         stop_on_damage(s);
         metric_bump(&s->figures.reads, q->n);
-        send_answer(s, q, &out, offset, n);
+        send_answer(s, q, b->age_ms, &out, offset, n);
     }
 }
 
@@ -258,4 +260,32 @@ void shard_answer_reads(struct shard *s, uint64_t token, bool ok)
     }
     answer_reads(s, b);
     batch_give(&s->spare, b);
+}
+
+bool shard_answer_stale(struct shard *s, struct message *m)
+{
+    struct error err;
+    msec_t age;
+    if (!replica_age(s->replica, clock_mono_ms(), &age) || age >= ENVELOPE_AGE_MAX) {
+        shard_refuse(s, m, ERR_UNAVAILABLE, "this replica does not know how old it is");
+        return false;
+    }
+    struct batch *b = batch_take(&s->spare);
+    b->age_ms = (uint16_t)(age ? age : 1);
+    bool is_question = m->envelope.type == MESSAGE_SHARD_QUERY;
+    enum error_code code = ERR_OK;
+    if (is_question) {
+        m->next = NULL;
+        b->questions = m;
+    } else {
+        code = batch_add(b, m, &err);
+    }
+    if (code == ERR_OK) {
+        answer_reads(s, b);
+    } else {
+        atomic_fetch_add_explicit(&s->shared->refused_frames, 1, memory_order_relaxed);
+        message_answer_error(s->to_front, m, code, err.msg);
+    }
+    batch_give(&s->spare, b);
+    return is_question;
 }

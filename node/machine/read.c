@@ -172,8 +172,8 @@ static void sweep_row_of(struct sweeping *s, one_id id, struct sweep_row *out)
         out->absorbed[out->n_absorbed++] = p.rec.absorbed[i];
 }
 
-/* The log's clock may be ahead of this one, if a leader's clock once was: what seems to begin in the
- * future has no age that could be waited for. */
+/* The log's clock may be ahead of this one, if a leader's clock once was: what seems to begin in
+ * the future has no age that could be waited for. */
 static bool is_old(const struct sweeping *s, msec_t began, msec_t age_ms)
 {
     return began > s->now || s->now - began >= age_ms;

@@ -2,6 +2,7 @@
 #ifndef REPLICA_CORE_H
 #define REPLICA_CORE_H
 
+#include "age.h"
 #include "entries.h"
 #include "load.h"
 #include "member.h"
@@ -51,6 +52,7 @@ struct replica {
     uint64_t floor;       /* leader: reads need commit >= floor */
     msec_t last_append;   /* when a current leader was last heard */
     bool heard_leader;
+    struct age age;
 
     struct pending_write *writes, *writes_last;
     uint64_t last_seq, durable_seq, vote_seq; /* vote_seq: the newest write with a vote */

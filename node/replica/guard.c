@@ -180,6 +180,8 @@ void guard_receive(struct replica *r, uint64_t from, struct message *m)
     if (is_from_leader(m) && m->term >= r->raft.current_term) {
         r->last_append = r->now;
         r->heard_leader = true;
+        if (m->type == MESSAGE_APPEND)
+            age_heard(&r->age, m->rm.append_entries.leader_commit, r->now);
     }
     if (answers_stale(r, from, m) || is_dropped(r, from, m))
         return;

@@ -672,6 +672,13 @@ msec_t replica_next_timeout(const struct replica *r)
     return at > r->now ? at : r->now + 1;
 }
 
+bool replica_age(const struct replica *r, msec_t now, msec_t *out)
+{
+    bool is_current = r->raft.state == RAFT_FOLLOWER && !r->installing && r->age.is_known;
+    *out = is_current && now > r->age.fresh_ms ? now - r->age.fresh_ms : 0;
+    return is_current;
+}
+
 void replica_get_status(const struct replica *r, struct replica_status *out)
 {
     *out = (struct replica_status){.is_leader = r->role.leader,

@@ -409,6 +409,7 @@ void replica_settle(struct replica *r)
             apply_committed(r);
         stepped = member_advance(r) || stepped;
     }
+    age_applied(&r->age, r->applied);
     if (!r->dead)
         readindex_advance(r);
 }

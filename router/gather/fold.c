@@ -48,6 +48,7 @@ void fold_reset(struct gather *g)
 {
     struct response *a = &g->answer;
     a->count = a->population = a->in_flight = 0;
+    a->age_ms = 0;
     a->n_groups = a->n_members = a->n_explain = a->n_combos = a->n_rows = 0;
     for (size_t i = 0; a->combos && i < (size_t)1 << g->command.n_exprs; i++)
         a->combos[i] = 0;
@@ -235,6 +236,8 @@ enum error_code fold_reply(struct gather *g, shard_id shard, const struct reply 
     if (g->query) {
         g->answer.population += r->population;
         g->answer.in_flight += r->in_flight;
+        if (r->age_ms > g->answer.age_ms)
+            g->answer.age_ms = r->age_ms;
     }
     switch ((int)g->type) {
     case REQUEST_COUNT:

@@ -71,9 +71,12 @@ static void send_part(struct gather *g, shard_id shard, msec_t now, struct gathe
     struct part *p = &g->parts[shard];
     p->resend_ms = now + ((msec_t)GATHER_RESEND_MS
                           << (p->sends < RESEND_DOUBLINGS ? p->sends : RESEND_DOUBLINGS));
-    p->sends++;
     struct gather_effect *e = add_effect(fx);
     e->kind = GATHER_SEND;
+    /* A replica and the leader in turn: either may be away. */
+    e->stale = g->stale_ok && g->query && g->phase == PHASE_ASKING && p->state == PART_ASKED &&
+               p->sends % 2 == 0;
+    p->sends++;
     e->shard = shard;
     e->call = p->call;
     e->command = command_of(g, p, &e->lane);
@@ -259,6 +262,7 @@ static struct gather *gather_open(const struct gather_start *s)
         return NULL;
     g->schema = s->schema;
     g->node_of_shard = s->node_of_shard;
+    g->stale_ok = s->request && s->request->stale_ok;
     g->type = s->request ? s->request->type : REQUEST_TYPE_END;
     g->n_shards = s->n_shards;
     g->deadline_ms = s->deadline_ms;
@@ -356,6 +360,9 @@ static void on_other_version(struct gather *g, shard_id shard, uint64_t version,
 static void reply_asking(struct gather *g, shard_id shard, const struct reply *r, msec_t now,
                          struct gather_effects *fx)
 {
+    if (r->status == REPLY_STALE)
+        g->stale_ok =
+            false; /* who is behind is brought up to date, which only leaders are at once */
     if (r->status == REPLY_STALE)
         on_other_version(g, shard, r->catalogue, now, fx);
     else if (g->parts[shard].state != PART_BEHIND)

@@ -26,6 +26,7 @@ struct gather {
     struct arena arena;
     const struct schema *schema;
     const node_id *node_of_shard;
+    bool stale_ok;
     enum request_type type; /* REQUEST_TYPE_END: no client asks */
     shard_id n_shards;
     struct part *parts;

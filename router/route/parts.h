@@ -31,7 +31,9 @@ enum {
     TICK_MS = 20,    /* how fine the cores' timers are */
     IDLE_MS = 100,   /* the longest wait of a router that has nothing to do */
     SILENT_MS = 700, /* without an answer from the leader of a shard: another replica is asked */
-    MOVE_MS = 30,    /* between two moves to another replica of a shard */
+    AWAY_MS =
+        500,      /* a node that has owed an answer for so long is not asked for what any may say */
+    MOVE_MS = 30, /* between two moves to another replica of a shard */
     LOST_MAX = 256,
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
@@ -88,7 +90,16 @@ struct ref {
     uint32_t call; /* the saga's, or the gather's of this shard */
 };
 
-enum lane { LANE_WRITE, LANE_READ, LANE_QUERY, LANE_WATCH, LANES };
+/* The last two may be answered by any replica, as it is. */
+enum lane {
+    LANE_WRITE,
+    LANE_READ,
+    LANE_QUERY,
+    LANE_WATCH,
+    LANE_STALE_READ,
+    LANE_STALE_QUERY,
+    LANES
+};
 
 /* The batch of a shard and lane that is being filled. */
 struct outgoing {
@@ -108,6 +119,7 @@ struct outgoing {
 /* Where a shard is asked: who leads it, as far as is known. */
 struct place {
     uint8_t at;      /* of the map's nodes of the shard */
+    uint8_t any;     /* the one that was asked last for what any replica may say */
     msec_t moved_ms; /* when that changed */
 };
 
@@ -165,6 +177,7 @@ struct router {
     struct outgoing *outgoing;      /* [shard][lane] */
     struct place *places;           /* by shard */
     node_id *asked_nodes;           /* by shard: the node at its place */
+    msec_t *silent_ms; /* by node of the config: since when it owes an answer; 0: it owes none */
     struct sent *sent;
     uint64_t lost[LOST_MAX]; /* requests that could not be sent in this turn */
     size_t n_lost;

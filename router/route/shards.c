@@ -18,7 +18,8 @@ enum error_code shards_open(struct router *r, struct error *err)
     r->sent = calloc(SENT_MAX, sizeof *r->sent);
     r->places = calloc(r->config->n_shards, sizeof *r->places);
     r->asked_nodes = calloc(r->config->n_shards, sizeof *r->asked_nodes);
-    if (!r->links || !r->outgoing || !r->sent || !r->places || !r->asked_nodes)
+    r->silent_ms = calloc(n, sizeof *r->silent_ms);
+    if (!r->silent_ms || !r->links || !r->outgoing || !r->sent || !r->places || !r->asked_nodes)
         return error_set(err, ERR_NOMEM, "router");
     for (size_t i = 0; i < n; i++) {
         enum error_code rc =
@@ -45,6 +46,7 @@ void shards_close(struct router *r)
     free(r->sent);
     free(r->places);
     free(r->asked_nodes);
+    free(r->silent_ms);
 }
 
 /* --- the map --- */
@@ -97,7 +99,8 @@ static void set_place(struct router *r, shard_id shard, uint8_t at)
         o->under_way = 0;
         o->waits_ms = 0;
     }
-    r->places[shard] = (struct place){.at = at, .moved_ms = r->now};
+    r->places[shard].at = at;
+    r->places[shard].moved_ms = r->now;
     r->asked_nodes[shard] = r->map.nodes_of_shard[shard][at];
 }
 
@@ -135,13 +138,42 @@ static void leave(struct router *r, shard_id shard, node_id node)
     }
 }
 
+static bool is_stale(enum lane lane)
+{
+    return lane == LANE_STALE_READ || lane == LANE_STALE_QUERY;
+}
+
+/* Its position in the cluster file, n_nodes: it has none. */
+static size_t number_of_node(const struct router *r, node_id node)
+{
+    size_t i = 0;
+    while (i < r->config->n_nodes && r->config->nodes[i].id != node)
+        i++;
+    return i;
+}
+
 static struct link *link_of_node(struct router *r, node_id node)
 {
-    for (size_t i = 0; i < r->config->n_nodes; i++) {
-        if (r->config->nodes[i].id == node)
-            return r->links[i];
+    size_t i = number_of_node(r, node);
+    return i < r->config->n_nodes ? r->links[i] : NULL;
+}
+
+static bool is_away(const struct router *r, node_id node)
+{
+    size_t i = number_of_node(r, node);
+    return i < r->config->n_nodes && r->silent_ms[i] && r->now - r->silent_ms[i] >= AWAY_MS;
+}
+
+/* In turn, so that all share the load. */
+static node_id next_replica(struct router *r, shard_id shard)
+{
+    struct place *p = &r->places[shard];
+    for (int i = 0; i < r->map.n_replicas[shard]; i++) {
+        p->any = (uint8_t)((p->any + 1) % r->map.n_replicas[shard]);
+        if (!is_away(r, r->map.nodes_of_shard[shard][p->any]))
+            break;
     }
-    return NULL;
+    return r->map.nodes_of_shard[shard][p->any];
 }
 
 static void take_map(struct router *r, size_t node, struct bytes body)
@@ -173,8 +205,8 @@ static void take_map(struct router *r, size_t node, struct bytes body)
 
 /* --- batches out --- */
 
-static void remember(struct router *r, uint64_t request_id, shard_id shard, enum lane lane,
-                     const struct outgoing *o)
+static void remember(struct router *r, uint64_t request_id, shard_id shard, node_id node,
+                     enum lane lane, const struct outgoing *o)
 {
     struct sent *s = &r->sent[request_id & (SENT_MAX - 1)];
     free(s->refs); /* of a batch so old that its askers have asked again */
@@ -183,7 +215,7 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
     memcpy(refs, o->refs, o->n * sizeof *refs);
     *s = (struct sent){.request_id = request_id,
                        .shard = shard,
-                       .node = r->asked_nodes[shard],
+                       .node = node,
                        .lane = lane,
                        .sent_bytes = o->sent_bytes,
                        .refs = refs,
@@ -192,7 +224,8 @@ static void remember(struct router *r, uint64_t request_id, shard_id shard, enum
 
 static bool is_full(const struct outgoing *o, enum lane lane)
 {
-    return o->buf.len >= BATCH_BYTES || o->n >= (lane == LANE_READ ? READ_ITEMS : BATCH_ITEMS);
+    bool reads = lane == LANE_READ || lane == LANE_STALE_READ;
+    return o->buf.len >= BATCH_BYTES || o->n >= (reads ? READ_ITEMS : BATCH_ITEMS);
 }
 
 /* While batches to a shard are under way, what comes up meanwhile gathers into the next one: the
@@ -200,7 +233,7 @@ static bool is_full(const struct outgoing *o, enum lane lane)
  * by side: a long one must not hold up others. */
 static bool is_held_back(const struct router *r, enum lane lane, struct outgoing *o)
 {
-    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX, UINT_MAX};
+    static const unsigned WINDOWS[LANES] = {2, 1, UINT_MAX, UINT_MAX, UINT_MAX, UINT_MAX};
     if (r->now - o->sent_ms >= WINDOW_MS)
         o->under_way = 0;
     return o->under_way >= WINDOWS[lane] && !is_full(o, lane);
@@ -209,36 +242,43 @@ static bool is_held_back(const struct router *r, enum lane lane, struct outgoing
 static void flush(struct router *r, shard_id shard, enum lane lane)
 {
     static const enum message_type TYPES[LANES] = {MESSAGE_SHARD_WRITE, MESSAGE_SHARD_READ,
-                                                   MESSAGE_SHARD_QUERY, MESSAGE_SHARD_WATCH};
+                                                   MESSAGE_SHARD_QUERY, MESSAGE_SHARD_WATCH,
+                                                   MESSAGE_SHARD_READ,  MESSAGE_SHARD_QUERY};
     struct outgoing *o = &r->outgoing[(size_t)shard * LANES + lane];
     if (o->n == 0 || is_held_back(r, lane, o))
         return;
     uint64_t id = r->next_request++;
     struct envelope e = {.type = TYPES[lane],
                          .shard = shard,
+                         .flags = is_stale(lane) ? ENVELOPE_STALE_OK : 0,
                          .epoch = r->map.epoch,
                          .request_id = id,
                          .items = (uint32_t)o->n};
+    node_id node = is_stale(lane) ? next_replica(r, shard) : r->asked_nodes[shard];
     envelope_finish(&o->buf, 0, &e);
     if (o->sent_bytes == o->answered_bytes)
         o->heard_ms = r->now;
     o->sent_bytes += o->buf.len;
-    remember(r, id, shard, lane, o);
+    remember(r, id, shard, node, lane, o);
     o->n = 0;
     o->under_way++;
     o->sent_ms = r->now;
     metric_bump(&r->figures.batches[lane], 1);
     o->usual_bytes = o->buf.len;
     struct frame f = {0};
-    struct link *link = link_of_node(r, r->asked_nodes[shard]);
+    struct link *link = link_of_node(r, node);
     bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
     if (!has_left) { /* as if the node had said so */
         metric_bump(&r->figures.batches_lost, 1);
         note_lost(r, id);
-        leave(r, shard, r->asked_nodes[shard]);
+        if (!is_stale(lane))
+            leave(r, shard, node);
     } else if (o->waits_ms == 0) {
         o->waits_ms = r->now;
     }
+    size_t number = number_of_node(r, node);
+    if (has_left && lane != LANE_WATCH && r->silent_ms[number] == 0)
+        r->silent_ms[number] = r->now;
     buf_free(&o->buf);
     frame_close(&f);
 }
@@ -320,7 +360,8 @@ void shards_cancel(struct router *r, const struct task *t)
 {
     for (size_t i = 0; i < SENT_MAX; i++) {
         const struct sent *s = &r->sent[i];
-        bool mine = s->request_id != 0 && s->lane == LANE_QUERY && s->n > 0;
+        bool mine = s->request_id != 0 && s->n > 0 &&
+                    (s->lane == LANE_QUERY || s->lane == LANE_STALE_QUERY);
         for (size_t k = 0; k < s->n && mine; k++)
             mine = is_of_task(&s->refs[k], t);
         if (mine)
@@ -379,7 +420,9 @@ static void take_error(struct router *r, struct sent *s, const struct envelope *
 {
     struct error err;
     enum error_code code = wire_error_decode(e->body, &err);
-    if (code == ERR_NOT_LEADER)
+    if (is_stale(s->lane))
+        ; /* the leader is asked next */
+    else if (code == ERR_NOT_LEADER)
         move_on(r, s->shard, s->node, (node_id)e->items);
     else if (code == ERR_SHUTDOWN || code == ERR_UNAVAILABLE || code == ERR_WRONG_SHARD)
         move_on(r, s->shard, s->node, 0);
@@ -410,6 +453,7 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
     struct sent batch = settle(r, s);
     tasks_expect_first(r, batch.refs, n);
     for (size_t i = 0; i < n; i++) {
+        replies[i].age_ms = e->flags;
         tasks_expect(r, batch.refs, n, i);
         tasks_reply(r, &batch.refs[i], batch.shard, &replies[i]);
     }
@@ -420,6 +464,7 @@ void shards_take_frame(struct router *r, size_t node, const struct frame *f)
 {
     struct envelope e;
     struct error err;
+    r->silent_ms[node] = 0;
     if (envelope_decode(frame_bytes(f), &e, &err) != ERR_OK) {
         r->refused_frames++;
         return;

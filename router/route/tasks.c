@@ -179,7 +179,8 @@ static void answer_saga(struct router *r, struct task *t, const struct saga_answ
                             .duplicate = a->duplicate,
                             .refused = refused,
                             .n_refused = n,
-                            .view = a->content};
+                            .view = a->content,
+                            .age_ms = a->age_ms};
     answer_task(r, t, &resp);
 }
 
@@ -190,7 +191,10 @@ static bool perform_saga(struct router *r, struct task *t)
         const struct saga_effect *e = &r->saga_effects.items[i];
         switch (e->kind) {
         case SAGA_SEND:
-            shards_send(r, r->map.shard_of_slot[e->slot], e->write ? LANE_WRITE : LANE_READ,
+            shards_send(r, r->map.shard_of_slot[e->slot],
+                        e->write   ? LANE_WRITE
+                        : e->stale ? LANE_STALE_READ
+                                   : LANE_READ,
                         e->command, (struct ref){t->number, t->generation, e->call});
             break;
         case SAGA_ANSWER:
@@ -263,7 +267,7 @@ static void perform_gather(struct router *r, struct task *t)
         const struct gather_effect *e = &r->gather_effects.items[i];
         switch (e->kind) {
         case GATHER_SEND:
-            shards_send(r, e->shard, LANE_OF[e->lane], e->command,
+            shards_send(r, e->shard, e->stale ? LANE_STALE_QUERY : LANE_OF[e->lane], e->command,
                         (struct ref){t->number, t->generation, e->call});
             break;
         case GATHER_LEARN:
@@ -313,7 +317,7 @@ static enum error_code prepare_read(struct router *r, struct starting *w, const 
     struct saga_read *in = &w->start.in.read;
     w->start.kind = SAGA_READ;
     w->n = 0;
-    *in = (struct saga_read){.want_profile = q->type == REQUEST_PROFILE};
+    *in = (struct saga_read){.want_profile = q->type == REQUEST_PROFILE, .stale_ok = q->stale_ok};
     if (q->type == REQUEST_PROFILE && q->id.ns.len == 0) {
         in->profile = q->profile;
         return q->profile ? ERR_OK

@@ -155,6 +155,8 @@ struct read {
     bool hinted;
     uint32_t hops, restarts;
     bool has_snapshot, is_claim;
+    bool is_stale_ok; /* until replicas contradict each other */
+    uint32_t age_ms;
     one_id snapshot_profile;
     struct bytes snapshot;
 };

@@ -29,7 +29,8 @@ void read_start(struct saga *s, const struct saga_read *in)
 {
     struct read *d = &s->u.read;
 
-    *d = (struct read){.in = *in, .id = in->id, .profile = in->profile};
+    *d =
+        (struct read){.in = *in, .id = in->id, .profile = in->profile, .is_stale_ok = in->stale_ok};
     d->hinted = is_by_identity(d) && in->profile != 0;
     if (!is_by_identity(d) && in->profile == 0) {
         saga_fail(s, ERR_NOT_FOUND);
@@ -45,7 +46,8 @@ void read_resume(struct saga *s)
 
 static void answer(struct saga *s, one_id profile, struct bytes content)
 {
-    s->answer = (struct saga_answer){.code = ERR_OK, .profile = profile, .content = content};
+    s->answer = (struct saga_answer){
+        .code = ERR_OK, .profile = profile, .content = content, .age_ms = s->u.read.age_ms};
     saga_answer(s);
     saga_end(s);
 }
@@ -69,6 +71,8 @@ static void from_the_start(struct saga *s)
     d->has_snapshot = d->is_claim = false;
     d->hops = 0;
     d->restarts++;
+    d->is_stale_ok = false; /* replicas that are not equally old may contradict each other */
+    d->age_ms = 0;
     saga_back_off(s, STATE_READ_BACKOFF, d->restarts);
 }
 
@@ -108,6 +112,10 @@ static void on_lost(struct saga *s, const struct reply *r)
 {
     struct read *d = &s->u.read;
 
+    if (d->is_stale_ok) {
+        from_the_start(s);
+        return;
+    }
     if (d->has_snapshot) {
         answer(s, d->snapshot_profile, d->snapshot);
         return;
@@ -135,6 +143,8 @@ void read_on_reply(struct saga *s, const struct reply *r)
 {
     struct read *d = &s->u.read;
 
+    if (r->age_ms > d->age_ms)
+        d->age_ms = r->age_ms;
     switch ((int)r->status) {
     case REPLY_HERE:
         answer_here(s, r);

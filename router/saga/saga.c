@@ -179,6 +179,8 @@ static void call_emit(struct saga *s, struct call *c)
     msec_t delay = (msec_t)RESEND_FIRST_MS << (c->sends < 2 ? c->sends : 2);
     struct saga_effect *e = effect_add(s, SAGA_SEND);
 
+    /* A replica and the leader in turn: either may be away. */
+    e->stale = c->sends % 2 == 0 && s->kind == SAGA_READ && s->u.read.is_stale_ok;
     c->sends++;
     c->resend_ms = s->now + (delay < RESEND_LAST_MS ? delay : RESEND_LAST_MS);
     e->call = c->number;

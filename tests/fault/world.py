@@ -1,4 +1,5 @@
 """What is harmed: a cluster of real processes, its network, and the program that keeps the books."""
+import glob
 import json
 import os
 import shutil
@@ -57,11 +58,7 @@ class Wire:
 
 def faketime_library():
     """Of Debian's package `libfaketime`; None: it is not installed."""
-    out = subprocess.run(["ldconfig", "-p"], capture_output=True, text=True, check=False).stdout
-    candidates = [line.split()[-1] for line in out.splitlines() if "libfaketime.so" in line]
-    machine = os.uname().machine
-    candidates += [f"/usr/lib/{machine}-linux-gnu/faketime/libfaketime.so.1"]
-    return next((c for c in candidates if os.path.exists(c)), None)
+    return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
 
 
 class FaultCluster(Cluster):

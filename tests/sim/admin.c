@@ -1,7 +1,9 @@
-/* Who changes the members of the groups: one step at each visit, of what the leader shows. A
- * replica that is lost is removed, a new one is added, caught up and made a voter; at times it
- * moves members about for no reason. */
+/* Who changes the members of the groups: one step at each visit, of what the leader shows. What a
+ * group should be is mended as nodes do it (node/host/roster.h); at times members are moved about
+ * for no reason. */
 #include "sim.h"
+
+#include <roster.h>
 
 #include <inttypes.h>
 
@@ -58,45 +60,34 @@ static const struct replica_member *find_lost(const struct group *g)
     return NULL;
 }
 
-static bool remove_lost(struct group *g)
+/* Makes the replicas that are there, and are to stay, the voters of the group. */
+static bool mend(struct group *g)
 {
-    const struct replica_member *m = find_lost(g);
+    struct world *w = g->w;
+    uint64_t want[NODES_MAX];
+    size_t n = 0;
+    struct roster_change c;
 
-    if (m)
-        change(g, m->id, REPLICA_GONE);
-    return m;
-}
-
-static bool add_or_drop(struct group *g, struct hosted *h)
-{
-    if (h->r.id == 0 || find_member(g, h->r.id))
-        return false;
-    if (!h->removed) {
-        change(g, h->r.id, rng_below(&g->w->rng, 3) ? REPLICA_STANDBY : REPLICA_SPARE);
-        return true;
+    for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
+        const struct hosted *h = &w->nodes[i].hosted[g->shard];
+        if (h->r.id && !h->removed)
+            want[n++] = h->r.id;
     }
-    if (!g->settled)
+    if (!roster_next(g->members, g->n, want, n, g->leader->r.id, &c))
         return false;
-    world_trace(g->w, "n%u s%u is dropped", h->node, g->shard);
-    hosted_drop(h);
+    change(g, c.id, c.role);
     return true;
 }
 
-static bool add_new(struct group *g)
+/* Who is out of the group for good has its disk cleared. */
+static bool drop_removed(struct group *g)
 {
     for (uint32_t i = 0; i < g->w->plan.n_nodes; i++) {
-        if (add_or_drop(g, &g->w->nodes[i].hosted[g->shard]))
-            return true;
-    }
-    return false;
-}
-
-static bool promote(struct group *g)
-{
-    for (size_t i = 0; i < g->n; i++) {
-        if (g->members[i].role == REPLICA_VOTER)
+        struct hosted *h = &g->w->nodes[i].hosted[g->shard];
+        if (h->r.id == 0 || !h->removed || !g->settled || find_member(g, h->r.id))
             continue;
-        change(g, g->members[i].id, REPLICA_VOTER);
+        world_trace(g->w, "n%u s%u is dropped", h->node, g->shard);
+        hosted_drop(h);
         return true;
     }
     return false;
@@ -165,9 +156,9 @@ void admin_visit(struct world *w, uint32_t shard)
     world_schedule(w, w->healed ? 100 : world_between(w, 100, 600), EVENT_ADMIN)->a = shard;
     if (!look(w, shard, &g))
         return;
-    if (!w->healed && world_chance(w, 300))
+    if (!w->healed && w->plan.has_admin && world_chance(w, 300))
         meddle(&g);
-    else if (!remove_lost(&g) && !add_new(&g) && !promote(&g) && !w->healed && w->plan.has_admin)
+    else if (!drop_removed(&g) && !mend(&g) && !w->healed && w->plan.has_admin)
         meddle(&g);
 }
 

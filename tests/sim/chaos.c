@@ -172,6 +172,7 @@ void chaos_end(struct world *w)
     memset(w->cut, 0, sizeof w->cut);
     w->env.disk_max = w->env.disk_max < 4 ? w->env.disk_max : 4;
     w->env.sends_early = w->env.reads_alone = false;
+    w->plan.stray = 0;
     for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
         for (uint32_t s = 0; s < w->plan.n_shards; s++)
             w->nodes[i].hosted[s].r.slow = 0;

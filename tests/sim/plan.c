@@ -73,6 +73,7 @@ static void plan_rough(struct world *w)
     p->slow_disk = 30;
     p->blackout = 10;
     p->n_reads = 250;
+    p->stray = 300;
     p->n_messages = 100;
     p->n_routers = 3;
     p->n_ids = world_between(w, 4, 10);
@@ -106,6 +107,7 @@ void plan_make(struct world *w)
     p->dup = world_between(w, 0, 80);
     p->slow = world_between(w, 0, 40);
     p->router_crashes = world_between(w, 0, 4);
+    p->stray = PICK(w, 0, 50, 300);
     plan_chaos(w);
     if (is_rough)
         plan_rough(w);

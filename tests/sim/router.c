@@ -79,6 +79,14 @@ static uint32_t guess_ask(struct world *w, struct guess *g)
     return g->node;
 }
 
+/* A router that has just come up, or heard nothing for long, asks anybody. */
+static uint32_t node_to_ask(struct world *w, struct guess *g, bool write)
+{
+    if (!write && world_chance(w, w->plan.stray))
+        return (uint32_t)rng_below(&w->rng, w->plan.n_nodes);
+    return guess_ask(w, g);
+}
+
 static void guess_learn(struct world *w, struct guess *g, const struct packet *p)
 {
     if (!p->refused) {
@@ -109,7 +117,7 @@ void router_flush(struct world *w, uint32_t router, uint32_t life)
             p = packet_new();
             *p = (struct packet){.shard = (uint16_t)s,
                                  .router = (uint16_t)router,
-                                 .node = (uint16_t)guess_ask(w, &r->guesses[s]),
+                                 .node = (uint16_t)node_to_ask(w, &r->guesses[s], write != 0),
                                  .life = life,
                                  .write = write != 0,
                                  .n = (uint32_t)o->n,

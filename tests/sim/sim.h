@@ -293,6 +293,7 @@ struct router {
 struct plan { /* what the seed decided */
     uint32_t n_shards, n_replicas, n_nodes, n_routers, n_ids, n_messages, n_reads;
     uint32_t loss, dup, slow; /* of 1000 packets */
+    uint32_t stray;           /* of 1000 reads: they are asked of any node */
     bool ordered;             /* peers are connected: nothing is repeated or overtakes */
     msec_t delay_max, slow_max, commit_max;
     uint32_t router_crashes, jumps;

@@ -26,7 +26,7 @@ cluster: script
 data: ./data
 shards: 2
 replicas: 1
-security: none
+security: {keys: ./keys}
 nodes:
   - {id: 1, listen: "tcp://127.0.0.1:$a"}
   - {id: 7, listen: "tcp://127.0.0.1:$b"}
@@ -47,6 +47,9 @@ cluster up >/dev/null || failed "up again"
 cluster status >"$folder/status" || failed "status"
 grep -q '^node-7 .*pid' "$folder/status" || failed "status lists the processes"
 grep -q 'shard .*serving' "$folder/status" || failed "status lists the shards"
+
+open=$(find "$folder/data" "$folder/keys" -perm /077)
+[ -z "$open" ] || failed "others may read $open"
 
 # One that was killed is started again, the others are left alone.
 victim=$(cat "$folder/data/node-7.pid")

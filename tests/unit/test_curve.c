@@ -1,4 +1,3 @@
-#define _GNU_SOURCE /* memmem */
 /* CURVE at the endpoints: who gets through, who does not, and that it is noticed. */
 #include "wire_proxy.h"
 
@@ -183,13 +182,12 @@ static void exchange(struct fixture *f, struct caller *c, const char *text)
 static void expect_silence(struct fixture *f, struct caller *c, const _Atomic uint64_t *counter)
 {
     struct frame heard = {.full = false};
-    uint64_t before = atomic_load(counter);
     msec_t end = clock_mono_ms() + PATIENCE_MS;
-    while (atomic_load(counter) == before && clock_mono_ms() < end) {
+    while (atomic_load(counter) == 0 && clock_mono_ms() < end) {
         say(c, "let me in");
         assert_false(turn(f, c, &heard));
     }
-    assert_true(atomic_load(counter) > before);
+    assert_true(atomic_load(counter) > 0);
 }
 
 /* --- who gets through --- */
@@ -437,7 +435,8 @@ static void test_curve_bytes_said_again_are_not_heard(void **state)
         assert_int_equal(atomic_load(&n->accepted), accepted);
     }
     /* The words are not there to be read, either. */
-    assert_null(memmem(said.data, said.len, "pay me", 6));
+    for (size_t i = 0; i + 6 <= said.len; i++)
+        assert_memory_not_equal(said.data + i, "pay me", 6);
     buf_free(&said);
     buf_free(&answer);
     close_caller(&c);

@@ -118,6 +118,35 @@ static struct message append_of(uint64_t term, uint64_t prev, uint64_t prev_term
     return m;
 }
 
+static struct message heartbeat_of(uint64_t term, uint64_t commit)
+{
+    struct message m = append_of(term, 1, 1);
+    m.rm.append_entries.leader_commit = commit;
+    return m;
+}
+
+/* What was committed when the leader spoke is here once it is applied; stale leaders say nothing.
+ */
+static void test_age_counts_from_what_is_applied(void **state)
+{
+    struct rig *g = *state;
+    msec_t age;
+    rig_open(g, three, 3, 2, 0);
+    assert_false(replica_age(g->replica, g->now, &age));
+    struct message beat = heartbeat_of(2, 1);
+    receive(g, 2, &beat);
+    persist(g);
+    msec_t then = g->now;
+    assert_true(replica_age(g->replica, then + 70, &age));
+    assert_int_equal(age, 70);
+    struct message ahead = heartbeat_of(2, 9), stale = heartbeat_of(1, 1);
+    g->now += 500;
+    receive(g, 2, &ahead);
+    receive(g, 3, &stale);
+    assert_true(replica_age(g->replica, then + 600, &age));
+    assert_int_equal(age, 600);
+}
+
 static struct message append_result_of(uint64_t term, uint64_t rejected, uint64_t last)
 {
     struct message m = {.type = MESSAGE_APPEND_RESULT};
@@ -558,6 +587,7 @@ int main(void)
         T(test_stale_answer_deposes_an_old_leader),
         T(test_change_is_recorded_at_its_index),
         T(test_change_without_guard_is_recorded_elsewhere),
+        T(test_age_counts_from_what_is_applied),
         T(test_sole_voter_takes_a_new_term),
         T(test_sole_voter_without_guard_leads_its_old_term_again),
         T(test_messages_wait_for_the_vote),

@@ -38,7 +38,8 @@ enum option_id {
     OPTION_SERVER_KEY,
     OPTION_NAME,
     OPTION_ROLES,
-    OPTION_ALL
+    OPTION_ALL,
+    OPTION_STALE
 };
 
 struct option {
@@ -75,6 +76,7 @@ static const struct option OPTIONS[] = {
     {"name", NULL, OPTION_NAME, true, TAKES_KEYGEN},
     {"roles", NULL, OPTION_ROLES, true, TAKES_KEYGEN},
     {"all", NULL, OPTION_ALL, false, TAKES_KEYGEN},
+    {"stale", NULL, OPTION_STALE, false, TAKES_STALE},
 };
 
 struct parser {
@@ -207,6 +209,9 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_ALL:
         out->all = true;
+        return true;
+    case OPTION_STALE:
+        out->stale = true;
         return true;
     }
     return false;

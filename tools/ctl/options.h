@@ -23,10 +23,11 @@ enum {
     TAKES_MORE = 1 << 6,   /* more words than n_args */
     TAKES_EXPLAIN = 1 << 7,
     TAKES_COUNTS = 1 << 8,
-    TAKES_EXPORT = 1 << 9, /* --fields, --ids, --format */
-    TAKES_WATCH = 1 << 10, /* --from, --token-file, --once, --stop */
-    TAKES_OUT = 1 << 11,   /* --out: of export and keygen */
-    TAKES_KEYGEN = 1 << 12 /* --name, --roles, --all */
+    TAKES_EXPORT = 1 << 9,  /* --fields, --ids, --format */
+    TAKES_WATCH = 1 << 10,  /* --from, --token-file, --once, --stop */
+    TAKES_OUT = 1 << 11,    /* --out: of export and keygen */
+    TAKES_KEYGEN = 1 << 12, /* --name, --roles, --all */
+    TAKES_STALE = 1 << 13
 };
 
 struct options;
@@ -58,6 +59,7 @@ struct options {
     const char *name, *roles;     /* keygen */
     bool all;
     bool explain, counts, once, stop;
+    bool stale;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };

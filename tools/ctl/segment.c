@@ -44,6 +44,8 @@ static void print_count(const struct options *o, const struct oneid_result *r)
     emit_unsigned(&e, "in_flight_merges", r->in_flight_merges);
     emit_bool(&e, "partial", r->partial);
     emit_unsigned(&e, "population", r->population);
+    if (o->stale)
+        emit_unsigned(&e, "age_ms", r->age_ms);
     emit_end(&e);
 }
 

@@ -35,6 +35,8 @@ int result_check(const struct oneid_result *r)
         complain_code(r->code, r->text);
         return EXIT_PROBLEM;
     }
+    if (r->age_ms)
+        complain("note: a replica's answer, at most %u ms old", r->age_ms);
     if (!r->partial)
         return EXIT_OK;
     complain("partial: not every shard answered within the deadline");
@@ -100,7 +102,8 @@ int session_open_at(struct session *s, const struct options *o, const char *cons
                                     .retry_ms = retry_of(o->deadline_ms, n_routers),
                                     .key_file = s->keys.key_file,
                                     .server_keys = (const char *const *)s->keys.server_keys,
-                                    .trust_file = s->keys.trust_file};
+                                    .trust_file = s->keys.trust_file,
+                                    .stale_ok = o->stale};
     enum oneid_code rc = oneid_open(&options, &s->client, text, sizeof text);
     if (rc == ONEID_OK)
         return EXIT_OK;

@@ -66,6 +66,9 @@ struct oneid_options {
     /* A list of keys, as the cluster's list of allowed keys: then server_keys are names on it, such
      * as router-1. It is read again as connections are made, so that keys can change meanwhile. */
     const char *trust_file;
+    bool stale_ok; /* profiles and questions on segments may be answered by any replica, as it is:
+                      the load is shared, and `age_ms` says how old an answer may be. Otherwise an
+                      answer has everything that was acknowledged before it was asked for */
 };
 
 ONEID_API const char *oneid_version(void);
@@ -226,8 +229,8 @@ struct oneid_replica {
     int64_t said_ms; /* age of what follows */
     bool is_leader, is_changing;
     bool is_fetching; /* it gets another replica's state in place of its own */
-    uint16_t leader; /* node; 0: not known */
-    uint16_t wanted; /* where the cluster map wants it to be led */
+    uint16_t leader;  /* node; 0: not known */
+    uint16_t wanted;  /* where the cluster map wants it to be led */
     uint32_t wanted_voters;
     uint64_t term, commit, applied, first, last, snapshot; /* of its log */
     int64_t led_ms;                                        /* 0: does not lead */
@@ -300,6 +303,7 @@ struct oneid_result {
     const struct oneid_node *nodes; /* status: all of the cluster file of the router */
     size_t n_nodes;
     const struct oneid_router *router; /* status: the one that answered */
+    uint32_t age_ms;                   /* stale_ok: at most so old; 0: as of now */
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);

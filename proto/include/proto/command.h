@@ -294,7 +294,9 @@ struct reply {
     uint32_t n_rows;
     struct explain_row *explain;
     size_t n_explain;
-    uint64_t nanos; /* queries: time it took */
+    uint32_t age_ms; /* of a replica that was read as it is: at most so old. Travels in the
+                        envelope, for all replies of a batch */
+    uint64_t nanos;  /* queries: time it took */
 };
 
 bool command_is_read(enum command_type t);

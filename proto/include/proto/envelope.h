@@ -1,7 +1,7 @@
 /* The envelope in front of every message on every wire: 32 bytes, little-endian.
  *
  *   0  u16 magic "O1"     2  u8 version      3  u8 type
- *   4  u16 shard          6  u16 flags (0)   8  u64 epoch of the sender's cluster map (0: none)
+ *   4  u16 shard          6  u16 flags       8  u64 epoch of the sender's cluster map (0: none)
  *   16 u64 request id     24 u32 items in the body   28 u32 length of the body in bytes
  *   32 body: a protobuf message (client.proto, shard.proto)
  *
@@ -19,6 +19,10 @@ enum {
     MESSAGE_SIZE_MAX = 64 * 1024 * 1024,
     BATCH_ITEMS_MAX = 65536
 };
+
+/* Flags of SHARD_READ and SHARD_QUERY: any replica may answer, as it is; the flags of its answer
+ * are how old that may be in ms. */
+enum { ENVELOPE_STALE_OK = 1, ENVELOPE_AGE_MAX = UINT16_MAX };
 
 enum message_type {
     MESSAGE_CLIENT_REQUEST = 1, /* client → router: client_request batch */
@@ -48,6 +52,7 @@ enum message_type {
 struct envelope {
     enum message_type type;
     uint16_t shard;
+    uint16_t flags; /* 0 but for what is said above */
     uint64_t epoch;
     uint64_t request_id;
     uint32_t items;

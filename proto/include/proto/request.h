@@ -93,6 +93,8 @@ struct request {
     uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
     uint32_t shard;   /* LEAD */
     uint32_t node;    /* LEAD */
+    bool
+        stale_ok; /* RESOLVE, PROFILE and questions on segments: any replica may answer, as it is */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -209,9 +211,12 @@ struct response {
     struct node_answer *nodes; /* STATUS */
     size_t n_nodes;
     struct bytes router; /* STATUS: packed; status_router_decode */
+    uint32_t age_ms;     /* stale_ok: how old the answer may be at most; 0: as of now */
 };
 
 const char *request_type_name(enum request_type t);
+/* Does it know stale_ok? */
+bool request_may_be_stale(enum request_type t);
 
 /* Decoding looks at the form only, so that one faulty event does not take its whole batch along.
  * This looks at one request: required fields, sizes (EVENT_MAX_SIZE and those of cluster/schema.h),

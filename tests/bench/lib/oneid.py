@@ -17,10 +17,13 @@ IN_FLIGHT = 4096  # of an import
 class Layout:
     nodes: int
     shards: int
+    replicas: int = 1
+    keys: bool = False  # CURVE on every link
 
     def __str__(self):
         parts = [(self.nodes, "node"), (self.shards, "shard"), (1, "router")]
-        return ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
+        text = ", ".join(f"{n} {word}{'s' if n != 1 else ''}" for n, word in parts)
+        return text + (f", {self.replicas} replicas" if self.replicas > 1 else "") + (", encrypted" if self.keys else "")
 
 
 def harness(programs):
@@ -55,7 +58,8 @@ class Oneid(System):
         with open(f"{HERE}/../schema.yml", encoding="utf-8") as f:
             schema = f.read()
         self.cluster = harness(self.programs).Cluster(nodes=self.layout.nodes, shards=self.layout.shards, schema=schema,
-                                                      folder=self.folder, name="bench")
+                                                      folder=self.folder, name="bench", replicas=self.layout.replicas,
+                                                      secure=self.layout.keys)
         try:
             self.cluster.start()
         except BaseException:

@@ -43,6 +43,7 @@ struct gather_effect {
     } kind;
     shard_id shard;                /* SEND */
     enum gather_lane lane;         /* SEND */
+    bool stale;                    /* SEND: any replica may answer, as it is */
     uint32_t call;                 /* SEND: comes back with the reply */
     const struct command *command; /* SEND */
     struct catalogue *catalogue;   /* LEARN: borrowed; keep it */

@@ -54,6 +54,7 @@ struct saga_read {
     struct identity id;
     one_id profile;    /* by One-ID: the question. By identity: what the cache says, 0: nothing */
     bool want_profile; /* the packed profile; else the One-ID only */
+    bool stale_ok;     /* any replica may say it, as it is */
 };
 
 /* Finishes the merge in which `profile` is, if it is in one. */
@@ -110,6 +111,7 @@ struct saga_answer {
     struct bytes content;     /* READ with want_profile: packed (proto/request.h, profile_decode);
                                  may borrow from the reply of the step: perform ANSWER before the
                                  reply goes */
+    uint32_t age_ms;          /* READ with stale_ok: at most so old */
     uint32_t helped, dropped; /* SWEEP: merges finished, tombstones dropped. HELP: helped */
 };
 
@@ -117,7 +119,8 @@ struct saga_effect {
     enum saga_effect_kind kind;
     uint32_t call;
     slot_id slot;
-    bool write; /* through the log; else a read at the leader */
+    bool write; /* through the log; else a read at the leader ... */
+    bool stale; /* ... or at any replica */
     const struct command *command;
     struct identity id;
     one_id profile;
