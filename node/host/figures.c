@@ -119,8 +119,9 @@ static void show_lags(const struct shot *shots, size_t n, node_id self, struct b
 static void show_refused(const struct shot *shots, size_t n, struct buf *out)
 {
     static const char NAME[] = "oneid_shard_refused_total";
-    static const char *const REASONS[REFUSED_KINDS] = {"not_leader", "disk_full", "busy",
-                                                       "shutdown", "malformed"};
+    static const char *const REASONS[] = {"not_leader", "disk_full", "busy", "shutdown",
+                                          "malformed"};
+    _Static_assert(sizeof REASONS / sizeof *REASONS == REFUSED_KINDS, "a reason without a name");
     char labels[64];
     metrics_family(out, NAME, METRIC_COUNTER, "Messages of commands or reads that were not taken");
     for (size_t i = 0; i < n; i++) {

@@ -65,7 +65,9 @@ static void show_latencies(const struct router_figures *f, struct buf *out)
 static void show_batches(const struct router_figures *f, struct buf *out)
 {
     static const char NAME[] = "oneid_router_batches_total";
-    static const char *const NAMES[LANES] = {"write", "read", "query", "watch"};
+    static const char *const NAMES[] = {"write", "read",       "query",
+                                        "watch", "stale_read", "stale_query"};
+    _Static_assert(sizeof NAMES / sizeof *NAMES == LANES, "a lane without a name");
     char labels[32];
     metrics_family(out, NAME, METRIC_COUNTER, "Messages to shards");
     for (size_t i = 0; i < LANES; i++) {
