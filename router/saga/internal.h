@@ -157,6 +157,7 @@ struct read {
     bool has_snapshot, is_claim;
     one_id snapshot_profile;
     struct bytes snapshot;
+    one_id gone; /* a target that was not there any more; 0: none */
 };
 
 struct sweep {
