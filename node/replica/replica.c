@@ -674,7 +674,8 @@ msec_t replica_next_timeout(const struct replica *r)
 
 bool replica_age(const struct replica *r, msec_t now, msec_t *out)
 {
-    bool is_current = r->raft.state == RAFT_FOLLOWER && !r->installing && r->age.is_known;
+    /* Also while it tries to be elected: that no leader is there makes the state no worse. */
+    bool is_current = !replica_is_leader(r) && !r->installing && r->age.is_known;
     *out = is_current && now > r->age.fresh_ms ? now - r->age.fresh_ms : 0;
     return is_current;
 }

@@ -159,6 +159,7 @@ struct read {
     uint32_t age_ms;
     one_id snapshot_profile;
     struct bytes snapshot;
+    one_id gone; /* a target that was not there any more; 0: none */
 };
 
 struct sweep {

@@ -101,6 +101,10 @@ static void on_merging(struct saga *s, const struct reply *r)
         d->snapshot_profile = r->profile ? r->profile : d->profile;
         d->snapshot = saga_copy(s, r->content);
     }
+    if (d->has_snapshot && d->gone && r->other == d->gone) {
+        answer(s, d->snapshot_profile, d->snapshot);
+        return;
+    }
     if (d->id.value.len == 0 && r->n_ids > 0)
         d->id = saga_copy_identity(s, r->ids[0]);
     d->hinted = false;
@@ -112,12 +116,23 @@ static void on_lost(struct saga *s, const struct reply *r)
 {
     struct read *d = &s->u.read;
 
+<<<<<<< HEAD
     if (d->is_stale_ok) {
         from_the_start(s);
         return;
     }
     if (d->has_snapshot) {
+=======
+    if (d->has_snapshot && r->status != REPLY_ABSENT) {
+>>>>>>> wip/sim
         answer(s, d->snapshot_profile, d->snapshot);
+        return;
+    }
+    /* A target that is gone may have absorbed the profile before, and handed all on. It had not if
+     * the profile, asked again, is still merging into it: nobody goes before what it absorbed. */
+    if (d->has_snapshot) {
+        d->gone = d->profile;
+        from_the_start(s);
         return;
     }
     if (d->is_claim && r->status == REPLY_ELSE) {

@@ -110,6 +110,31 @@ static void test_read_snapshot_answers_until_the_target_has_it(void **state)
     assert_true(bytes_equal(g->answer.content, bytes_of_str("snapshot")));
 }
 
+/* The target may have absorbed the profile, merged on itself and been dropped since. */
+static void test_read_snapshot_is_not_the_answer_when_the_target_is_gone(void **state)
+{
+    static const struct reply merging = {.status = REPLY_MERGING, .profile = Q, .other = P};
+    struct rig *g = *state;
+
+    start(g, "a", 0);
+    rig_reply(g, g->sent[0].call, merging);
+    rig_reply(g, g->sent[0].call, (struct reply){.status = REPLY_ABSENT});
+    assert_false(g->ended);
+    rig_tick_at(g, saga_wake_ms(g->saga));
+    assert_int_equal(rig_only(g, COMMAND_GET)->profile, 0);
+    rig_reply(g, g->sent[0].call, (struct reply){.status = REPLY_HERE, .profile = R});
+    rig_assert_ok(g, R);
+
+    saga_reset(g->saga);
+    g->answered = g->ended = false;
+    start(g, "a", 0);
+    rig_reply(g, g->sent[0].call, merging);
+    rig_reply(g, g->sent[0].call, (struct reply){.status = REPLY_ABSENT});
+    rig_tick_at(g, saga_wake_ms(g->saga));
+    rig_reply(g, g->sent[0].call, merging); /* still: it was not absorbed */
+    rig_assert_ok(g, Q);
+}
+
 static void test_read_by_one_id_chases_and_reports_not_found(void **state)
 {
     struct rig *g = *state;
@@ -149,6 +174,7 @@ int main(void)
         T(test_read_stale_cache_is_forgotten),
         T(test_read_merging_profile_asks_its_target),
         T(test_read_snapshot_answers_until_the_target_has_it),
+        T(test_read_snapshot_is_not_the_answer_when_the_target_is_gone),
         T(test_read_by_one_id_chases_and_reports_not_found),
         T(test_read_moving_target_starts_again_later),
 #undef T
