@@ -116,15 +116,11 @@ static void on_lost(struct saga *s, const struct reply *r)
 {
     struct read *d = &s->u.read;
 
-<<<<<<< HEAD
     if (d->is_stale_ok) {
         from_the_start(s);
         return;
     }
-    if (d->has_snapshot) {
-=======
     if (d->has_snapshot && r->status != REPLY_ABSENT) {
->>>>>>> wip/sim
         answer(s, d->snapshot_profile, d->snapshot);
         return;
     }
