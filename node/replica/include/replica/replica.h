@@ -224,12 +224,13 @@ enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
  * ERR_NOT_FOUND, ERR_BUSY. */
 enum error_code replica_transfer(struct replica *r, msec_t now, uint64_t to,
                                  struct replica_effects *out);
-/* The newest configuration, committed or not, at most 64 members: fills at most `max`, returns how many there are. */
+/* The newest configuration, committed or not, at most 64 members: fills at most `max`, returns how
+ * many there are. */
 size_t replica_members(const struct replica *r, struct replica_member *list, size_t max);
 
 /* How old a follower's state may be, in ms: it holds all that was committed when the leader's
- * message arrived that long ago. False: not known, as for a leader (which reads by replica_read) and
- * for one that has heard of none. */
+ * message arrived that long ago. False: not known, as for a leader (which reads by replica_read)
+ * and for one that has heard of none. */
 bool replica_age(const struct replica *r, msec_t now, msec_t *out);
 
 /* When replica_tick is due, above the time of the last event. */

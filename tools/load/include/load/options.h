@@ -27,7 +27,7 @@ struct load_options {
     const char *routers[LOAD_LIST_MAX];
     unsigned n_routers;
     const char *key; /* our key file */
-    bool json; /* to standard output, when there is no json_file */
+    bool json;       /* to standard output, when there is no json_file */
     /* The population. */
     uint64_t persons, events, seed, shuffle;
     const char *today;                 /* YYYY-MM-DD */
