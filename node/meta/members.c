@@ -4,7 +4,7 @@
 
 /* A hello, little-endian:
  *   u8 version | u64 cluster_id | varint node | varint folder | u8 state
- *   | varint n | n × (varint node, varint founder)
+ *   | varint n | n × (varint node, varint founder, varint newest folder)
  * What is kept in the log is the same. */
 enum { HELLO_VERSION = 1 };
 
@@ -53,6 +53,7 @@ void members_put_hello(const struct members *m, struct buf *out)
     for (size_t i = 0; i < m->n; i++) {
         buf_put_varint(out, m->list[i].node);
         buf_put_varint(out, m->list[i].founder);
+        buf_put_varint(out, m->list[i].folder);
     }
 }
 
@@ -63,7 +64,7 @@ struct hello {
     size_t n;
     struct {
         node_id node;
-        folder_id founder;
+        folder_id founder, folder;
     } list[CLUSTER_NODES_MAX];
 };
 
@@ -89,11 +90,12 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
     h->node = (node_id)node;
     h->state = (enum members_state)state;
     for (h->n = 0; h->n < n; h->n++) {
-        uint64_t id = reader_varint(&r), founder = reader_varint(&r);
-        if (!r.ok || id < 1 || id > UINT16_MAX || !is_folder(founder))
+        uint64_t id = reader_varint(&r), founder = reader_varint(&r), folder = reader_varint(&r);
+        if (!r.ok || id < 1 || id > UINT16_MAX || !is_folder(founder) || !is_folder(folder))
             return error_set(err, ERR_MALFORMED, "not a hello of a node");
         h->list[h->n].node = (node_id)id;
         h->list[h->n].founder = founder;
+        h->list[h->n].folder = folder;
     }
     return reader_left(&r) == 0 ? ERR_OK : error_set(err, ERR_MALFORMED, "not a hello of a node");
 }
@@ -158,6 +160,19 @@ static bool says_the_same(const struct members *m, const struct hello *h)
     return true;
 }
 
+/* This node had a folder with a larger number, of a clock that was ahead, or this one's is behind.
+ * A folder that is forming has promised nothing yet, and may take another number. */
+static void outgrow(struct members *m, const struct hello *h)
+{
+    struct member *own = &m->list[0];
+    for (size_t i = 0; i < h->n; i++) {
+        if (h->list[i].node == m->self && h->list[i].folder > own->folder) {
+            own->folder = h->list[i].folder + 1;
+            set_founder(m, own, own->folder);
+        }
+    }
+}
+
 static void hear_forming(struct members *m, struct member *from, const struct hello *h)
 {
     from->is_heard = true;
@@ -188,8 +203,10 @@ enum error_code members_hear(struct members *m, struct bytes hello, node_id *fro
     if (!member || h.node == m->self || h.folder < member->folder)
         return ERR_OK; /* a late one of a folder that is gone says nothing */
     member->folder = h.folder;
-    if (m->state == MEMBERS_FORMING)
+    if (m->state == MEMBERS_FORMING) {
+        outgrow(m, &h);
         hear_forming(m, member, &h);
+    }
     return ERR_OK;
 }
 
@@ -236,8 +253,13 @@ enum error_code members_decode(struct members *m, struct bytes b, struct error *
     if (read_hello(m, b, &h, &why) != ERR_OK || h.node != m->self)
         return error_set(err, ERR_CORRUPT, "the record of the cluster's nodes is damaged");
     m->state = h.state;
-    for (size_t i = 0; i < m->n; i++)
-        m->list[i].folder = m->list[i].founder = founder_in(&h, m->list[i].node);
+    for (size_t i = 0; i < h.n; i++) {
+        struct member *of = members_find(m, h.list[i].node);
+        if (of) {
+            of->founder = h.list[i].founder;
+            of->folder = h.list[i].folder;
+        }
+    }
     m->list[0].folder = h.folder;
     m->is_unsaved = false;
     if (m->state == MEMBERS_FORMING)

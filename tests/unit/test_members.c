@@ -131,7 +131,11 @@ static void wipe(struct world *w, int i)
         w->is_founded[s] = false;
     buf_reset(&w->disk[i]);
     w->n_wiped++;
+    folder_id next = w->next_folder;
+    if (rng_below(&w->rng, 2)) /* a clock that is behind */
+        w->next_folder = 1 + rng_below(&w->rng, 50);
     start(w, i);
+    w->next_folder = next + 1;
 }
 
 static void step(struct world *w, bool is_calm)
