@@ -77,6 +77,8 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
                                   struct error *err)
 {
     struct reader r = reader_of(b);
+    h->node = 0;
+    h->n = 0;
     uint8_t version = reader_u8(&r);
     uint64_t cluster = reader_u64(&r), node = reader_varint(&r);
     h->folder = reader_varint(&r);
@@ -89,7 +91,7 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
         return error_set(err, ERR_MISMATCH, "node %" PRIu64 " belongs to another cluster", node);
     h->node = (node_id)node;
     h->state = (enum members_state)state;
-    for (h->n = 0; h->n < n; h->n++) {
+    for (; h->n < n; h->n++) {
         uint64_t id = reader_varint(&r), founder = reader_varint(&r), folder = reader_varint(&r);
         if (!r.ok || id < 1 || id > UINT16_MAX || !is_folder(founder) || !is_folder(folder))
             return error_set(err, ERR_MALFORMED, "not a hello of a node");
