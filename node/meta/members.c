@@ -77,8 +77,6 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
                                   struct error *err)
 {
     struct reader r = reader_of(b);
-    h->node = 0;
-    h->n = 0;
     uint8_t version = reader_u8(&r);
     uint64_t cluster = reader_u64(&r), node = reader_varint(&r);
     h->folder = reader_varint(&r);
@@ -91,7 +89,7 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
         return error_set(err, ERR_MISMATCH, "node %" PRIu64 " belongs to another cluster", node);
     h->node = (node_id)node;
     h->state = (enum members_state)state;
-    for (; h->n < n; h->n++) {
+    for (h->n = 0; h->n < n; h->n++) {
         uint64_t id = reader_varint(&r), founder = reader_varint(&r), folder = reader_varint(&r);
         if (!r.ok || id < 1 || id > UINT16_MAX || !is_folder(founder) || !is_folder(folder))
             return error_set(err, ERR_MALFORMED, "not a hello of a node");
@@ -196,7 +194,7 @@ static void hear_forming(struct members *m, struct member *from, const struct he
 enum error_code members_hear(struct members *m, struct bytes hello, node_id *from,
                              struct error *err)
 {
-    struct hello h;
+    struct hello h = {.n = 0};
     enum error_code rc = read_hello(m, hello, &h, err);
     if (rc != ERR_OK)
         return rc;
@@ -250,7 +248,7 @@ void members_encode(const struct members *m, struct buf *out)
 
 enum error_code members_decode(struct members *m, struct bytes b, struct error *err)
 {
-    struct hello h;
+    struct hello h = {.n = 0};
     struct error why;
     if (read_hello(m, b, &h, &why) != ERR_OK || h.node != m->self)
         return error_set(err, ERR_CORRUPT, "the record of the cluster's nodes is damaged");
