@@ -23,7 +23,8 @@ struct age {
     bool is_known;
 };
 
-/* A leader of the current term said how far it had committed. */
+/* A leader of the current term said how far it had committed, or this replica led then and has been
+ * confirmed since. */
 void age_heard(struct age *a, uint64_t commit, msec_t now);
 void age_applied(struct age *a, uint64_t applied);
 

@@ -76,6 +76,7 @@ static void start_round(struct replica *r)
     x->round++;
     x->term = r->raft.current_term;
     x->index = r->commit;
+    x->asked_ms = r->now;
     x->n_acks = 0;
     x->is_asking = true;
     x->is_confirmed = has_majority(r);
@@ -91,6 +92,7 @@ static bool finish_round(struct replica *r)
         x->is_confirmed = has_majority(r);
     if (!x->is_confirmed || r->applied < x->index)
         return false;
+    age_heard(&r->age, x->index, x->asked_ms); /* for when it leads no more */
     answer(r, &x->asking, REPLICA_READ_READY);
     x->is_asking = false;
     return true;

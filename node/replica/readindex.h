@@ -5,6 +5,8 @@
 #ifndef REPLICA_READINDEX_H
 #define REPLICA_READINDEX_H
 
+#include <base/clock.h>
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,6 +23,7 @@ struct readindex {
     struct tokens asking;  /* of the round that is under way */
     uint64_t round;        /* its id; ids are never used twice by a replica's life */
     uint64_t term, index;  /* the leader's term and commit index at its start */
+    msec_t asked_ms;       /* when the round began */
     bool is_asking, is_confirmed;
     uint64_t acks[READINDEX_VOTERS_MAX];
     size_t n_acks;
