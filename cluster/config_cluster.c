@@ -229,7 +229,7 @@ static const struct limit LIMITS[] = {
     LIMIT(redirect_days, 1, 3660, 400),      LIMIT(map_gb, 1, 16384, 256),
     LIMIT(router_cache_mb, 1, 1048576, 256), LIMIT(deadline_ms, 100, 600000, 10000),
     LIMIT(query_threads, 1, 256, 0),         LIMIT(watch_events, 1000, 100000000, 1000000),
-    LIMIT(watch_idle_days, 1, 3660, 7),
+    LIMIT(watch_idle_days, 1, 3660, 7),      LIMIT(election_ms, 200, 60000, 700),
 };
 #undef LIMIT
 enum { N_LIMITS = sizeof LIMITS / sizeof *LIMITS };

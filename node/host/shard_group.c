@@ -14,7 +14,6 @@ enum {
     HAND_OVER_AGAIN_MS = 20000,
     STUCK_MS = 2000,
     HAND_OVER_STUCK_MS = 5000,
-    NEAR_MS = 500, /* heartbeats are answered each 100 ms */
     MEMBERS_MAX = 64,
     NEARLY_ALL = 16, /* entries that an heir may lack when submitting stops for it */
     LOAD_ENTRIES_MAX = 4096
@@ -87,7 +86,7 @@ static bool is_near(const struct shard *s, uint64_t replica, msec_t now)
 {
     for (size_t i = 0; i < sizeof s->group.heard / sizeof *s->group.heard; i++) {
         if (s->group.heard[i].replica == replica)
-            return now - s->group.heard[i].ms < NEAR_MS;
+            return now - s->group.heard[i].ms < (msec_t)s->shared->config->election_ms;
     }
     return false;
 }

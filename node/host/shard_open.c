@@ -6,8 +6,7 @@
 #include <stdio.h>
 
 enum {
-    ELECTION_TIMEOUT_MS = 700, /* waits are drawn from 700 to 1400 ms */
-    HEARTBEAT_MS = 100,
+    HEARTBEATS = 7, /* in an election time-out */
     /* What a follower lacks when it comes back is taken from the log while it is not more than
      * this, nor than log_keep_mb. */
     TRAILING_ENTRIES = 1 << 20,
@@ -123,8 +122,8 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
             (unsigned long long)durable, (unsigned long long)w.snapshot.index);
     struct replica_options o = {.id = s->replica_id,
                                 .seed = (uint32_t)hash_u64(s->replica_id + s->id),
-                                .election_timeout_ms = ELECTION_TIMEOUT_MS,
-                                .heartbeat_ms = HEARTBEAT_MS,
+                                .election_timeout_ms = (msec_t)s->shared->config->election_ms,
+                                .heartbeat_ms = (msec_t)s->shared->config->election_ms / HEARTBEATS,
                                 .trailing = s->is_grouped ? TRAILING_ENTRIES : 0,
                                 .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
                                 .cache_bytes = CACHE_BYTES};

@@ -55,6 +55,16 @@ def free_ports(n):
     return ports
 
 
+def patient(text):
+    """A thread sanitizer makes processes so slow that leaders seem to be gone: ONEID_ELECTION_MS is waited for instead."""
+    ms = os.environ.get("ONEID_ELECTION_MS")
+    if not ms:
+        return text
+    if "election_ms: " in text:
+        return re.sub(r"election_ms: \d+", f"election_ms: {ms}", text)
+    return text.replace("limits: {", f"limits: {{election_ms: {ms}, ", 1) if "limits: {" in text else text + f"\nlimits: {{election_ms: {ms}}}\n"
+
+
 class Cluster:
     def __init__(self, nodes=3, shards=6, routers=1, schema=SCHEMA, limits="", folder=None, name="test", replicas=1,
                  metrics=False, host_of=lambda key: "127.0.0.1", secure=SECURE):
@@ -72,7 +82,7 @@ class Cluster:
         lines += [self._member("node", i + 1, e) for i, e in enumerate(node_ends)]
         lines += ["routers:"]
         lines += [self._member("router", i + 1, e) for i, e in enumerate(self.router_ends)]
-        lines += ["timezone: Asia/Shanghai", schema, limits]
+        lines += ["timezone: Asia/Shanghai", patient(f"{schema}\n{limits}")]
         with open(self.file, "w", encoding="utf-8") as f:
             f.write("\n".join(lines))
         self.processes = {}

@@ -105,6 +105,7 @@ static void test_config_reads_every_section(void **state)
     assert_int_equal(c->deadline_ms, 10000);
     assert_int_equal(c->watch_events, 1000000);
     assert_int_equal(c->watch_idle_days, 7);
+    assert_int_equal(c->election_ms, 700);
     assert_int_equal(c->log_keep_mb, 64);
     assert_int_equal(c->schema.tags_max, 100);
     assert_int_equal(c->schema.n_namespaces, 2);
@@ -777,6 +778,7 @@ static void test_config_default_file_states_the_default_limits(void **state)
     assert_int_equal(c->deadline_ms, d->deadline_ms);
     assert_int_equal(c->watch_events, d->watch_events);
     assert_int_equal(c->watch_idle_days, d->watch_idle_days);
+    assert_int_equal(c->election_ms, d->election_ms);
     cluster_config_close(c);
     cluster_config_close(d);
 }

@@ -57,6 +57,7 @@ struct cluster_config {
     uint32_t query_threads;      /* of a node; 0: as many as it has cores, at most 4 */
     uint32_t watch_events;       /* 1000000: of watched segments, kept by each shard */
     uint32_t watch_idle_days;    /* 7: a watch that nobody asks for ends after so long */
+    uint32_t election_ms;        /* 700: of silence, at least, until another replica would lead */
     struct cluster_security security;
     struct schema schema;
 };
