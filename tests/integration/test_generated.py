@@ -22,6 +22,8 @@ class GeneratedTest(unittest.TestCase):
         subprocess.run(cmd + (["--shuffle", str(shuffle)] if shuffle else []), check=True, capture_output=True)
         names = [f"events-{i + 1}.jsonl" for i in range(parts)] if parts > 1 else ["events.jsonl"]
         cluster.finish([cluster.importer(os.path.join(out, n), router=1 + i % 2) for i, n in enumerate(names)])
+        # An event is acknowledged when its merge is certain; tidying up after it may take a moment longer.
+        cluster.wait(lambda: cluster.stats()["merging"] == 0, "no merge in flight")
         check = subprocess.run([f"{BIN}/oneid-load", "check", "--expected", f"{out}/expected.json", "-c", cluster.file],
                                capture_output=True, text=True)
         self.assertEqual(check.returncode, 0, check.stdout + check.stderr)
