@@ -21,7 +21,7 @@ void transfer_ask_encode(const struct transfer_ask *a, struct buf *out)
         buf_put_u64(out, a->copy);
         break;
     case TRANSFER_ASK_END:
-        assert(!"no message");
+        assert(false && "no message");
     }
 }
 
@@ -69,7 +69,7 @@ void transfer_answer_encode(const struct transfer_answer *a, struct buf *out)
         put_text(out, a->text);
         break;
     case TRANSFER_ANSWER_END:
-        assert(!"no message");
+        assert(false && "no message");
     }
 }
 
