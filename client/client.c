@@ -54,6 +54,8 @@ const char *oneid_code_text(enum oneid_code code)
         return "not kept any more";
     case ONEID_ERR_DENIED:
         return "not allowed";
+    case ONEID_ERR_CONFLICT:
+        return "not possible as things are";
     }
     return "unknown error";
 }
@@ -93,6 +95,8 @@ enum oneid_code code_of_error(enum error_code code)
         return ONEID_ERR_TOO_OLD;
     case ERR_DENIED:
         return ONEID_ERR_DENIED;
+    case ERR_CONFLICT:
+        return ONEID_ERR_CONFLICT;
     case ERR_IO:
     case ERR_CORRUPT:
     case ERR_MISMATCH:

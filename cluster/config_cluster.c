@@ -1,5 +1,7 @@
 #include "config_sections.h"
 
+#include <cluster/map.h>
+
 #include <base/clock.h>
 
 #include <stddef.h>
@@ -7,7 +9,12 @@
 #include <string.h>
 
 static const char METRICS_LOOPBACK[] = "127.0.0.1:";
-enum { ENDPOINT_MAX = 256, DATA_MAX = 1024, TIMEZONE_MAX = 64, CLUSTER_NAME_MAX = 64 };
+enum {
+    ENDPOINT_MAX = MAP_ENDPOINT_MAX - 1,
+    DATA_MAX = 1024,
+    TIMEZONE_MAX = 64,
+    CLUSTER_NAME_MAX = 64
+};
 
 void config_read_name(struct config_node n, struct cluster_config *c)
 {

@@ -234,7 +234,7 @@ static uint64_t rightful_leader(const struct shard *s, const struct replica_memb
 {
     struct replica_status st;
     replica_get_status(s->replica, &st);
-    node_id node = s->shared->map.nodes_of_shard[s->id][0];
+    node_id node = s->shared->map.shards[s->id].holders[0].node;
     for (size_t i = 0; i < n; i++) {
         if (node != s->shared->node && node_of_replica(list[i].id) == node &&
             list[i].role == REPLICA_VOTER && is_near(s, list[i].id, now) &&
@@ -253,8 +253,8 @@ static size_t list_wanted(const struct shard *s, const struct replica_member *ha
 {
     const struct host_shared *h = s->shared;
     size_t n = 0;
-    for (size_t i = 0; i < h->map.n_replicas[s->id]; i++) {
-        node_id node = h->map.nodes_of_shard[s->id][i];
+    for (size_t i = 0; i < h->map.shards[s->id].n_replicas; i++) {
+        node_id node = h->map.shards[s->id].holders[i].node;
         folder_id folder = 0;
         for (size_t k = 0; k < h->members.n; k++) { /* nodes never change once threads run */
             if (h->members.list[k].node == node)

@@ -58,9 +58,10 @@ static enum error_code bootstrap(struct wal *wal, const struct shard *s, struct 
     struct buf conf = {0};
     const struct cluster_map *map = &s->shared->map;
     uint64_t voters[CLUSTER_REPLICAS_MAX];
-    size_t n = map->n_replicas[s->id];
+    size_t n = map->shards[s->id].n_replicas;
     for (size_t i = 0; i < n; i++) {
-        const struct member *m = members_find(&s->shared->members, map->nodes_of_shard[s->id][i]);
+        const struct member *m =
+            members_find(&s->shared->members, map->shards[s->id].holders[i].node);
         voters[i] = replica_id_of(m->founder, m->node);
     }
     enum error_code rc = replica_bootstrap(voters, n, &conf);
@@ -208,7 +209,7 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
     s->flying_tail = &s->flying;
     s->ready_tail = &s->ready;
     s->group.held_tail = &s->group.held;
-    s->is_grouped = s->shared->map.n_replicas[s->id] > 1;
+    s->is_grouped = s->shared->map.shards[s->id].n_replicas > 1;
     s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
     int sys = pthread_rwlock_init(&s->in_place, NULL);
     if (sys != 0)

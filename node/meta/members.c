@@ -20,8 +20,8 @@ void members_init(struct members *m, const struct cluster_map *map, node_id self
     *m = (struct members){.cluster_id = map->cluster_id, .self = self};
     add_node(m, self);
     for (size_t s = 0; s < map->n_shards; s++) {
-        for (size_t i = 0; i < map->n_replicas[s] && map->n_replicas[s] > 1; i++)
-            add_node(m, map->nodes_of_shard[s][i]);
+        for (size_t i = 0; i < map->shards[s].n_replicas && map->shards[s].n_replicas > 1; i++)
+            add_node(m, map->shards[s].holders[i].node);
     }
     struct member *own = members_find(m, self);
     own->folder = own->founder = folder;

@@ -1,5 +1,7 @@
 #include "parts.h"
 
+#include <base/hash.h>
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,23 +70,19 @@ void shards_refresh_map(struct router *r)
     }
 }
 
-/* Is this a map that the cluster file allows? Nothing moves shards yet, so that a map that deals
- * them otherwise comes from a node that was started with another file: it may lead shards a second
- * time.
- */
+/* A map of this cluster? Two of one epoch that differ come from nodes that were founded with
+ * different cluster files: one of them may lead shards a second time. */
 static enum error_code check_map(const struct router *r, const struct cluster_map *map,
                                  struct error *err)
 {
-    struct cluster_map expected;
-    cluster_map_init(&expected, r->config);
-    if (map->cluster_id != expected.cluster_id || map->n_shards != expected.n_shards)
+    if (map->cluster_id != hash64(bytes_of_str(r->config->name)) ||
+        map->n_shards != r->config->n_shards)
         return error_set(err, ERR_MISMATCH, "the node serves another cluster than %s describes",
                          r->config->path);
-    if (map->epoch == expected.epoch && !cluster_map_deals_alike(map, &expected))
+    if (map->epoch == r->map.epoch && cluster_map_digest(map) != cluster_map_digest(&r->map))
         return error_set(err, ERR_MISMATCH,
-                         "the node's shards were dealt to other nodes than %s names; nothing is "
-                         "served until all agree",
-                         r->config->path);
+                         "nodes have different maps of one epoch: they were started with different "
+                         "cluster files; nothing is served until all agree");
     return ERR_OK;
 }
 
@@ -101,7 +99,7 @@ static void set_place(struct router *r, shard_id shard, uint8_t at)
     }
     r->places[shard].at = at;
     r->places[shard].moved_ms = r->now;
-    r->asked_nodes[shard] = r->map.nodes_of_shard[shard][at];
+    r->asked_nodes[shard] = r->map.shards[shard].holders[at].node;
 }
 
 /* `node` does not lead the shard, or does not answer: goes on to `leader`, or where that is not
@@ -114,7 +112,8 @@ static void move_on(struct router *r, shard_id shard, node_id node, node_id lead
         (known < 0 && r->now - p->moved_ms < MOVE_MS))
         return;
     metric_bump(&r->figures.moves, 1);
-    set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.n_replicas[shard]));
+    set_place(r, shard,
+              (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.shards[shard].n_replicas));
 }
 
 /* What was not taken or is not answered fails in the next turn: whoever sends is in the middle of
@@ -168,17 +167,17 @@ static bool is_away(const struct router *r, node_id node)
 static node_id next_replica(struct router *r, shard_id shard)
 {
     struct place *p = &r->places[shard];
-    for (int i = 0; i < r->map.n_replicas[shard]; i++) {
-        p->any = (uint8_t)((p->any + 1) % r->map.n_replicas[shard]);
-        if (!is_away(r, r->map.nodes_of_shard[shard][p->any]))
+    for (int i = 0; i < r->map.shards[shard].n_replicas; i++) {
+        p->any = (uint8_t)((p->any + 1) % r->map.shards[shard].n_replicas);
+        if (!is_away(r, r->map.shards[shard].holders[p->any].node))
             break;
     }
-    return r->map.nodes_of_shard[shard][p->any];
+    return r->map.shards[shard].holders[p->any].node;
 }
 
 static void take_map(struct router *r, size_t node, struct bytes body)
 {
-    struct cluster_map map;
+    static struct cluster_map map; /* large; one thread routes */
     struct error err;
     enum error_code rc = cluster_map_decode(body, &map, &err);
     if (rc == ERR_OK)
@@ -322,7 +321,8 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
  * sweeps write and read each shard about once a second. */
 static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o)
 {
-    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.n_replicas[shard] == 1)
+    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS ||
+        r->map.shards[shard].n_replicas == 1)
         return;
     o->waits_ms = r->now;
     leave(r, shard, r->asked_nodes[shard]);

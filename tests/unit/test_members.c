@@ -56,9 +56,9 @@ static void init(struct world *w, uint64_t seed)
     *w = (struct world){.rng = rng_of_seed(seed), .next_folder = 100};
     w->map = (struct cluster_map){.epoch = 1, .cluster_id = 7, .n_shards = SHARDS};
     for (int s = 0; s < SHARDS; s++) {
-        w->map.n_replicas[s] = REPLICAS;
+        w->map.shards[s].n_replicas = REPLICAS;
         for (int r = 0; r < REPLICAS; r++)
-            w->map.nodes_of_shard[s][r] = (node_id)((s + r) % NODES + 1);
+            w->map.shards[s].holders[r].node = (node_id)((s + r) % NODES + 1);
     }
     for (int i = 0; i < NODES; i++)
         start(w, i);
@@ -88,7 +88,7 @@ static void check_founders(struct world *w, int i)
         if (cluster_map_place(&w->map, (shard_id)s, (node_id)(i + 1)) < 0)
             continue;
         for (int r = 0; r < REPLICAS; r++) {
-            const struct member *m = members_find(&w->nodes[i], w->map.nodes_of_shard[s][r]);
+            const struct member *m = members_find(&w->nodes[i], w->map.shards[s].holders[r].node);
             assert_int_not_equal(m->founder, 0);
             if (w->is_founded[s])
                 assert_int_equal(m->founder, w->founders[s][r]);
@@ -210,8 +210,8 @@ static void test_a_group_of_one_waits_for_nobody(void **state)
     (void)state;
     static struct members m;
     static struct cluster_map map = {.epoch = 1, .cluster_id = 7, .n_shards = 1};
-    map.n_replicas[0] = 1;
-    map.nodes_of_shard[0][0] = 4;
+    map.shards[0].n_replicas = 1;
+    map.shards[0].holders[0].node = 4;
     members_init(&m, &map, 4, 77);
     assert_int_equal(members_form(&m), MEMBERS_FOUNDER);
     assert_int_equal(members_self(&m)->founder, 77);

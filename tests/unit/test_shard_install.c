@@ -107,9 +107,9 @@ static void make(struct world *w)
     w->shared.config = w->config;
     w->shared.node = 1;
     cluster_map_init(&w->shared.map, w->config);
-    w->shared.map.n_replicas[SHARD] = 3;
+    w->shared.map.shards[SHARD].n_replicas = 3;
     for (node_id i = 0; i < 3; i++)
-        w->shared.map.nodes_of_shard[SHARD][i] = i + 1U;
+        w->shared.map.shards[SHARD].holders[i].node = i + 1U;
     members_init(&w->shared.members, &w->shared.map, 1, 7);
     (void)snprintf(w->shared.folder, sizeof w->shared.folder, "%s", w->dir);
 

@@ -39,7 +39,8 @@
     X(SHUTDOWN, 23, true, "shutting down")                                                         \
     X(INTERNAL, 24, false, "internal error")                                                       \
     X(TOO_OLD, 25, false, "not kept any more")                                                     \
-    X(DENIED, 26, false, "not allowed")
+    X(DENIED, 26, false, "not allowed")                                                            \
+    X(CONFLICT, 27, false, "not possible as things are")
 
 enum error_code {
 #define X(name, wire, retry, text) ERR_##name = (wire),

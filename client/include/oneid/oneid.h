@@ -47,7 +47,8 @@ enum oneid_code {
     ONEID_ERR_CANCELLED,   /* the client was closed, or the call cancelled */
     ONEID_ERR_INTERNAL,
     ONEID_ERR_TOO_OLD, /* the events after the token are not kept any more: begin again */
-    ONEID_ERR_DENIED   /* the key is not allowed, or its role does not allow this */
+    ONEID_ERR_DENIED,  /* the key is not allowed, or its role does not allow this */
+    ONEID_ERR_CONFLICT /* not possible as the cluster is; the text says why */
 };
 
 struct oneid_client;
