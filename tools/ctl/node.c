@@ -19,7 +19,7 @@ enum caution { CAUTION_NONE, CAUTION_WARN, CAUTION_REFUSE };
 struct wish {
     const struct options *o;
     uint16_t node, other;
-    const char *endpoint; /* NULL: none was given */
+    const char *endpoint; /* NULL: none was given, nor is any known */
 };
 
 /* A whole number from 1; 0: not one, which has been told. */
@@ -44,15 +44,37 @@ static const char *endpoint_in_file(const struct session *s, uint16_t node)
     return NULL;
 }
 
-/* The endpoint of a node that comes in: as it was given, else as the cluster file has it. */
-static void find_endpoint(const struct session *s, struct wish *w, uint16_t node)
+static bool is_in_map(struct session *s, uint16_t node)
+{
+    bool there = false;
+    struct oneid_result *r = oneid_nodes(s->client, true);
+    for (size_t i = 0; r && r->map && i < r->map->n_nodes; i++)
+        there |= r->map->nodes[i].node == node;
+    oneid_result_free(r);
+    return there;
+}
+
+/* The endpoint of a node that comes in: as it was given, else as the map has it, which needs no
+ * word, else as the cluster file has it. False: none is known. */
+static bool find_endpoint(struct session *s, struct wish *w, uint16_t node)
 {
     const char *named = endpoint_in_file(s, node);
-    if (!w->endpoint)
-        w->endpoint = named;
-    else if (named && strcmp(named, w->endpoint) != 0)
+    if (!w->endpoint) {
+        bool is_known = is_in_map(s, node);
+        w->endpoint = is_known ? NULL : named;
+        return is_known || named;
+    }
+    if (named && strcmp(named, w->endpoint) != 0)
         complain("note: %s has another address for node %u, %s: who has that file uses it",
                  w->o->config, node, named);
+    return true;
+}
+
+static int endpoint_is_missing(const struct wish *w, uint16_t node)
+{
+    complain("node %s: expected the endpoint of node %u, which neither the cluster nor %s names",
+             w->o->args[0], node, w->o->config);
+    return EXIT_USAGE;
 }
 
 /* True: the node may go. Where it keeps its data until that is elsewhere, a warning is enough. */
@@ -153,12 +175,8 @@ static int follow(struct session *s, const struct options *o, const struct oneid
 
 static int run_add(struct session *s, struct wish *w)
 {
-    find_endpoint(s, w, w->node);
-    if (!w->endpoint) {
-        complain("node add: expected the endpoint of node %u, which %s does not name", w->node,
-                 w->o->config);
-        return EXIT_USAGE;
-    }
+    if (!find_endpoint(s, w, w->node))
+        return endpoint_is_missing(w, w->node);
     struct oneid_result *r = oneid_node_add(s->client, w->node, w->endpoint);
     int rc = follow(s, w->o, r, w->node, false);
     oneid_result_free(r);
@@ -183,7 +201,8 @@ static int run_remove(struct session *s, struct wish *w)
 
 static int run_replace(struct session *s, struct wish *w)
 {
-    find_endpoint(s, w, w->other);
+    if (!find_endpoint(s, w, w->other))
+        return endpoint_is_missing(w, w->other);
     struct oneid_result *r = oneid_node_replace(s->client, w->node, w->other, w->endpoint);
     int rc = follow(s, w->o, r, w->other, false);
     oneid_result_free(r);

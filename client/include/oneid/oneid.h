@@ -505,11 +505,12 @@ ONEID_API struct oneid_result *oneid_nodes(struct oneid_client *c, bool known);
  * on. The same call again is the same task, as long as nothing has undone it.
  * ONEID_ERR_USAGE, ONEID_ERR_INVALID: the endpoint or a number; ONEID_ERR_NOT_FOUND: no such node;
  * ONEID_ERR_CONFLICT: not possible as the cluster is. */
+/* `endpoint` NULL: the map has the node already (it was drained). */
 ONEID_API struct oneid_result *oneid_node_add(struct oneid_client *c, uint16_t node,
                                               const char *endpoint);
 ONEID_API struct oneid_result *oneid_node_drain(struct oneid_client *c, uint16_t node);
 ONEID_API struct oneid_result *oneid_node_remove(struct oneid_client *c, uint16_t node);
-/* `endpoint` is that of `other`; NULL: the map has that node already. */
+/* `endpoint` is that of `other`; NULL: as with oneid_node_add. */
 ONEID_API struct oneid_result *oneid_node_replace(struct oneid_client *c, uint16_t node,
                                                   uint16_t other, const char *endpoint);
 /* Wants back what was before the task, where that is not settled yet.
