@@ -3,3 +3,4 @@ target_compile_definitions(test_config PRIVATE DEFAULT_CLUSTER_FILE="${CMAKE_SOU
 oneid_test(NAME test_schema SOURCES test_schema.c USES oneid_cluster)
 oneid_test(NAME test_slot SOURCES test_slot.c USES oneid_cluster)
 oneid_test(NAME test_map SOURCES test_map.c USES oneid_cluster)
+oneid_test(NAME test_placement_codec SOURCES test_placement_codec.c USES oneid_cluster)
