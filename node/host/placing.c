@@ -230,7 +230,7 @@ static void since_name(char *name, shard_id shard)
     (void)snprintf(name, NAME_BYTES, "since-%u", shard);
 }
 
-enum error_code placing_since(struct wal *wal, shard_id shard, uint32_t *since, struct error *err)
+static enum error_code read_since(struct wal *wal, shard_id shard, uint32_t *since, struct error *err)
 {
     char name[NAME_BYTES];
     struct buf value = {0};
@@ -299,7 +299,7 @@ static enum error_code remove_folder(const char *folder, struct error *err)
 enum error_code placing_renew(struct shard *s, struct wal *wal, struct error *err)
 {
     uint32_t was = 0;
-    enum error_code rc = placing_since(wal, s->id, &was, err);
+    enum error_code rc = read_since(wal, s->id, &was, err);
     if (rc != ERR_OK || was == s->since)
         return rc;
     rc = forget_all(wal, s->id, 0, err);
@@ -343,30 +343,18 @@ void placing_drop(struct shard *s)
 /* The replica is not asked any more: what it would write would stay in the log. */
 void placing_drop_take(struct shard *s, const struct message *m)
 {
-    switch (m->kind) {
-    case MESSAGE_REQUEST:
-        if (m->envelope.type != MESSAGE_PEER)
-            message_answer_error(s->to_front, m, ERR_WRONG_SHARD, "the shard left this node");
-        break;
-    case MESSAGE_CHECKPOINT_DONE:
+    if (m->kind == MESSAGE_REQUEST && m->envelope.type != MESSAGE_PEER)
+        message_answer_error(s->to_front, m, ERR_WRONG_SHARD, "the shard left this node");
+    else if (m->kind == MESSAGE_CHECKPOINT_DONE)
         s->checkpointing = false;
-        break;
-    case MESSAGE_STATE_FETCHED:
-    case MESSAGE_LOG_INSTALLED:
+    else if (m->kind == MESSAGE_STATE_FETCHED || m->kind == MESSAGE_LOG_INSTALLED)
         s->install.phase = INSTALL_NONE;
-        break;
-    case MESSAGE_LOG_ENTRIES:
+    else if (m->kind == MESSAGE_LOG_ENTRIES)
         s->group.is_loading = false;
-        break;
-    case MESSAGE_LOG_FORGOTTEN:
+    else if (m->kind == MESSAGE_LOG_FORGOTTEN)
         s->drop = DROP_DONE;
-        break;
-    case MESSAGE_STOP:
+    else if (m->kind == MESSAGE_STOP)
         s->stopping = true;
-        break;
-    default:
-        break; /* LOG_DONE, or never sent to a shard */
-    }
 }
 
 void placing_drop_tick(struct shard *s)
