@@ -142,7 +142,7 @@ static enum error_code check_received(struct transfer_job *j, struct error *err)
 {
     const struct host_shared *h = j->shard->shared;
     struct store_options o = {.map_bytes = (uint64_t)h->config->map_gb << 30,
-                              .cluster_id = h->map.cluster_id,
+                              .cluster_id = h->slots.cluster_id,
                               .shard = j->shard->id};
     int sys = sync_path(j->file, 0);
     if (sys != 0)
