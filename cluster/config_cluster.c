@@ -1,4 +1,5 @@
 #include "config_sections.h"
+#include "listen.h"
 
 #include <cluster/map.h>
 
@@ -56,37 +57,6 @@ void config_read_timezone(struct config_node n, struct cluster_config *c)
     }
 }
 
-/* 1 to 65535 without leading zeros, up to the end of the text. */
-static bool is_port(const char *s)
-{
-    uint32_t port = 0;
-    size_t len = strlen(s);
-    if (len < 1 || len > 5 || s[0] == '0')
-        return false;
-    for (size_t i = 0; i < len; i++) {
-        if (s[i] < '0' || s[i] > '9')
-            return false;
-        port = port * 10 + (uint32_t)(s[i] - '0');
-    }
-    return port <= UINT16_MAX;
-}
-
-static bool is_endpoint(const char *s)
-{
-    static const char SCHEME[] = "tcp://";
-    if (strncmp(s, SCHEME, sizeof SCHEME - 1) != 0)
-        return false;
-    const char *host = s + sizeof SCHEME - 1;
-    size_t len = strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-");
-    return len > 0 && host[len] == ':' && is_port(host + len + 1);
-}
-
-/* Does the endpoint stay on this machine? */
-static bool is_loopback(const char *s)
-{
-    return strncmp(s, "tcp://127.", 10) == 0 || strncmp(s, "tcp://localhost:", 16) == 0;
-}
-
 /* Keys, or the words "none". The list of allowed keys is usually beside the keys. */
 void config_read_security(struct config_node n, struct cluster_config *c)
 {
@@ -121,17 +91,12 @@ static const char *read_listen(struct config_node n, const struct cluster_config
     const char *s = config_text(n, ENDPOINT_MAX);
     if (s[0] == '\0')
         return s;
-    if (!is_endpoint(s)) {
-        config_fail(n, "expected \"tcp://host:port\" with a port from 1 to 65535, found %s",
-                    config_show(n, shown));
+    const char *expected = listen_mistake(s);
+    if (expected) {
+        config_fail(n, "expected %s, found %s", expected, config_show(n, shown));
         return "";
     }
-    if (strncmp(s, "tcp://0.0.0.0:", 14) == 0) {
-        config_fail(n, "expected an address that others can connect to, found %s",
-                    config_show(n, shown));
-        return "";
-    }
-    if (c->security.plain && !is_loopback(s)) {
+    if (c->security.plain && !listen_is_loopback(s)) {
         config_fail(n,
                     "security: none is for this machine only: expected \"tcp://127.0.0.1:port\", "
                     "found %s; or give the cluster keys",
@@ -157,7 +122,7 @@ static const char *read_metrics(struct config_node n)
     const char *s = config_text(n, ENDPOINT_MAX);
     if (s[0] == '\0')
         return s;
-    if (is_port(s)) {
+    if (listen_is_port(s)) {
         size_t size = sizeof METRICS_LOOPBACK + strlen(s);
         char *with_host = config_doc_alloc(n.doc, size, 1);
         if (!with_host)
@@ -166,7 +131,7 @@ static const char *read_metrics(struct config_node n)
         s = with_host;
     }
     size_t len = strspn(s, "0123456789.");
-    if (len == 0 || s[len] != ':' || !is_port(s + len + 1)) {
+    if (len == 0 || s[len] != ':' || !listen_is_port(s + len + 1)) {
         config_fail(n, "expected a port, or \"address:port\" with an IPv4 address, found %s",
                     config_show(n, shown));
         return "";

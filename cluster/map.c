@@ -49,11 +49,15 @@ void cluster_map_init(struct cluster_map *m, const struct cluster_config *c)
 
 const struct map_node *cluster_map_node(const struct cluster_map *m, node_id id)
 {
-    for (size_t i = 0; i < m->n_nodes; i++) {
-        if (m->nodes[i].id == id)
-            return &m->nodes[i];
+    size_t low = 0, high = m->n_nodes;
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (m->nodes[mid].id < id)
+            low = mid + 1;
+        else
+            high = mid;
     }
-    return NULL;
+    return low < m->n_nodes && m->nodes[low].id == id ? &m->nodes[low] : NULL;
 }
 
 const struct map_task *cluster_map_task(const struct cluster_map *m, uint32_t id)
@@ -206,7 +210,8 @@ static enum error_code read_shard(struct reader *r, struct map_shard *s, size_t 
     uint64_t task = reader_varint(r);
     s->changed = reader_varint(r);
     if (!r->ok || wanted < 1 || wanted > CLUSTER_REPLICAS_MAX || holders < wanted ||
-        holders > MAP_HOLDERS_MAX || moving > 1 || task > UINT32_MAX)
+        holders > MAP_HOLDERS_MAX || moving > 1 || (!moving && holders > wanted) ||
+        task > UINT32_MAX)
         return error_set(err, ERR_CORRUPT, "cluster map: shard %zu has no node", no);
     for (; s->n_holders < holders; s->n_holders++) {
         uint64_t node = reader_varint(r), since = reader_varint(r), settled = reader_varint(r);
@@ -304,6 +309,28 @@ static enum error_code read_tasks(struct reader *r, struct cluster_map *out, str
     return ok ? ERR_OK : error_set(err, ERR_CORRUPT, "cluster map: bad tasks");
 }
 
+/* What a shard says of epochs, tasks and nodes must be there. */
+static bool shard_fits(const struct cluster_map *m, const struct map_shard *s)
+{
+    if (s->changed > m->epoch || s->task > m->last_task)
+        return false;
+    for (size_t i = 0; i < s->n_holders; i++) {
+        if (s->holders[i].since > m->epoch || !cluster_map_node(m, s->holders[i].node))
+            return false;
+    }
+    return true;
+}
+
+static enum error_code check_shards(const struct cluster_map *m, struct error *err)
+{
+    for (size_t i = 0; i < m->n_shards; i++) {
+        if (!shard_fits(m, &m->shards[i]))
+            return error_set(err, ERR_CORRUPT,
+                             "cluster map: shard %zu is of an epoch, task or node that is not", i);
+    }
+    return ERR_OK;
+}
+
 enum error_code cluster_map_decode(struct bytes b, struct cluster_map *out, struct error *err)
 {
     struct reader r = reader_of(b);
@@ -320,5 +347,5 @@ enum error_code cluster_map_decode(struct bytes b, struct cluster_map *out, stru
         return rc;
     if (reader_left(&r) != 0)
         return error_set(err, ERR_CORRUPT, "cluster map with %zu bytes too many", reader_left(&r));
-    return ERR_OK;
+    return check_shards(out, err);
 }

@@ -1,0 +1,867 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include <cluster/placement.h>
+
+/* --- a map to try things on --- */
+
+enum { NOW = 1000 };
+static struct cluster_map m, before;
+
+static void first_map(uint32_t n_shards, size_t n_nodes, uint32_t n_replicas)
+{
+    static struct cluster_node nodes[CLUSTER_NODES_MAX];
+    static char listen[CLUSTER_NODES_MAX][48];
+    for (size_t i = 0; i < n_nodes; i++) {
+        (void)snprintf(listen[i], sizeof listen[i], "tcp://10.0.0.1:%zu", 1 + i);
+        nodes[i] = (struct cluster_node){.id = (node_id)(1 + i), .listen = listen[i]};
+    }
+    struct cluster_config c = {.name = "demo",
+                               .n_shards = n_shards,
+                               .n_replicas = n_replicas,
+                               .nodes = nodes,
+                               .n_nodes = n_nodes};
+    cluster_map_init(&m, &c);
+}
+
+static struct placement_request request(enum map_task_kind kind, node_id node, node_id other,
+                                        const char *listen)
+{
+    return (struct placement_request){
+        .kind = kind, .node = node, .other = other, .listen = bytes_of_str(listen)};
+}
+
+static void expect_unchanged(void)
+{
+    assert_memory_equal(&m, &before, sizeof m);
+}
+
+/* Refused: with that in the text, and nothing has changed. */
+static void refuse(enum map_task_kind kind, node_id node, node_id other, const char *listen,
+                   enum error_code code, const char *text)
+{
+    struct placement_request q = request(kind, node, other, listen);
+    struct error err = {0};
+    uint32_t task = 77;
+    before = m;
+    assert_int_equal(placement_begin(&m, &q, NOW, &task, &err), code);
+    assert_int_equal(err.code, code);
+    if (!strstr(err.msg, text))
+        fail_msg("\"%s\" is not in: %s", text, err.msg);
+    expect_unchanged();
+}
+
+/* Begins, or is the same as one that began; the id. */
+static uint32_t begin(enum map_task_kind kind, node_id node, node_id other, const char *listen)
+{
+    struct placement_request q = request(kind, node, other, listen);
+    struct error err = {0};
+    uint32_t task = 0;
+    before = m;
+    if (placement_begin(&m, &q, NOW, &task, &err) != ERR_OK)
+        fail_msg("%s", err.msg);
+    return task;
+}
+
+/* Begins a new one. */
+static uint32_t fresh(enum map_task_kind kind, node_id node, node_id other, const char *listen)
+{
+    uint32_t task = begin(kind, node, other, listen);
+    assert_int_equal(m.epoch, before.epoch + 1);
+    assert_int_equal(task, before.last_task + 1);
+    assert_int_equal(m.last_task, task);
+    assert_int_equal(cluster_map_task(&m, task)->kind, kind);
+    assert_int_equal(cluster_map_task(&m, task)->node, node);
+    assert_int_equal(cluster_map_task(&m, task)->other, other);
+    assert_int_equal(cluster_map_task(&m, task)->began_ms, NOW);
+    return task;
+}
+
+static void cancel(uint32_t task)
+{
+    struct error err = {0};
+    before = m;
+    if (placement_cancel(&m, task, NOW, &err) != ERR_OK)
+        fail_msg("%s", err.msg);
+    assert_int_equal(m.epoch, before.epoch + 1);
+}
+
+static void settle(shard_id shard)
+{
+    uint64_t epoch = m.epoch;
+    assert_true(placement_settle(&m, shard, m.shards[shard].changed, NOW + 1));
+    assert_int_equal(m.epoch, epoch + 1);
+    assert_false(m.shards[shard].is_moving);
+    assert_int_equal(m.shards[shard].n_holders, m.shards[shard].n_replicas);
+}
+
+static void settle_all(void)
+{
+    for (shard_id i = 0; i < m.n_shards; i++) {
+        if (m.shards[i].is_moving)
+            settle(i);
+    }
+}
+
+static enum map_task_state state_of(uint32_t task)
+{
+    assert_non_null(cluster_map_task(&m, task));
+    return cluster_map_task(&m, task)->state;
+}
+
+static void expect_state(node_id node, enum map_node_state state)
+{
+    assert_non_null(cluster_map_node(&m, node));
+    assert_int_equal(cluster_map_node(&m, node)->state, state);
+}
+
+/* The shard wants the nodes of that list, up to a 0. */
+static void expect_wanted(shard_id shard, node_id a, node_id b, node_id c)
+{
+    const node_id list[] = {a, b, c, 0};
+    size_t n = 0;
+    while (list[n]) {
+        assert_true(n < m.shards[shard].n_replicas);
+        assert_int_equal(m.shards[shard].holders[n].node, list[n]);
+        n++;
+    }
+    assert_int_equal(m.shards[shard].n_replicas, n);
+}
+
+static size_t load_of(node_id node)
+{
+    size_t n_first;
+    return placement_load(&m, node, &n_first);
+}
+
+static size_t firsts_of(node_id node)
+{
+    size_t n_first;
+    (void)placement_load(&m, node, &n_first);
+    return n_first;
+}
+
+/* --- add --- */
+
+static void test_add_gives_the_new_node_its_share_of_replicas_and_first_places(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t shards, replicas;
+        size_t nodes;
+    } T[] = {{6, 3, 3}, {6, 1, 3}, {12, 3, 3},  {12, 3, 5},  {7, 1, 2},
+             {1, 1, 1}, {9, 5, 5}, {64, 3, 10}, {1024, 3, 7}};
+    for (size_t i = 0; i < sizeof T / sizeof *T; i++) {
+        first_map(T[i].shards, T[i].nodes, T[i].replicas);
+        size_t n = T[i].nodes + 1, share = T[i].shards * T[i].replicas / n;
+        uint32_t task = fresh(MAP_TASK_ADD, 100, 0, "tcp://host-100.example:7400");
+        assert_int_equal(load_of(100), share);
+        assert_int_equal(firsts_of(100), T[i].shards / n);
+        assert_int_equal(cluster_map_task_left(&m, task), share);
+        assert_int_equal(cluster_map_task(&m, task)->n_shards, share);
+        assert_int_equal(state_of(task), share ? MAP_TASK_RUNNING : MAP_TASK_DONE);
+        for (node_id k = 1; k < n; k++)
+            assert_in_range(load_of(k), share, share + 1);
+        settle_all();
+        assert_int_equal(state_of(task), MAP_TASK_DONE);
+    }
+}
+
+static void test_add_takes_the_place_of_the_node_that_it_relieves(void **state)
+{
+    (void)state;
+    first_map(6, 3, 3);
+    uint32_t task = fresh(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:9");
+    assert_string_equal(cluster_map_node(&m, 4)->listen, "tcp://10.0.0.1:9");
+    expect_state(4, MAP_NODE_IN);
+    for (shard_id i = 0; i < m.n_shards; i++) {
+        const struct map_shard *s = &m.shards[i], *was = &before.shards[i];
+        int place = cluster_map_place(&m, i, 4);
+        assert_int_equal(s->is_moving, place >= 0);
+        if (place < 0) {
+            assert_memory_equal(s, was, sizeof *s);
+            continue;
+        }
+        assert_int_equal(s->task, task);
+        assert_true(s->changed == m.epoch);
+        assert_int_equal(s->n_holders, 4);
+        assert_int_equal(s->holders[place].since, m.epoch);
+        assert_int_equal(s->holders[place].settled, 0);
+        assert_int_equal(s->holders[3].node, was->holders[place].node);
+        assert_int_equal(s->holders[3].settled, place + 1);
+        for (int k = 0; k < 3; k++)
+            assert_true(k == place || s->holders[k].node == was->holders[k].node);
+    }
+}
+
+static void test_add_fills_shards_that_lack_replicas_first_and_leads_its_share(void **state)
+{
+    (void)state;
+    first_map(6, 3, 3);
+    fresh(MAP_TASK_REMOVE, 2, 0, "");
+    settle_all();
+    assert_null(cluster_map_node(&m, 2));
+    fresh(MAP_TASK_ADD, 2, 0, "tcp://10.0.0.1:2");
+    for (shard_id i = 0; i < m.n_shards; i++)
+        assert_int_equal(m.shards[i].n_replicas, 3);
+    assert_int_equal(firsts_of(2), 2);
+    assert_in_range(firsts_of(1), 1, 3);
+    assert_in_range(firsts_of(3), 1, 3);
+}
+
+static void test_add_of_a_drained_node_brings_it_in_again_as_the_same_replica(void **state)
+{
+    (void)state;
+    first_map(2, 3, 1);
+    uint32_t drain = fresh(MAP_TASK_DRAIN, 1, 0, "");
+    expect_wanted(0, 3, 0, 0);
+    uint32_t add = fresh(MAP_TASK_ADD, 1, 0, "");
+    expect_state(1, MAP_NODE_IN);
+    assert_int_equal(state_of(add), MAP_TASK_DONE); /* a share of two thirds is none */
+    settle_all();
+    assert_int_equal(state_of(drain), MAP_TASK_DONE);
+
+    first_map(8, 2, 1);
+    drain = fresh(MAP_TASK_DRAIN, 1, 0, "");
+    settle(0);
+    fresh(MAP_TASK_ADD, 1, 0, "tcp://10.0.0.1:1");
+    assert_int_equal(load_of(1), 4);
+    /* The three that it still held come back, and one of node 2. */
+    for (shard_id i = 2; i < 8; i += 2) {
+        expect_wanted(i, 1, 0, 0);
+        assert_int_equal(m.shards[i].holders[0].since, 0);
+        assert_int_equal(m.shards[i].holders[1].node, 2);
+    }
+    assert_int_equal(state_of(drain), MAP_TASK_DONE);
+    expect_wanted(0, 1, 0, 0);
+    assert_int_equal(m.shards[0].holders[0].since, m.epoch);
+}
+
+static void test_add_refuses_bad_nodes_and_endpoints(void **state)
+{
+    (void)state;
+    char longest[MAP_ENDPOINT_MAX + 1];
+    first_map(4, 2, 1);
+    refuse(MAP_TASK_ADD, 0, 0, "tcp://10.0.0.1:9", ERR_INVALID, "id of one node");
+    refuse(MAP_TASK_ADD, 9, 8, "tcp://10.0.0.1:9", ERR_INVALID, "id of one node");
+    refuse(MAP_TASK_ADD, 9, 0, "", ERR_INVALID, "node 9: expected \"tcp://host:port\"");
+    refuse(MAP_TASK_ADD, 9, 0, "10.0.0.1:9", ERR_INVALID, "tcp://host:port");
+    refuse(MAP_TASK_ADD, 9, 0, "tcp://10.0.0.1:65536", ERR_INVALID, "65535");
+    refuse(MAP_TASK_ADD, 9, 0, "tcp://0.0.0.0:9", ERR_INVALID, "others can connect");
+    refuse(MAP_TASK_ADD, 9, 0, "tcp://10.0.0.1:2", ERR_CONFLICT, "endpoint of node 2");
+    refuse(MAP_TASK_ADD, 2, 0, "tcp://10.0.0.1:9", ERR_CONFLICT, "as tcp://10.0.0.1:2");
+    refuse((enum map_task_kind)0, 2, 0, "", ERR_INVALID, "kind of task");
+    refuse(MAP_TASK_KINDS, 2, 0, "", ERR_INVALID, "kind of task");
+    memset(longest, 'a', sizeof longest);
+    longest[sizeof longest - 1] = '\0';
+    memcpy(longest, "tcp://", 6);
+    memcpy(longest + sizeof longest - 3, ":9", 2);
+    refuse(MAP_TASK_ADD, 9, 0, longest, ERR_INVALID, "at most 127 bytes");
+    longest[sizeof longest - 4] = ':';
+    longest[sizeof longest - 3] = '9';
+    longest[sizeof longest - 2] = '\0';
+    fresh(MAP_TASK_ADD, 9, 0, longest);
+    assert_string_equal(cluster_map_node(&m, 9)->listen, longest);
+
+    struct placement_request q = request(MAP_TASK_ADD, 10, 0, "");
+    uint32_t task;
+    q.listen = bytes_of("tcp://a:1\0x", 11);
+    assert_int_equal(placement_begin(&m, &q, NOW, &task, NULL), ERR_INVALID);
+}
+
+static void test_add_needs_room_for_nodes(void **state)
+{
+    (void)state;
+    first_map(4, CLUSTER_NODES_MAX, 1);
+    refuse(MAP_TASK_ADD, 999, 0, "tcp://10.0.0.2:1", ERR_CONFLICT, "256 nodes");
+}
+
+/* --- drain --- */
+
+static void test_drain_moves_to_the_least_loaded_free_node_of_the_lowest_id(void **state)
+{
+    (void)state;
+    first_map(4, 4, 2); /* 1 2, 2 3, 3 4, 4 1 */
+    uint32_t task = fresh(MAP_TASK_DRAIN, 2, 0, "");
+    expect_state(2, MAP_NODE_DRAINED);
+    expect_wanted(0, 1, 3, 0); /* 3 and 4 are alike */
+    expect_wanted(1, 1, 3, 0); /* 1 and 4 have two, 3 has three now */
+    expect_wanted(2, 3, 4, 0);
+    assert_int_equal(load_of(2), 0);
+    assert_int_equal(m.shards[0].holders[2].node, 2);
+    assert_int_equal(m.shards[0].holders[2].settled, 2);
+    assert_int_equal(cluster_map_task(&m, task)->n_shards, 2);
+    settle(0);
+    assert_int_equal(state_of(task), MAP_TASK_RUNNING);
+    assert_int_equal(cluster_map_task(&m, task)->ended_ms, 0);
+    settle(1);
+    assert_int_equal(state_of(task), MAP_TASK_DONE);
+    assert_int_equal(cluster_map_task(&m, task)->ended_ms, NOW + 1);
+    expect_state(2, MAP_NODE_DRAINED);
+    assert_null(cluster_map_holder(&m, 0, 2));
+}
+
+static void test_drain_refuses_where_nobody_is_free(void **state)
+{
+    (void)state;
+    first_map(4, 3, 3);
+    refuse(MAP_TASK_DRAIN, 2, 0, "", ERR_CONFLICT,
+           "shard 0 needs 3 other nodes to be on, there are 2: add a node first");
+    first_map(4, 1, 1);
+    refuse(MAP_TASK_DRAIN, 1, 0, "", ERR_CONFLICT,
+           "shard 0 needs 1 other node to be on, there are 0");
+    refuse(MAP_TASK_DRAIN, 9, 0, "", ERR_NOT_FOUND, "no node 9");
+    refuse(MAP_TASK_DRAIN, 1, 0, "tcp://10.0.0.1:1", ERR_INVALID, "endpoint");
+    refuse(MAP_TASK_DRAIN, 1, 2, "", ERR_INVALID, "id of one node");
+}
+
+static void test_drain_of_an_empty_node_is_done_at_once(void **state)
+{
+    (void)state;
+    first_map(2, 3, 1);
+    uint32_t task = fresh(MAP_TASK_DRAIN, 3, 0, "");
+    assert_int_equal(state_of(task), MAP_TASK_DONE);
+    assert_int_equal(cluster_map_task(&m, task)->ended_ms, NOW);
+    expect_state(3, MAP_NODE_DRAINED);
+    fresh(MAP_TASK_DRAIN, 1, 0, "");
+    expect_wanted(0, 2, 0, 0); /* not 3 */
+    refuse(MAP_TASK_DRAIN, 2, 0, "", ERR_CONFLICT, "shard 0 needs 1 other node");
+}
+
+/* --- remove --- */
+
+static void test_remove_moves_and_strikes_off_with_the_last_shard(void **state)
+{
+    (void)state;
+    first_map(4, 4, 2);
+    uint32_t task = fresh(MAP_TASK_REMOVE, 2, 0, "");
+    expect_state(2, MAP_NODE_LEAVING);
+    expect_wanted(0, 1, 3, 0);
+    settle(0);
+    expect_state(2, MAP_NODE_LEAVING);
+    settle(1);
+    assert_null(cluster_map_node(&m, 2));
+    assert_int_equal(m.n_nodes, 3);
+    assert_int_equal(state_of(task), MAP_TASK_DONE);
+}
+
+static void test_remove_leaves_fewer_replicas_where_nobody_is_free_but_never_none(void **state)
+{
+    (void)state;
+    first_map(3, 3, 3);
+    fresh(MAP_TASK_REMOVE, 2, 0, "");
+    expect_wanted(0, 1, 3, 0);
+    expect_wanted(1, 3, 1, 0);
+    expect_wanted(2, 3, 1, 0);
+    settle_all();
+    fresh(MAP_TASK_REMOVE, 3, 0, "");
+    expect_wanted(1, 1, 0, 0);
+    settle_all();
+    refuse(MAP_TASK_REMOVE, 1, 0, "", ERR_CONFLICT, "shard 0 needs 1 other node to be on");
+    refuse(MAP_TASK_REMOVE, 2, 0, "tcp://10.0.0.1:2", ERR_INVALID, "endpoint");
+    assert_int_equal(m.n_nodes, 1);
+}
+
+static void test_remove_of_an_empty_node_strikes_it_off_at_once(void **state)
+{
+    (void)state;
+    first_map(2, 3, 1);
+    uint32_t task = fresh(MAP_TASK_REMOVE, 3, 0, "");
+    assert_null(cluster_map_node(&m, 3));
+    assert_int_equal(state_of(task), MAP_TASK_DONE);
+    refuse(MAP_TASK_REMOVE, 4, 0, "", ERR_NOT_FOUND, "no node 4");
+}
+
+static void test_remove_takes_over_what_a_drain_still_moves(void **state)
+{
+    (void)state;
+    first_map(8, 2, 1);
+    uint32_t drain = fresh(MAP_TASK_DRAIN, 2, 0, "");
+    settle(1);
+    uint32_t remove = fresh(MAP_TASK_REMOVE, 2, 0, "");
+    assert_int_equal(state_of(drain), MAP_TASK_DONE);
+    assert_int_equal(cluster_map_task_left(&m, remove), 3);
+    settle_all();
+    assert_int_equal(state_of(remove), MAP_TASK_DONE);
+    assert_null(cluster_map_node(&m, 2));
+}
+
+/* --- replace --- */
+
+static void test_replace_puts_the_other_in_the_same_places(void **state)
+{
+    (void)state;
+    first_map(6, 3, 3);
+    uint32_t task = fresh(MAP_TASK_REPLACE, 2, 9, "tcp://10.0.0.1:9");
+    expect_state(2, MAP_NODE_LEAVING);
+    expect_state(9, MAP_NODE_IN);
+    for (shard_id i = 0; i < m.n_shards; i++)
+        assert_int_equal(cluster_map_place(&m, i, 9), cluster_map_place(&before, i, 2));
+    assert_int_equal(cluster_map_task(&m, task)->n_shards, 6);
+    settle_all();
+    assert_null(cluster_map_node(&m, 2));
+    assert_int_equal(state_of(task), MAP_TASK_DONE);
+}
+
+static void test_replace_by_a_node_that_is_there(void **state)
+{
+    (void)state;
+    first_map(2, 4, 1);
+    fresh(MAP_TASK_DRAIN, 4, 0, "");
+    fresh(MAP_TASK_REPLACE, 1, 4, "");
+    expect_state(4, MAP_NODE_IN); /* drained before */
+    expect_wanted(0, 4, 0, 0);
+    uint32_t task = fresh(MAP_TASK_REPLACE, 3, 2, "tcp://10.0.0.1:2");
+    assert_int_equal(state_of(task), MAP_TASK_DONE); /* it had nothing */
+    assert_null(cluster_map_node(&m, 3));
+}
+
+static void test_replace_refuses_what_cannot_be(void **state)
+{
+    (void)state;
+    first_map(6, 4, 3);
+    refuse(MAP_TASK_REPLACE, 1, 2, "", ERR_CONFLICT,
+           "node 2 is on shard 0 already, in which it should take the place of node 1");
+    refuse(MAP_TASK_REPLACE, 1, 1, "", ERR_INVALID, "another one to replace it");
+    refuse(MAP_TASK_REPLACE, 1, 0, "", ERR_INVALID, "another one to replace it");
+    refuse(MAP_TASK_REPLACE, 1, 9, "", ERR_INVALID, "node 9: expected");
+    refuse(MAP_TASK_REPLACE, 8, 9, "tcp://10.0.0.1:9", ERR_NOT_FOUND, "no node 8");
+    fresh(MAP_TASK_DRAIN, 1, 0, "");
+    refuse(MAP_TASK_REPLACE, 1, 9, "tcp://10.0.0.1:9", ERR_CONFLICT, "node 1 is drained");
+}
+
+static void test_nodes_that_leave_take_part_in_nothing(void **state)
+{
+    (void)state;
+    first_map(6, 4, 1);
+    uint32_t task = fresh(MAP_TASK_REMOVE, 1, 0, "");
+    refuse(MAP_TASK_ADD, 1, 0, "", ERR_CONFLICT, "node 1 is leaving");
+    refuse(MAP_TASK_DRAIN, 1, 0, "", ERR_CONFLICT, "node 1 is leaving");
+    refuse(MAP_TASK_REPLACE, 1, 2, "", ERR_CONFLICT, "node 1 is leaving");
+    refuse(MAP_TASK_REPLACE, 2, 1, "", ERR_CONFLICT, "node 1 is leaving");
+    refuse(MAP_TASK_ADD, 9, 0, "tcp://10.0.0.1:1", ERR_CONFLICT, "endpoint of node 1");
+    assert_int_equal(begin(MAP_TASK_REMOVE, 1, 0, ""), task);
+    settle_all();
+    fresh(MAP_TASK_ADD, 9, 0, "tcp://10.0.0.1:1");
+}
+
+/* --- tasks that meet --- */
+
+static void test_newer_task_has_its_way_and_what_came_between_is_given_up(void **state)
+{
+    (void)state;
+    first_map(2, 2, 1);
+    uint32_t first = fresh(MAP_TASK_REPLACE, 1, 3, "tcp://10.0.0.1:3");
+    uint64_t since = m.epoch;
+    uint32_t second = fresh(MAP_TASK_REPLACE, 3, 4, "tcp://10.0.0.1:4");
+    assert_int_equal(state_of(first), MAP_TASK_DONE);
+    assert_int_equal(state_of(second), MAP_TASK_RUNNING);
+    expect_wanted(0, 4, 0, 0);
+    const struct map_shard *s = &m.shards[0];
+    assert_int_equal(s->n_holders, 3);
+    assert_int_equal(s->holders[0].since, m.epoch);
+    assert_int_equal(cluster_map_holder(&m, 0, 3)->since, since);
+    assert_int_equal(cluster_map_holder(&m, 0, 3)->settled, 0);
+    assert_int_equal(cluster_map_holder(&m, 0, 1)->settled, 1);
+    assert_false(placement_settle(&m, 0, since, NOW)); /* not what is wanted any more */
+    settle(0);
+    assert_null(cluster_map_node(&m, 1));
+    assert_null(cluster_map_node(&m, 3));
+    assert_int_equal(state_of(second), MAP_TASK_DONE);
+}
+
+static void test_older_task_goes_on_with_what_is_left_to_it(void **state)
+{
+    (void)state;
+    first_map(4, 2, 1); /* 1 2 1 2 */
+    uint32_t drain = fresh(MAP_TASK_DRAIN, 1, 0, "");
+    uint32_t add = fresh(MAP_TASK_ADD, 3, 0, "tcp://10.0.0.1:3");
+    assert_int_equal(load_of(3), 2);
+    assert_int_equal(cluster_map_task_left(&m, drain) + cluster_map_task_left(&m, add), 4);
+    assert_int_equal(state_of(drain), MAP_TASK_RUNNING);
+    /* Shards that stood still were taken first. */
+    expect_wanted(1, 3, 0, 0);
+    expect_wanted(3, 3, 0, 0);
+    settle(0);
+    settle(2);
+    assert_int_equal(state_of(drain), MAP_TASK_DONE);
+    assert_int_equal(state_of(add), MAP_TASK_RUNNING);
+}
+
+static void test_shards_have_room_for_so_many_that_come_and_go(void **state)
+{
+    (void)state;
+    char listen[32];
+    first_map(1, 1, 1);
+    for (node_id i = 1; i < MAP_HOLDERS_MAX; i++) {
+        (void)snprintf(listen, sizeof listen, "tcp://10.0.0.1:%d", i + 1);
+        fresh(MAP_TASK_REPLACE, i, (node_id)(i + 1), listen);
+    }
+    assert_int_equal(m.shards[0].n_holders, MAP_HOLDERS_MAX);
+    refuse(MAP_TASK_REPLACE, MAP_HOLDERS_MAX, 99, "tcp://10.0.0.1:99", ERR_CONFLICT,
+           "wait until it is settled, or cancel task 15");
+    settle_all();
+    assert_int_equal(m.n_nodes, 1);
+    fresh(MAP_TASK_REPLACE, MAP_HOLDERS_MAX, 99, "tcp://10.0.0.1:99");
+}
+
+/* --- the same request again --- */
+
+static void again(enum map_task_kind kind, node_id node, node_id other, const char *listen,
+                  uint32_t task)
+{
+    assert_int_equal(begin(kind, node, other, listen), task);
+    expect_unchanged();
+}
+
+static void test_same_request_is_the_same_task_while_its_effect_stands(void **state)
+{
+    (void)state;
+    first_map(8, 3, 1);
+    uint32_t add = fresh(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:4");
+    again(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:4", add);
+    again(MAP_TASK_ADD, 4, 0, "", add);
+    settle_all();
+    again(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:4", add);
+    refuse(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:5", ERR_CONFLICT, "as tcp://10.0.0.1:4");
+
+    uint32_t drain = fresh(MAP_TASK_DRAIN, 4, 0, "");
+    again(MAP_TASK_DRAIN, 4, 0, "", drain);
+    settle_all();
+    again(MAP_TASK_DRAIN, 4, 0, "", drain);
+    fresh(MAP_TASK_ADD, 4, 0, "");
+    uint32_t remove = fresh(MAP_TASK_REMOVE, 4, 0, "");
+    again(MAP_TASK_REMOVE, 4, 0, "", remove);
+    settle_all();
+    again(MAP_TASK_REMOVE, 4, 0, "", remove); /* it is gone */
+
+    uint32_t replace = fresh(MAP_TASK_REPLACE, 3, 4, "tcp://10.0.0.1:4");
+    again(MAP_TASK_REPLACE, 3, 4, "tcp://10.0.0.1:4", replace);
+    settle_all();
+    again(MAP_TASK_REPLACE, 3, 4, "", replace);
+    refuse(MAP_TASK_REPLACE, 3, 2, "", ERR_NOT_FOUND, "no node 3");
+    fresh(MAP_TASK_DRAIN, 4, 0, "");
+    refuse(MAP_TASK_REPLACE, 3, 4, "", ERR_NOT_FOUND, "no node 3");
+}
+
+static void test_same_request_is_a_new_task_after_what_undid_it(void **state)
+{
+    (void)state;
+    first_map(8, 3, 1);
+    uint32_t task = fresh(MAP_TASK_DRAIN, 3, 0, "");
+    cancel(task);
+    fresh(MAP_TASK_DRAIN, 3, 0, "");
+    settle_all();
+    fresh(MAP_TASK_ADD, 3, 0, "");
+    settle_all();
+    task = fresh(MAP_TASK_DRAIN, 3, 0, "");
+    cancel(task);
+    settle_all();
+    fresh(MAP_TASK_ADD, 3, 0, ""); /* not the ADD before the DRAIN, though it is IN again */
+}
+
+/* --- cancelling --- */
+
+static void test_cancel_wants_what_was_settled_in_its_order(void **state)
+{
+    (void)state;
+    first_map(3, 4, 3); /* 1 2 3, 2 3 4, 3 4 1 */
+    uint32_t task = fresh(MAP_TASK_DRAIN, 3, 0, "");
+    expect_wanted(0, 1, 2, 4);
+    uint64_t since = m.epoch;
+    settle(1);
+    cancel(task);
+    assert_int_equal(state_of(task), MAP_TASK_CANCELLING);
+    expect_state(3, MAP_NODE_IN);
+    expect_wanted(0, 1, 2, 3);
+    expect_wanted(1, 2, 1, 4); /* was settled */
+    expect_wanted(2, 3, 4, 1);
+    assert_false(m.shards[1].is_moving);
+    assert_true(m.shards[0].changed == m.epoch);
+    assert_int_equal(cluster_map_holder(&m, 0, 3)->since, 0);
+    assert_int_equal(cluster_map_holder(&m, 0, 4)->since, since); /* to be given up */
+    before = m;
+    assert_int_equal(placement_cancel(&m, task, NOW, NULL), ERR_OK);
+    expect_unchanged();
+    settle(0);
+    assert_int_equal(state_of(task), MAP_TASK_CANCELLING);
+    settle(2);
+    assert_int_equal(state_of(task), MAP_TASK_CANCELLED);
+    assert_int_equal(cluster_map_task(&m, task)->ended_ms, NOW + 1);
+    before = m;
+    assert_int_equal(placement_cancel(&m, task, NOW, NULL), ERR_OK);
+    expect_unchanged();
+}
+
+static void test_cancel_of_an_add_leaves_the_node_drained_if_it_got_nothing(void **state)
+{
+    (void)state;
+    first_map(8, 3, 1);
+    uint32_t task = fresh(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:4");
+    cancel(task);
+    expect_state(4, MAP_NODE_DRAINED);
+    settle_all();
+    uint32_t remove = fresh(MAP_TASK_REMOVE, 4, 0, "");
+    assert_int_equal(state_of(remove), MAP_TASK_DONE);
+    assert_null(cluster_map_node(&m, 4));
+
+    task = fresh(MAP_TASK_ADD, 4, 0, "tcp://10.0.0.1:4");
+    for (shard_id i = 0; i < m.n_shards; i++) {
+        if (m.shards[i].is_moving) {
+            settle(i);
+            break;
+        }
+    }
+    cancel(task);
+    expect_state(4, MAP_NODE_IN);
+    assert_int_equal(load_of(4), 1);
+}
+
+static void test_cancel_of_remove_and_replace_takes_the_node_back(void **state)
+{
+    (void)state;
+    first_map(3, 3, 3);
+    uint32_t task = fresh(MAP_TASK_REMOVE, 2, 0, "");
+    cancel(task);
+    expect_state(2, MAP_NODE_IN);
+    expect_wanted(1, 2, 3, 1);
+    settle_all();
+    task = fresh(MAP_TASK_REPLACE, 2, 9, "tcp://10.0.0.1:9");
+    settle(1);
+    cancel(task);
+    expect_state(2, MAP_NODE_IN);
+    expect_state(9, MAP_NODE_IN); /* it has shard 1 */
+    expect_wanted(0, 1, 2, 3);
+    expect_wanted(1, 9, 3, 1);
+    settle_all();
+    task = fresh(MAP_TASK_REPLACE, 2, 7, "tcp://10.0.0.1:7");
+    cancel(task);
+    expect_state(7, MAP_NODE_DRAINED);
+    settle_all();
+    assert_int_equal(state_of(task), MAP_TASK_CANCELLED);
+    assert_int_equal(m.n_nodes, 5);
+}
+
+static void test_cancel_gives_nothing_back_to_nodes_that_others_empty(void **state)
+{
+    (void)state;
+    first_map(1, 3, 1);
+    fresh(MAP_TASK_REMOVE, 1, 0, ""); /* to 2 */
+    uint32_t task = fresh(MAP_TASK_DRAIN, 2, 0, "");
+    expect_wanted(0, 3, 0, 0);
+    cancel(task);
+    expect_wanted(0, 2, 0, 0); /* not 1, which leaves */
+    expect_state(1, MAP_NODE_LEAVING);
+    expect_state(2, MAP_NODE_IN);
+    settle_all();
+    assert_null(cluster_map_node(&m, 1));
+
+    first_map(1, 3, 3);
+    fresh(MAP_TASK_REMOVE, 3, 0, "");
+    task = fresh(MAP_TASK_REMOVE, 2, 0, "");
+    expect_wanted(0, 1, 0, 0);
+    cancel(task);
+    expect_wanted(0, 1, 2, 0); /* nobody for 3 */
+
+    first_map(1, 1, 1);
+    fresh(MAP_TASK_REPLACE, 1, 2, "tcp://10.0.0.1:2");
+    task = fresh(MAP_TASK_REPLACE, 2, 3, "tcp://10.0.0.1:3");
+    cancel(task);
+    expect_wanted(0, 2, 0, 0); /* rather than 3, which came with the task */
+    expect_state(3, MAP_NODE_DRAINED);
+}
+
+static void test_cancel_keeps_a_newcomer_where_nobody_else_can_stand_in(void **state)
+{
+    (void)state;
+    first_map(2, 1, 1);
+    uint32_t task = fresh(MAP_TASK_ADD, 2, 0, "tcp://10.0.0.1:2");
+    expect_wanted(0, 2, 0, 0);
+    m.nodes[0].state = MAP_NODE_DRAINED;
+    cancel(task);
+    expect_wanted(0, 2, 0, 0);
+    expect_state(2, MAP_NODE_IN);
+    settle_all();
+    assert_int_equal(state_of(task), MAP_TASK_CANCELLED);
+}
+
+static void test_cancel_refuses_what_is_done_or_unknown(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    first_map(2, 3, 1);
+    uint32_t task = fresh(MAP_TASK_DRAIN, 3, 0, "");
+    before = m;
+    assert_int_equal(placement_cancel(&m, task, NOW, &err), ERR_CONFLICT);
+    assert_non_null(strstr(err.msg, "task 1 is done"));
+    assert_int_equal(placement_cancel(&m, 2, NOW, &err), ERR_NOT_FOUND);
+    assert_non_null(strstr(err.msg, "no task 2"));
+    expect_unchanged();
+}
+
+/* --- settling and the list of tasks --- */
+
+static void test_settle_takes_only_what_is_wanted_now(void **state)
+{
+    (void)state;
+    first_map(4, 2, 1);
+    fresh(MAP_TASK_DRAIN, 1, 0, "");
+    before = m;
+    assert_false(placement_settle(&m, 1, 0, NOW)); /* does not move */
+    assert_false(placement_settle(&m, 0, m.epoch + 1, NOW));
+    assert_false(placement_settle(&m, 0, m.epoch - 1, NOW));
+    assert_false(placement_settle(&m, 4, m.epoch, NOW));
+    assert_false(placement_settle(&m, UINT16_MAX, m.epoch, NOW));
+    expect_unchanged();
+    settle(0);
+    before = m;
+    assert_false(placement_settle(&m, 0, m.shards[0].changed, NOW));
+    expect_unchanged();
+}
+
+static void test_tasks_that_ended_are_forgotten_oldest_first(void **state)
+{
+    (void)state;
+    first_map(4, 3, 1);
+    uint32_t running = fresh(MAP_TASK_DRAIN, 1, 0, "");
+    for (int i = 0; i < 2 * MAP_TASKS_MAX; i++) {
+        fresh(MAP_TASK_ADD, 9, 0, "tcp://10.0.0.1:9");
+        if (cluster_map_task_left(&m, m.last_task))
+            settle_all();
+        fresh(MAP_TASK_REMOVE, 9, 0, "");
+        for (shard_id k = 0; k < m.n_shards; k++) {
+            if (m.shards[k].is_moving && m.shards[k].task != running)
+                settle(k);
+        }
+    }
+    assert_int_equal(m.n_tasks, MAP_TASKS_MAX);
+    for (size_t i = 0; i < m.n_tasks; i++)
+        assert_int_equal(m.tasks[i].id, m.last_task - MAP_TASKS_MAX + 1 + i);
+    assert_null(cluster_map_task(&m, running));
+}
+
+static void test_running_tasks_are_never_forgotten(void **state)
+{
+    (void)state;
+    char listen[32];
+    first_map(40, 40, 1);
+    for (node_id i = 1; i <= MAP_TASKS_MAX; i++) {
+        (void)snprintf(listen, sizeof listen, "tcp://10.0.0.2:%d", i);
+        fresh(MAP_TASK_REPLACE, i, (node_id)(100 + i), listen);
+    }
+    refuse(MAP_TASK_REPLACE, 40, 200, "tcp://10.0.0.3:1", ERR_CONFLICT, "32 tasks are running");
+    cancel(7);
+    refuse(MAP_TASK_REPLACE, 40, 200, "tcp://10.0.0.3:1", ERR_CONFLICT, "32 tasks are running");
+    settle(6);
+    assert_int_equal(state_of(7), MAP_TASK_CANCELLED);
+    uint32_t task = fresh(MAP_TASK_REPLACE, 40, 200, "tcp://10.0.0.3:1");
+    assert_null(cluster_map_task(&m, 7));
+    assert_int_equal(state_of(1), MAP_TASK_RUNNING);
+    assert_int_equal(state_of(task), MAP_TASK_RUNNING);
+    assert_int_equal(m.n_tasks, MAP_TASKS_MAX);
+    /* One that ends another by taking it over has its room. */
+    task = fresh(MAP_TASK_REPLACE, 200, 201, "tcp://10.0.0.3:2");
+    assert_int_equal(state_of(task), MAP_TASK_RUNNING);
+    assert_null(cluster_map_task(&m, task - 1));
+}
+
+static void test_epochs_and_ids_that_are_used_up_are_refused(void **state)
+{
+    (void)state;
+    first_map(4, 2, 1);
+    m.epoch = UINT32_MAX;
+    refuse(MAP_TASK_DRAIN, 1, 0, "", ERR_CONFLICT, "too often");
+    first_map(4, 2, 1);
+    m.last_task = UINT32_MAX;
+    refuse(MAP_TASK_DRAIN, 1, 0, "", ERR_CONFLICT, "too often");
+}
+
+static void test_times_are_never_the_not_yet_of_a_task(void **state)
+{
+    (void)state;
+    uint32_t task;
+    struct placement_request q = request(MAP_TASK_DRAIN, 3, 0, "");
+    first_map(2, 3, 1);
+    assert_int_equal(placement_begin(&m, &q, -5, &task, NULL), ERR_OK);
+    assert_int_equal(cluster_map_task(&m, task)->began_ms, 1);
+    assert_int_equal(cluster_map_task(&m, task)->ended_ms, 1);
+}
+
+/* --- as they travel --- */
+
+static void test_apply_does_what_a_change_says(void **state)
+{
+    (void)state;
+    struct error err = {0};
+    uint32_t task;
+    first_map(4, 3, 1);
+    struct placement_change c = {.op = PLACEMENT_BEGIN,
+                                 .request = request(MAP_TASK_DRAIN, 1, 0, "")};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_OK);
+    assert_int_equal(task, 1);
+    expect_state(1, MAP_NODE_DRAINED);
+    c = (struct placement_change){.op = PLACEMENT_SETTLE, .shard = 0, .changed = m.epoch};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_OK);
+    assert_int_equal(task, 0);
+    assert_false(m.shards[0].is_moving);
+    c = (struct placement_change){.op = PLACEMENT_CANCEL, .task = 1};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_OK);
+    assert_int_equal(task, 1);
+    assert_int_equal(state_of(1), MAP_TASK_CANCELLING);
+    before = m;
+    c = (struct placement_change){.op = PLACEMENT_READ};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_OK);
+    c = (struct placement_change){.op = PLACEMENT_SETTLE, .shard = 1, .changed = 1};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_OK);
+    c = (struct placement_change){.op = PLACEMENT_CANCEL, .task = 5};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_NOT_FOUND);
+    c = (struct placement_change){.op = (enum placement_op)9};
+    assert_int_equal(placement_apply(&m, &c, NOW, &task, &err), ERR_INVALID);
+    expect_unchanged();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_add_gives_the_new_node_its_share_of_replicas_and_first_places),
+        cmocka_unit_test(test_add_takes_the_place_of_the_node_that_it_relieves),
+        cmocka_unit_test(test_add_fills_shards_that_lack_replicas_first_and_leads_its_share),
+        cmocka_unit_test(test_add_of_a_drained_node_brings_it_in_again_as_the_same_replica),
+        cmocka_unit_test(test_add_refuses_bad_nodes_and_endpoints),
+        cmocka_unit_test(test_add_needs_room_for_nodes),
+        cmocka_unit_test(test_drain_moves_to_the_least_loaded_free_node_of_the_lowest_id),
+        cmocka_unit_test(test_drain_refuses_where_nobody_is_free),
+        cmocka_unit_test(test_drain_of_an_empty_node_is_done_at_once),
+        cmocka_unit_test(test_remove_moves_and_strikes_off_with_the_last_shard),
+        cmocka_unit_test(test_remove_leaves_fewer_replicas_where_nobody_is_free_but_never_none),
+        cmocka_unit_test(test_remove_of_an_empty_node_strikes_it_off_at_once),
+        cmocka_unit_test(test_remove_takes_over_what_a_drain_still_moves),
+        cmocka_unit_test(test_replace_puts_the_other_in_the_same_places),
+        cmocka_unit_test(test_replace_by_a_node_that_is_there),
+        cmocka_unit_test(test_replace_refuses_what_cannot_be),
+        cmocka_unit_test(test_nodes_that_leave_take_part_in_nothing),
+        cmocka_unit_test(test_newer_task_has_its_way_and_what_came_between_is_given_up),
+        cmocka_unit_test(test_older_task_goes_on_with_what_is_left_to_it),
+        cmocka_unit_test(test_shards_have_room_for_so_many_that_come_and_go),
+        cmocka_unit_test(test_same_request_is_the_same_task_while_its_effect_stands),
+        cmocka_unit_test(test_same_request_is_a_new_task_after_what_undid_it),
+        cmocka_unit_test(test_cancel_wants_what_was_settled_in_its_order),
+        cmocka_unit_test(test_cancel_of_an_add_leaves_the_node_drained_if_it_got_nothing),
+        cmocka_unit_test(test_cancel_of_remove_and_replace_takes_the_node_back),
+        cmocka_unit_test(test_cancel_gives_nothing_back_to_nodes_that_others_empty),
+        cmocka_unit_test(test_cancel_keeps_a_newcomer_where_nobody_else_can_stand_in),
+        cmocka_unit_test(test_cancel_refuses_what_is_done_or_unknown),
+        cmocka_unit_test(test_settle_takes_only_what_is_wanted_now),
+        cmocka_unit_test(test_tasks_that_ended_are_forgotten_oldest_first),
+        cmocka_unit_test(test_running_tasks_are_never_forgotten),
+        cmocka_unit_test(test_epochs_and_ids_that_are_used_up_are_refused),
+        cmocka_unit_test(test_times_are_never_the_not_yet_of_a_task),
+        cmocka_unit_test(test_apply_does_what_a_change_says),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
