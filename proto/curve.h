@@ -39,9 +39,9 @@ struct security {
     struct log *log;
     char *allowed; /* NULL: none */
     bool serves;
+    pthread_mutex_t mutex; /* guards all below, but the counters */
     struct known *servers;
     size_t n_servers;
-    pthread_mutex_t mutex; /* guards all below, but the counters */
     struct trust_list *trust;
     struct key_state *keys;
     size_t n_keys, cap_keys;

@@ -56,8 +56,11 @@ void envelope_finish(struct buf *out, size_t offset, const struct envelope *e)
 
 static unsigned flags_of_type(enum message_type type)
 {
-    bool is_asked = type == MESSAGE_SHARD_READ || type == MESSAGE_SHARD_QUERY;
-    return type == MESSAGE_SHARD_REPLY ? ENVELOPE_AGE_MAX : is_asked ? ENVELOPE_STALE_OK : 0;
+    if (type == MESSAGE_SHARD_REPLY)
+        return ENVELOPE_AGE_MAX;
+    if (type == MESSAGE_SHARD_READ || type == MESSAGE_SHARD_QUERY)
+        return ENVELOPE_STALE_OK;
+    return type == MESSAGE_MAP_REQUEST ? ENVELOPE_MAP_SUBSCRIBE : 0;
 }
 
 enum error_code envelope_decode(struct bytes frame, struct envelope *out, struct error *err)

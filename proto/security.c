@@ -296,22 +296,66 @@ const struct security_counters *security_counters(const struct net *n)
 
 /* --- the servers that links go to --- */
 
+static struct known *find_server(struct security *s, const char *endpoint)
+{
+    for (size_t i = 0; i < s->n_servers; i++) {
+        if (strcmp(s->servers[i].endpoint, endpoint) == 0)
+            return &s->servers[i];
+    }
+    return NULL;
+}
+
 size_t security_server_keys(struct security *s, const char *endpoint, char (*out)[KEY_SIZE],
                             size_t max)
 {
     size_t n = 0;
     lock(s);
-    for (size_t i = 0; i < s->n_servers && n == 0; i++) {
-        const struct known *k = &s->servers[i];
-        if (strcmp(k->endpoint, endpoint) != 0)
-            continue;
-        if (k->name && s->trust)
-            n = trust_server_keys(s->trust, k->name, out, max);
-        for (size_t j = 0; j < k->n_keys && n < max; j++)
-            memcpy(out[n++], k->keys[j], KEY_SIZE);
-    }
+    const struct known *k = find_server(s, endpoint);
+    if (k && k->name && s->trust)
+        n = trust_server_keys(s->trust, k->name, out, max);
+    for (size_t j = 0; k && j < k->n_keys && n < max; j++)
+        memcpy(out[n++], k->keys[j], KEY_SIZE);
     unlock(s);
     return n;
+}
+
+/* NULL: no memory. */
+static struct known *add_server(struct security *s, const char *endpoint)
+{
+    struct known *more = realloc(s->servers, (s->n_servers + 1) * sizeof *more);
+    char *copy = strdup(endpoint);
+    if (more)
+        s->servers = more;
+    if (!more || !copy) {
+        free(copy);
+        return NULL;
+    }
+    more[s->n_servers] = (struct known){.endpoint = copy};
+    return &more[s->n_servers++];
+}
+
+enum error_code net_know_node(struct net *n, const char *endpoint, unsigned node, struct error *err)
+{
+    struct security *s = n->security;
+    char text[16];
+    if (!s)
+        return ERR_OK;
+    (void)snprintf(text, sizeof text, "node-%u", node);
+    char *name = strdup(text);
+    lock(s);
+    struct known *k = name ? find_server(s, endpoint) : NULL;
+    if (name && !k)
+        k = add_server(s, endpoint);
+    if (k) {
+        free(k->name);
+        k->name = name;
+        k->n_keys = 0;
+    }
+    unlock(s);
+    if (k)
+        return ERR_OK;
+    free(name);
+    return error_set(err, ERR_NOMEM, "keys of servers");
 }
 
 static enum error_code take_keys(struct known *k, const char *text, struct error *err)

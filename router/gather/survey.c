@@ -38,18 +38,21 @@ void survey_free(struct survey *s)
     free(s);
 }
 
-static struct node_answer *first_word(struct survey *s, size_t at)
+static struct node_answer *first_word(struct survey *s, node_id node)
 {
-    if (at >= s->n || s->has_said[at])
+    size_t at = 0;
+    while (at < s->n && s->nodes[at].node != node)
+        at++;
+    if (at == s->n || s->has_said[at])
         return NULL;
     s->has_said[at] = true;
     s->n_said++;
     return &s->nodes[at];
 }
 
-void survey_take(struct survey *s, size_t at, struct bytes status, msec_t wall_ms)
+void survey_take(struct survey *s, node_id node, struct bytes status, msec_t wall_ms)
 {
-    struct node_answer *a = first_word(s, at);
+    struct node_answer *a = first_word(s, node);
     if (!a)
         return;
     a->status = arena_copy(&s->arena, status);
@@ -58,9 +61,9 @@ void survey_take(struct survey *s, size_t at, struct bytes status, msec_t wall_m
     a->text = a->answers ? bytes_of(NULL, 0) : bytes_of_str("an empty answer");
 }
 
-void survey_fail(struct survey *s, size_t at, struct bytes text, msec_t wall_ms)
+void survey_fail(struct survey *s, node_id node, struct bytes text, msec_t wall_ms)
 {
-    struct node_answer *a = first_word(s, at);
+    struct node_answer *a = first_word(s, node);
     if (!a)
         return;
     a->text = arena_copy(&s->arena, text);

@@ -3,6 +3,7 @@
 #define ROUTE_PARTS_H
 
 #include <route/idcache.h>
+#include <route/known.h>
 #include <route/router.h>
 
 #include <cluster/map.h>
@@ -116,9 +117,18 @@ struct outgoing {
     size_t n, cap;
 };
 
+/* A node of the cluster file or the map. */
+struct node {
+    node_id id;
+    char *listen; /* where the link goes. Owned */
+    struct link *link;
+    bool is_in_map;   /* false: only the file names it */
+    msec_t silent_ms; /* since when it owes an answer; 0: it owes none */
+};
+
 /* Where a shard is asked: who leads it, as far as is known. */
 struct place {
-    uint8_t at;      /* of the map's nodes of the shard */
+    uint8_t at;      /* of the map's holders of the shard */
     uint8_t any;     /* the one that was asked last for what any replica may say */
     msec_t moved_ms; /* when that changed */
 };
@@ -154,8 +164,10 @@ struct router {
     struct log *log;
     struct net *net;
     struct server *server;
-    struct link **links; /* one for each of config->nodes */
-    struct waitable *waits;
+    struct node *nodes; /* room for CLUSTER_NODES_MAX */
+    size_t n_nodes;
+    bool nodes_changed;     /* the map is another one since the last nodes_follow */
+    struct waitable *waits; /* of each node, and of the clients */
     struct idcache *cache;
     struct cluster_map map;
     bool has_map;
@@ -177,7 +189,6 @@ struct router {
     struct outgoing *outgoing;      /* [shard][lane] */
     struct place *places;           /* by shard */
     node_id *asked_nodes;           /* by shard: the node at its place */
-    msec_t *silent_ms; /* by node of the config: since when it owes an answer; 0: it owes none */
     struct sent *sent;
     uint64_t lost[LOST_MAX]; /* requests that could not be sent in this turn */
     size_t n_lost;
@@ -247,10 +258,31 @@ bool figures_is_serving(void *router, struct buf *out);
 void surveys_start(struct router *r, struct task *t, msec_t deadline_ms);
 /* Is this to a question of a survey? */
 bool surveys_is_answer(const struct envelope *e);
-void surveys_take(struct router *r, size_t node, const struct envelope *e);
+void surveys_take(struct router *r, node_id node, const struct envelope *e);
 void surveys_tick(struct router *r, struct task *t);
 
-/* --- shards.c: batches to and from shards, and the map --- */
+/* --- nodes.c: links to nodes --- */
+/* To those of the cluster file. */
+enum error_code nodes_open(struct router *r, struct error *err);
+void nodes_close(struct router *r);
+/* After a change of the map: links to all nodes that are known now, and to no others. */
+void nodes_follow(struct router *r);
+/* NULL: it is not known (any more). */
+struct node *nodes_find(struct router *r, node_id id);
+/* A message without body. False: there is no connection. */
+bool nodes_send(const struct node *n, const struct envelope *e);
+/* It owes an answer for so long that others should be asked, or is not known. */
+bool nodes_is_away(struct router *r, node_id id);
+
+/* --- maps.c: the cluster map --- */
+/* Asks all nodes for it, and to be told of later ones; at most so often. */
+void maps_refresh(struct router *r);
+/* An answer says which epoch its node has: a later one is asked for. */
+void maps_see_epoch(struct router *r, uint64_t epoch);
+/* An encoded map that a node sent. */
+void maps_take(struct router *r, node_id node, struct bytes body);
+
+/* --- shards.c: batches to and from shards --- */
 enum error_code shards_open(struct router *r, struct error *err);
 void shards_close(struct router *r);
 void shards_send(struct router *r, shard_id shard, enum lane lane, const struct command *c,
@@ -260,7 +292,8 @@ void shards_cancel(struct router *r, const struct task *t);
 void shards_flush(struct router *r);
 /* Tells the askers of what could not be sent. */
 void shards_fail_lost(struct router *r);
-void shards_take_frame(struct router *r, size_t node, const struct frame *f);
-void shards_refresh_map(struct router *r);
+void shards_take_frame(struct router *r, struct node *node, const struct frame *f);
+/* After a change of the map. */
+void shards_follow_map(struct router *r);
 
 #endif

@@ -45,8 +45,7 @@ static enum error_code open_tasks(struct router *r, struct error *err)
 static enum error_code open_parts(struct router *r, const char *listen, struct error *err)
 {
     r->cache = idcache_new((size_t)r->config->router_cache_mb << 20);
-    r->waits = calloc(r->config->n_nodes + 1, sizeof *r->waits);
-    if (!r->cache || !r->waits)
+    if (!r->cache)
         return error_set(err, ERR_NOMEM, "router");
     enum error_code rc = open_tasks(r, err);
     if (rc == ERR_OK)
@@ -58,6 +57,8 @@ static enum error_code open_parts(struct router *r, const char *listen, struct e
     }
     if (rc == ERR_OK)
         rc = server_open(r->net, listen, CLIENT_MESSAGE_MAX, &r->server, err);
+    if (rc == ERR_OK)
+        rc = nodes_open(r, err);
     if (rc == ERR_OK)
         rc = shards_open(r, err);
     if (rc == ERR_OK)
@@ -112,10 +113,11 @@ static void take_requests(struct router *r)
 
 static void take_replies(struct router *r)
 {
-    for (size_t n = 0; n < r->config->n_nodes; n++) {
+    for (size_t n = 0; n < r->n_nodes; n++) {
         struct frame f = {0};
-        for (int i = 0; i < TURN_MESSAGES && r->waits[n].ready && link_recv(r->links[n], &f); i++) {
-            shards_take_frame(r, n, &f);
+        struct node *from = &r->nodes[n];
+        for (int i = 0; i < TURN_MESSAGES && r->waits[n].ready && link_recv(from->link, &f); i++) {
+            shards_take_frame(r, from, &f);
             frame_close(&f);
             arena_reset(&r->arena);
         }
@@ -154,21 +156,18 @@ static void note_turn(struct router *r)
 void router_run(struct router *r)
 {
     uint64_t logged = 0;
-    size_t n_links = r->config->n_nodes;
-    for (size_t i = 0; i < n_links; i++)
-        r->waits[i].link = r->links[i];
-    r->waits[n_links].server = r->server;
     while (!atomic_load_explicit(&r->stop, memory_order_relaxed)) {
         r->now_us = clock_mono_us();
         r->now = r->now_us / 1000;
         r->wall_ms = clock_wall_ms();
         note_turn(r);
         if (!r->has_map || r->now - r->map_asked_ms >= MAP_CHECK_MS)
-            shards_refresh_map(r);
+            maps_refresh(r);
         take_replies(r);
+        nodes_follow(r);
         shards_fail_lost(r);
         if (r->has_map) {
-            if (r->waits[n_links].ready)
+            if (r->waits[r->n_nodes].ready)
                 take_requests(r);
             tasks_tick(r);
             tasks_sweep(r);
@@ -177,8 +176,8 @@ void router_run(struct router *r)
         tasks_flush(r);
         log_refused(r, &logged);
         bool listening = r->has_map && r->n_tasks < TASKS_MAX / 2;
-        r->waits[n_links].ready = false;
-        (void)endpoint_wait(r->waits, listening ? n_links + 1 : n_links, wait_ms(r));
+        r->waits[r->n_nodes].ready = false;
+        (void)endpoint_wait(r->waits, listening ? r->n_nodes + 1 : r->n_nodes, wait_ms(r));
     }
 }
 
@@ -194,11 +193,11 @@ void router_close(struct router *r)
     http_stop(r->http);
     tasks_close(r);
     shards_close(r);
+    nodes_close(r);
     server_close(r->server);
     net_close(r->net);
     idcache_free(r->cache);
     arena_close(&r->arena);
     arena_close(&r->scratch);
-    free(r->waits);
     free(r);
 }

@@ -1,7 +1,5 @@
 #include "parts.h"
 
-#include <base/hash.h>
-
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,30 +12,18 @@ static void must(const void *p)
 
 enum error_code shards_open(struct router *r, struct error *err)
 {
-    size_t n = r->config->n_nodes;
-    r->links = calloc(n, sizeof(struct link *));
     r->outgoing = calloc((size_t)r->config->n_shards * LANES, sizeof *r->outgoing);
     r->sent = calloc(SENT_MAX, sizeof *r->sent);
     r->places = calloc(r->config->n_shards, sizeof *r->places);
     r->asked_nodes = calloc(r->config->n_shards, sizeof *r->asked_nodes);
-    r->silent_ms = calloc(n, sizeof *r->silent_ms);
-    if (!r->silent_ms || !r->links || !r->outgoing || !r->sent || !r->places || !r->asked_nodes)
+    if (!r->outgoing || !r->sent || !r->places || !r->asked_nodes)
         return error_set(err, ERR_NOMEM, "router");
-    for (size_t i = 0; i < n; i++) {
-        enum error_code rc =
-            link_open_unqueued(r->net, r->config->nodes[i].listen, &r->links[i], err);
-        if (rc != ERR_OK)
-            return error_wrap(err, "node %u", r->config->nodes[i].id);
-    }
     r->next_request = 1;
     return ERR_OK;
 }
 
 void shards_close(struct router *r)
 {
-    for (size_t i = 0; r->links && i < r->config->n_nodes; i++)
-        link_close(r->links[i]);
-    free(r->links);
     for (size_t i = 0; r->outgoing && i < (size_t)r->config->n_shards * LANES; i++) {
         buf_free(&r->outgoing[i].buf);
         free(r->outgoing[i].refs);
@@ -48,42 +34,6 @@ void shards_close(struct router *r)
     free(r->sent);
     free(r->places);
     free(r->asked_nodes);
-    free(r->silent_ms);
-}
-
-/* --- the map --- */
-
-void shards_refresh_map(struct router *r)
-{
-    if (r->map_asked_ms && r->now - r->map_asked_ms < MAP_RETRY_MS)
-        return;
-    r->map_asked_ms = r->now;
-    for (size_t i = 0; i < r->config->n_nodes; i++) {
-        struct buf b = {0};
-        struct envelope e = {.type = MESSAGE_MAP_REQUEST, .request_id = r->next_request++};
-        envelope_encode(&e, 0, &b);
-        struct frame f = {0};
-        if (frame_of_buf(&f, &b) == ERR_OK)
-            (void)link_send(r->links[i], &f);
-        buf_free(&b);
-        frame_close(&f);
-    }
-}
-
-/* A map of this cluster? Two of one epoch that differ come from nodes that were founded with
- * different cluster files: one of them may lead shards a second time. */
-static enum error_code check_map(const struct router *r, const struct cluster_map *map,
-                                 struct error *err)
-{
-    if (map->cluster_id != hash64(bytes_of_str(r->config->name)) ||
-        map->n_shards != r->config->n_shards)
-        return error_set(err, ERR_MISMATCH, "the node serves another cluster than %s describes",
-                         r->config->path);
-    if (map->epoch == r->map.epoch && cluster_map_digest(map) != cluster_map_digest(&r->map))
-        return error_set(err, ERR_MISMATCH,
-                         "nodes have different maps of one epoch: they were started with different "
-                         "cluster files; nothing is served until all agree");
-    return ERR_OK;
 }
 
 /* --- who leads --- */
@@ -102,18 +52,34 @@ static void set_place(struct router *r, shard_id shard, uint8_t at)
     r->asked_nodes[shard] = r->map.shards[shard].holders[at].node;
 }
 
+/* The leader is looked for elsewhere only where it cannot be any more. */
+void shards_follow_map(struct router *r)
+{
+    for (shard_id s = 0; s < r->map.n_shards; s++) {
+        const struct map_shard *shard = &r->map.shards[s];
+        int at = known_holder(shard, r->asked_nodes[s]);
+        if (at >= 0)
+            r->places[s].at = (uint8_t)at;
+        else
+            set_place(r, s, known_first(shard));
+    }
+}
+
 /* `node` does not lead the shard, or does not answer: goes on to `leader`, or where that is not
- * known to the next replica. Answers of those that were asked before do not count. */
+ * known to the next replica, also one that is to give the shard up: it may still lead. Answers of
+ * those that were asked before do not count. */
 static void move_on(struct router *r, shard_id shard, node_id node, node_id leader)
 {
     struct place *p = &r->places[shard];
-    int known = leader ? cluster_map_place(&r->map, shard, leader) : -1;
+    const struct map_shard *s = &r->map.shards[shard];
+    int known = leader ? known_holder(s, leader) : -1;
+    if (leader && known < 0)
+        maps_refresh(r); /* it came after our map */
     if (r->asked_nodes[shard] != node || leader == node ||
         (known < 0 && r->now - p->moved_ms < MOVE_MS))
         return;
     metric_bump(&r->figures.moves, 1);
-    set_place(r, shard,
-              (uint8_t)(known >= 0 ? known : (p->at + 1) % r->map.shards[shard].n_replicas));
+    set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % s->n_holders));
 }
 
 /* What was not taken or is not answered fails in the next turn: whoever sends is in the middle of
@@ -142,64 +108,22 @@ static bool is_stale(enum lane lane)
     return lane == LANE_STALE_READ || lane == LANE_STALE_QUERY;
 }
 
-/* Its position in the cluster file, n_nodes: it has none. */
-static size_t number_of_node(const struct router *r, node_id node)
-{
-    size_t i = 0;
-    while (i < r->config->n_nodes && r->config->nodes[i].id != node)
-        i++;
-    return i;
-}
-
-static struct link *link_of_node(struct router *r, node_id node)
-{
-    size_t i = number_of_node(r, node);
-    return i < r->config->n_nodes ? r->links[i] : NULL;
-}
-
-static bool is_away(const struct router *r, node_id node)
-{
-    size_t i = number_of_node(r, node);
-    return i < r->config->n_nodes && r->silent_ms[i] && r->now - r->silent_ms[i] >= AWAY_MS;
-}
-
-/* In turn, so that all share the load. */
+/* In turn, so that all share the load; the one that is asked for everything else where no other
+ * has the shard for certain. */
 static node_id next_replica(struct router *r, shard_id shard)
 {
     struct place *p = &r->places[shard];
-    for (int i = 0; i < r->map.shards[shard].n_replicas; i++) {
-        p->any = (uint8_t)((p->any + 1) % r->map.shards[shard].n_replicas);
-        if (!is_away(r, r->map.shards[shard].holders[p->any].node))
+    const struct map_shard *s = &r->map.shards[shard];
+    node_id found = 0;
+    for (int i = 0; i < s->n_replicas; i++) {
+        p->any = (uint8_t)((p->any + 1) % s->n_replicas);
+        if (!known_may_say(s, p->any))
+            continue;
+        found = s->holders[p->any].node;
+        if (!nodes_is_away(r, found))
             break;
     }
-    return r->map.shards[shard].holders[p->any].node;
-}
-
-static void take_map(struct router *r, size_t node, struct bytes body)
-{
-    static struct cluster_map map; /* large; one thread routes */
-    struct error err;
-    enum error_code rc = cluster_map_decode(body, &map, &err);
-    if (rc == ERR_OK)
-        rc = check_map(r, &map, &err);
-    if (rc != ERR_OK) {
-        if (r->map_refused_ms == 0 || r->now - r->map_refused_ms >= MAP_REFUSED_MS)
-            log_event(r->log, LOG_LEVEL_ERROR, "map_refused", "node=%u text=\"%s\"",
-                      r->config->nodes[node].id, err.msg);
-        metric_bump(&r->figures.maps_refused, 1);
-        r->map_refused_ms = r->now;
-        r->has_map = false;
-        return;
-    }
-    bool is_contested = r->map_refused_ms && r->now - r->map_refused_ms < MAP_REFUSED_MS;
-    if (is_contested || (r->has_map && map.epoch <= r->map.epoch))
-        return;
-    r->map = map;
-    r->has_map = true;
-    for (shard_id s = 0; s < map.n_shards; s++)
-        set_place(r, s, 0);
-    log_event(r->log, LOG_LEVEL_INFO, "map", "epoch=%llu shards=%u", (unsigned long long)map.epoch,
-              map.n_shards);
+    return found ? found : r->asked_nodes[shard];
 }
 
 /* --- batches out --- */
@@ -265,8 +189,8 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     metric_bump(&r->figures.batches[lane], 1);
     o->usual_bytes = o->buf.len;
     struct frame f = {0};
-    struct link *link = link_of_node(r, node);
-    bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && link && link_send(link, &f);
+    struct node *to = nodes_find(r, node);
+    bool has_left = frame_of_buf(&f, &o->buf) == ERR_OK && to && link_send(to->link, &f);
     if (!has_left) { /* as if the node had said so */
         metric_bump(&r->figures.batches_lost, 1);
         note_lost(r, id);
@@ -275,9 +199,8 @@ static void flush(struct router *r, shard_id shard, enum lane lane)
     } else if (o->waits_ms == 0) {
         o->waits_ms = r->now;
     }
-    size_t number = number_of_node(r, node);
-    if (has_left && lane != LANE_WATCH && r->silent_ms[number] == 0)
-        r->silent_ms[number] = r->now;
+    if (has_left && lane != LANE_WATCH && to->silent_ms == 0)
+        to->silent_ms = r->now;
     buf_free(&o->buf);
     frame_close(&f);
 }
@@ -321,8 +244,7 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
  * sweeps write and read each shard about once a second. */
 static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o)
 {
-    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS ||
-        r->map.shards[shard].n_replicas == 1)
+    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.shards[shard].n_holders == 1)
         return;
     o->waits_ms = r->now;
     leave(r, shard, r->asked_nodes[shard]);
@@ -345,15 +267,10 @@ static bool is_of_task(const struct ref *ref, const struct task *t)
 
 static void cancel_batch(struct router *r, const struct sent *s)
 {
-    struct buf b = {0};
-    struct frame f = {0};
-    struct link *link = link_of_node(r, s->node);
+    const struct node *to = nodes_find(r, s->node);
     struct envelope e = {.type = MESSAGE_CANCEL, .shard = s->shard, .request_id = s->request_id};
-    envelope_encode(&e, 0, &b);
-    if (link && frame_of_buf(&f, &b) == ERR_OK)
-        (void)link_send(link, &f);
-    buf_free(&b);
-    frame_close(&f);
+    if (to)
+        (void)nodes_send(to, &e);
 }
 
 void shards_cancel(struct router *r, const struct task *t)
@@ -424,10 +341,11 @@ static void take_error(struct router *r, struct sent *s, const struct envelope *
         ; /* the leader is asked next */
     else if (code == ERR_NOT_LEADER)
         move_on(r, s->shard, s->node, (node_id)e->items);
-    else if (code == ERR_SHUTDOWN || code == ERR_UNAVAILABLE || code == ERR_WRONG_SHARD)
+    else if (code == ERR_SHUTDOWN || code == ERR_UNAVAILABLE || code == ERR_WRONG_SHARD ||
+             code == ERR_STALE_EPOCH)
         move_on(r, s->shard, s->node, 0);
     if (code == ERR_STALE_EPOCH || code == ERR_WRONG_SHARD) {
-        shards_refresh_map(r);
+        maps_refresh(r);
         struct reply reply = {.status = REPLY_WRONG_SHARD};
         reply_all(r, s, &reply);
         return;
@@ -460,21 +378,22 @@ static void take_replies(struct router *r, struct sent *s, const struct envelope
     free(batch.refs);
 }
 
-void shards_take_frame(struct router *r, size_t node, const struct frame *f)
+void shards_take_frame(struct router *r, struct node *node, const struct frame *f)
 {
     struct envelope e;
     struct error err;
-    r->silent_ms[node] = 0;
+    node->silent_ms = 0;
     if (envelope_decode(frame_bytes(f), &e, &err) != ERR_OK) {
         r->refused_frames++;
         return;
     }
     if (e.type == MESSAGE_MAP_REPLY) {
-        take_map(r, node, e.body);
+        maps_take(r, node->id, e.body);
         return;
     }
+    maps_see_epoch(r, e.epoch);
     if (surveys_is_answer(&e)) {
-        surveys_take(r, node, &e);
+        surveys_take(r, node->id, &e);
         return;
     }
     struct sent *s = find_sent(r, e.request_id);

@@ -61,38 +61,29 @@ void surveys_tick(struct router *r, struct task *t)
         r->wake_ms[t->number] = survey_wake_ms(t->survey);
 }
 
-static bool ask(struct router *r, size_t node, uint64_t id)
-{
-    struct buf b = {0};
-    struct frame f = {0};
-    struct envelope e = {.type = MESSAGE_STATUS, .request_id = id};
-    envelope_encode(&e, 0, &b);
-    bool sent = frame_of_buf(&f, &b) == ERR_OK && link_send(r->links[node], &f);
-    buf_free(&b);
-    frame_close(&f);
-    return sent;
-}
-
 void surveys_start(struct router *r, struct task *t, msec_t deadline_ms)
 {
     node_id nodes[CLUSTER_NODES_MAX] = {0};
-    size_t n = r->config->n_nodes;
-    for (size_t i = 0; i < n; i++)
-        nodes[i] = r->config->nodes[i].id;
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        if (r->nodes[i].is_in_map)
+            nodes[n++] = r->nodes[i].id;
+    }
     t->survey = survey_new(nodes, n, r->now, deadline_ms);
     if (!t->survey) {
         struct response resp = {.code = ERR_NOMEM, .text = bytes_of_str(error_text(ERR_NOMEM))};
         tasks_end(r, t, &resp);
         return;
     }
+    struct envelope e = {.type = MESSAGE_STATUS, .request_id = id_of(t)};
     for (size_t i = 0; i < n; i++) {
-        if (!ask(r, i, id_of(t)))
-            survey_fail(t->survey, i, bytes_of_str("no connection"), 0);
+        if (!nodes_send(nodes_find(r, nodes[i]), &e))
+            survey_fail(t->survey, nodes[i], bytes_of_str("no connection"), 0);
     }
     surveys_tick(r, t);
 }
 
-void surveys_take(struct router *r, size_t node, const struct envelope *e)
+void surveys_take(struct router *r, node_id node, const struct envelope *e)
 {
     struct task *t = task_of(r, e->request_id);
     struct error err;

@@ -207,7 +207,7 @@ static bool perform_saga(struct router *r, struct task *t)
             idcache_drop(r->cache, e->id, e->profile);
             break;
         case SAGA_REFRESH_MAP:
-            shards_refresh_map(r);
+            maps_refresh(r);
             break;
         case SAGA_END:
             return true;

@@ -4,3 +4,4 @@ oneid_test(NAME test_gather_segments SOURCES test_gather_segments.c USES oneid_g
 oneid_test(NAME test_survey SOURCES test_survey.c USES oneid_gather)
 oneid_test(NAME test_idcache SOURCES test_idcache.c USES oneid_route)
 oneid_test(NAME test_follow SOURCES test_follow.c USES oneid_follow)
+oneid_test(NAME test_known SOURCES test_known.c USES oneid_route)

@@ -382,6 +382,22 @@ static void test_curve_a_server_changes_its_key(void **state)
     close_caller(&c);
 }
 
+static void test_curve_a_node_that_came_later_is_known_by_its_name(void **state)
+{
+    struct fixture *f = *state;
+    struct caller c = {NULL, NULL};
+    struct error err = {0};
+    struct security_options o = {.own = &f->keys[READER], .allowed = f->allowed};
+    assert_int_equal(net_open(1, &c.net, NULL), ERR_OK);
+    assert_int_equal(net_know_node(c.net, f->endpoint, 1, &err), ERR_OK); /* plain: nothing */
+    assert_int_equal(net_secure(c.net, &o, &err), ERR_OK);
+    assert_int_equal(net_know_node(c.net, f->endpoint, 2, &err), ERR_OK); /* it has no key */
+    assert_int_equal(net_know_node(c.net, f->endpoint, 1, &err), ERR_OK);
+    assert_int_equal(link_open(c.net, f->endpoint, &c.link, &err), ERR_OK);
+    exchange(f, &c, "hello");
+    close_caller(&c);
+}
+
 /* --- bytes that are changed or said again on the way --- */
 
 static void test_curve_changed_bytes_are_never_heard(void **state)
@@ -494,6 +510,7 @@ int main(void)
         CURVE_TEST(test_curve_a_damaged_list_changes_nothing),
         CURVE_TEST(test_curve_a_list_is_needed_to_begin),
         CURVE_TEST(test_curve_a_server_changes_its_key),
+        CURVE_TEST(test_curve_a_node_that_came_later_is_known_by_its_name),
         CURVE_TEST(test_curve_changed_bytes_are_never_heard),
         CURVE_TEST(test_curve_bytes_said_again_are_not_heard),
         CURVE_TEST(test_curve_each_key_is_bounded),

@@ -109,6 +109,28 @@ static void test_envelope_refuses_what_it_does_not_know(void **state)
     assert_int_equal(decode_with(4, 0, &e), ERR_OK);
 }
 
+static void test_envelope_flags_belong_to_types(void **state)
+{
+    (void)state;
+    static const struct {
+        enum message_type type;
+        uint16_t flags;
+        enum error_code expected;
+    } CASES[] = {{MESSAGE_MAP_REQUEST, 0, ERR_OK},
+                 {MESSAGE_MAP_REQUEST, ENVELOPE_MAP_SUBSCRIBE, ERR_OK},
+                 {MESSAGE_MAP_REQUEST, ENVELOPE_STALE_OK, ERR_MALFORMED},
+                 {MESSAGE_MAP_REPLY, ENVELOPE_MAP_SUBSCRIBE, ERR_MALFORMED},
+                 {MESSAGE_SHARD_READ, ENVELOPE_STALE_OK, ERR_OK},
+                 {MESSAGE_SHARD_READ, ENVELOPE_MAP_SUBSCRIBE, ERR_MALFORMED}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        struct buf b = {0};
+        struct envelope e = {.type = CASES[i].type, .flags = CASES[i].flags};
+        envelope_encode(&e, 0, &b);
+        assert_int_equal(envelope_decode(buf_bytes(&b), &e, NULL), CASES[i].expected);
+        buf_free(&b);
+    }
+}
+
 static void test_wire_error_round_trip(void **state)
 {
     (void)state;
@@ -154,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_envelope_begin_finish_equals_encode),
         cmocka_unit_test(test_envelope_truncated_is_malformed),
         cmocka_unit_test(test_envelope_refuses_what_it_does_not_know),
+        cmocka_unit_test(test_envelope_flags_belong_to_types),
         cmocka_unit_test(test_wire_error_round_trip),
         cmocka_unit_test(test_wire_error_long_text_is_cut),
         cmocka_unit_test(test_wire_error_malformed_bodies),

@@ -15,10 +15,10 @@ static void test_survey_ends_when_all_have_said_something(void **state)
     (void)state;
     struct response r = {0};
     struct survey *s = survey_new(NODES, N, NOW, FAR);
-    survey_take(s, 2, bytes_of_str("well"), 7777);
-    survey_fail(s, 0, bytes_of_str("no connection"), 0);
+    survey_take(s, NODES[2], bytes_of_str("well"), 7777);
+    survey_fail(s, NODES[0], bytes_of_str("no connection"), 0);
     assert_false(survey_is_done(s, NOW));
-    survey_take(s, 1, bytes_of_str("fine"), 7778);
+    survey_take(s, NODES[1], bytes_of_str("fine"), 7778);
     assert_true(survey_is_done(s, NOW));
     survey_answer(s, &r);
     assert_int_equal(r.n_nodes, N);
@@ -35,7 +35,7 @@ static void test_survey_waits_for_silent_nodes_only_so_long(void **state)
     (void)state;
     struct response r = {0};
     struct survey *s = survey_new(NODES, N, NOW, FAR);
-    survey_take(s, 0, bytes_of_str("a"), 1);
+    survey_take(s, NODES[0], bytes_of_str("a"), 1);
     assert_true(survey_wake_ms(s) == NOW + SURVEY_PATIENCE_MS);
     assert_false(survey_is_done(s, survey_wake_ms(s) - 1));
     assert_true(survey_is_done(s, survey_wake_ms(s)));
@@ -53,10 +53,10 @@ static void test_survey_takes_the_first_word_and_no_strangers(void **state)
     (void)state;
     struct response r = {0};
     struct survey *s = survey_new(NODES, N, NOW, FAR);
-    survey_take(s, 1, bytes_of_str("first"), 1);
-    survey_take(s, 1, bytes_of_str("again"), 2);
-    survey_take(s, N, bytes_of_str("whose?"), 3);
-    survey_take(s, 0, bytes_of_str(""), 4);
+    survey_take(s, NODES[1], bytes_of_str("first"), 1);
+    survey_take(s, NODES[1], bytes_of_str("again"), 2);
+    survey_take(s, 7, bytes_of_str("whose?"), 3);
+    survey_take(s, NODES[0], bytes_of_str(""), 4);
     assert_false(survey_is_done(s, NOW));
     survey_answer(s, &r);
     assert_true(bytes_equal(r.nodes[1].status, bytes_of_str("first")));

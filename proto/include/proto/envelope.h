@@ -23,6 +23,9 @@ enum {
 /* Flags of SHARD_READ and SHARD_QUERY: any replica may answer, as it is; the flags of its answer
  * are how old that may be in ms. */
 enum { ENVELOPE_STALE_OK = 1, ENVELOPE_AGE_MAX = UINT16_MAX };
+/* Flag of MAP_REQUEST: until the asker is gone, another MAP_REPLY of the same request id comes
+ * whenever the node has a later map. Asking again renews that. */
+enum { ENVELOPE_MAP_SUBSCRIBE = 2 };
 
 enum message_type {
     MESSAGE_CLIENT_REQUEST = 1, /* client → router: client_request batch */

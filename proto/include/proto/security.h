@@ -41,6 +41,10 @@ enum error_code net_secure(struct net *n, const struct security_options *o, stru
  * file's key folder; nothing is done where the file says `security: none`. */
 enum error_code net_secure_process(struct net *n, const struct cluster_config *c, const char *name,
                                    struct log *log, struct error *err);
+/* From now on links to the endpoint accept the keys of `node` (its name is node-N), whatever the
+ * endpoint was known by before. Nothing is done on a plain net. ERR_NOMEM. */
+enum error_code net_know_node(struct net *n, const char *endpoint, unsigned node,
+                              struct error *err);
 
 /* What a tool needs to reach routers: its own key file and the routers' keys. */
 struct client_keys {
