@@ -89,7 +89,13 @@ static int run(const struct options *o, const struct cluster_config *config, con
         return start_failed(o, log, &err);
     }
     log_event(log, LOG_LEVEL_INFO, "index_kernels", "name=%s", index_kernels());
-    if (host_open(config, (node_id)o->node, log, &host, &err) != ERR_OK)
+    enum error_code rc = host_open(config, (node_id)o->node, log, &host, &err);
+    if (rc == ERR_SHUTDOWN) { /* told to, while it waited for the others */
+        log_event(log, LOG_LEVEL_INFO, "stopped", "text=\"%s\"", err.msg);
+        log_close(log);
+        return 0;
+    }
+    if (rc != ERR_OK)
         return start_failed(o, log, &err);
     log_event(log, LOG_LEVEL_INFO, "serving", "pid=%ld", (long)getpid());
     wait_for_end(set, log);

@@ -38,6 +38,8 @@ const char *command_type_name(enum command_type t)
         return "WATCH_START";
     case COMMAND_WATCH_STOP:
         return "WATCH_STOP";
+    case COMMAND_MAP:
+        return "MAP";
     case COMMAND_LOCATE:
         return "LOCATE";
     case COMMAND_GET:
@@ -238,6 +240,8 @@ static bool check_sizes(struct decoder *d, const struct command *c)
     }
     if (c->type == COMMAND_SEGMENT_SYNC && c->content.len > COMMAND_CATALOGUE_MAX)
         return decoder_fail(d, "content is too long");
+    if (c->type == COMMAND_MAP && c->content.len > COMMAND_MAP_MAX)
+        return decoder_fail(d, "content is too long");
     return true;
 }
 
@@ -278,6 +282,7 @@ static struct needs needs_of(enum command_type t)
     case COMMAND_WATCH_READ:
         return (struct needs){.name = true};
     case COMMAND_SEGMENT_SYNC:
+    case COMMAND_MAP:
         return (struct needs){.content = true};
     case COMMAND_COUNT:
     case COMMAND_LIST:

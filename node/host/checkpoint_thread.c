@@ -13,7 +13,7 @@ static void save_index(struct checkpoint_thread *t, struct shard *s)
     struct error err;
     char path[700];
     (void)snprintf(path, sizeof path, "%s/index", s->folder);
-    enum error_code rc = index_save(s->index, path, t->shared->map.cluster_id, s->id, 0, &err);
+    enum error_code rc = index_save(s->index, path, t->shared->slots.cluster_id, s->id, 0, &err);
     if (rc != ERR_OK) /* it can be made again from the profiles */
         log_event(t->shared->log, LOG_LEVEL_WARN, "index_not_saved", "shard=%u text=\"%s\"", s->id,
                   err.msg);
@@ -56,6 +56,6 @@ void *checkpoint_thread_main(void *checkpoint_thread)
         else
             metric_add(&t->shared->figures.checkpoints_failed, 1);
         m->kind = MESSAGE_CHECKPOINT_DONE;
-        message_send(t->to_shard[m->shard - t->shards], m);
+        message_send(m->shard->to_shard, m);
     }
 }

@@ -211,19 +211,19 @@ static void show_security(const struct net *net, struct buf *out)
 #undef X
 }
 
-void figures_show(void *host_pages, struct buf *out)
+void figures_show(void *host, struct buf *out)
 {
-    struct host_pages *p = host_pages;
+    struct host_shared *h = host;
     msec_t now = clock_mono_ms();
-    struct shot *shots = calloc(p->n_shards + 1, sizeof *shots);
+    struct shot *shots = calloc(h->n_shards + 1, sizeof *shots);
     size_t n = 0;
-    for (size_t i = 0; shots && i < p->n_shards; i++)
-        n += take(&p->shards[i], now, &shots[n]);
-    show_node(p->shared, now, out);
-    show_security(p->shared->net, out);
+    for (size_t i = 0; shots && i < h->n_shards; i++)
+        n += host_shard(h, (shard_id)i) && take(&h->shards[i], now, &shots[n]);
+    show_node(h, now, out);
+    show_security(h->net, out);
     show_shards(shots, n, out);
     show_ages(shots, n, out);
-    show_lags(shots, n, p->shared->node, out);
+    show_lags(shots, n, h->node, out);
     show_refused(shots, n, out);
     show_commits(shots, n, out);
     free(shots);
@@ -241,26 +241,28 @@ static void say_of_shard(struct buf *out, shard_id shard, const char *text)
     say(out, line);
 }
 
-bool figures_is_serving(void *host_pages, struct buf *out)
+bool figures_is_serving(void *host, struct buf *out)
 {
-    struct host_pages *p = host_pages;
+    struct host_shared *h = host;
     msec_t now = clock_mono_ms();
     struct shot x;
-    if (atomic_load(&p->shared->stopping)) {
+    if (atomic_load(&h->stopping)) {
         say(out, "shutting down");
         return false;
     }
-    if (atomic_load(&p->shared->disk_full)) {
+    if (atomic_load(&h->disk_full)) {
         say(out, "the disk is full");
         return false;
     }
-    for (size_t i = 0; i < p->n_shards; i++) {
-        if (!take(&p->shards[i], now, &x) || x.st.said_ms > SAID_MS) {
-            say_of_shard(out, p->shards[i].id, "says nothing");
+    for (size_t i = 0; i < h->n_shards; i++) {
+        if (!host_shard(h, (shard_id)i))
+            continue;
+        if (!take(&h->shards[i], now, &x) || x.st.said_ms > SAID_MS) {
+            say_of_shard(out, (shard_id)i, "says nothing");
             return false;
         }
         if (x.st.leader == 0) {
-            say_of_shard(out, p->shards[i].id, "has no leader");
+            say_of_shard(out, (shard_id)i, "has no leader");
             return false;
         }
     }

@@ -3,6 +3,7 @@
 #include "parts.h"
 
 #include <base/clock.h>
+#include <meta/meta.h>
 #include <errno.h>
 #include <signal.h>
 #include <sys/random.h>
@@ -15,15 +16,45 @@ void host_show_folders(struct host_shared *h)
 {
     for (size_t i = 0; i < h->members.n; i++)
         atomic_store_explicit(&h->folders[i], h->members.list[i].folder, memory_order_relaxed);
+    atomic_store_explicit(&h->n_folders, h->members.n, memory_order_release);
 }
 
-void host_send_hello(const struct members *m, struct link *to)
+/* Shards that are led here and are as the map wants them, while it does not know yet. */
+static void list_settled(struct host_shared *h, struct greeting *g)
+{
+    const struct cluster_map *map = maps_hold(h);
+    for (shard_id i = 0; i < map->n_shards && h->shards; i++) {
+        const struct map_shard *s = &map->shards[i];
+        const struct shard *own = s->is_moving ? host_shard(h, i) : NULL;
+        bool is_led = own && atomic_load_explicit(&own->role, memory_order_relaxed) == 1;
+        if (is_led && atomic_load_explicit(&h->settled[i], memory_order_relaxed) == s->changed)
+            g->settled[g->n_settled++] = (struct greeting_settled){i, s->changed};
+    }
+    maps_release(map);
+}
+
+void host_put_greeting(struct host_shared *h, struct buf *out)
+{
+    struct buf hello = {0};
+    struct greeting *g = calloc(1, sizeof *g);
+    if (!g)
+        return; /* an empty one is not understood; the next one comes in a second */
+    members_put_hello(&h->members, &hello);
+    g->hello = buf_bytes(&hello);
+    g->epoch = maps_epoch(h);
+    list_settled(h, g);
+    greeting_encode(g, out);
+    buf_free(&hello);
+    free(g);
+}
+
+void host_send_hello(struct host_shared *h, struct link *to)
 {
     struct buf body = {0}, out = {0};
     struct frame frame = {0};
     if (!to)
         return;
-    members_put_hello(m, &body);
+    host_put_greeting(h, &body);
     struct envelope e = {.type = MESSAGE_HELLO};
     envelope_encode(&e, body.len, &out);
     buf_put(&out, body.data, body.len);
@@ -65,14 +96,15 @@ static enum error_code store(struct wal *wal, struct members *m, struct error *e
     return rc;
 }
 
-static enum error_code load(struct host_shared *h, struct wal *wal, struct error *err)
+static enum error_code load(struct host_shared *h, const struct cluster_map *first, struct wal *wal,
+                            struct error *err)
 {
     struct buf b = {0};
     folder_id folder = 0;
     enum error_code rc = new_folder(&folder, err);
     if (rc != ERR_OK)
         return rc;
-    members_init(&h->members, &h->map, h->node, folder);
+    members_init(&h->members, first, h->node, folder);
     rc = wal_get_meta(wal, MEMBERS_NAME, &b, err);
     if (rc == ERR_NOT_FOUND)
         rc = store(wal, &h->members, err);
@@ -90,7 +122,7 @@ static void answer(struct front *f, const struct peer *to, const struct envelope
     struct frame frame = {0};
     struct envelope e = {.type = MESSAGE_HELLO_REPLY, .request_id = asked->request_id};
     if (asked->type == MESSAGE_HELLO) {
-        members_put_hello(&f->shared->members, &body);
+        host_put_greeting(f->shared, &body);
     } else {
         e.type = MESSAGE_ERROR;
         wire_error_encode(ERR_UNAVAILABLE, "the node waits for the others of a new cluster", &body);
@@ -105,11 +137,16 @@ static void answer(struct front *f, const struct peer *to, const struct envelope
 }
 
 /* Nothing is said before what was heard is stored. */
-static enum error_code hear(struct front *f, struct wal *wal, struct bytes hello, struct error *err)
+static enum error_code hear(struct front *f, struct wal *wal, struct bytes body, struct error *err)
 {
     struct error why;
     node_id from;
-    if (members_hear(&f->shared->members, hello, &from, &why) != ERR_OK)
+    struct greeting *g = calloc(1, sizeof *g);
+    enum error_code rc = g ? greeting_decode(body, g, &why) : ERR_NOMEM;
+    if (rc == ERR_OK)
+        rc = members_hear(&f->shared->members, g->hello, &from, &why);
+    free(g);
+    if (rc != ERR_OK && rc != ERR_NOMEM)
         log_event(f->shared->log, LOG_LEVEL_WARN, "hello_refused", "text=\"%s\"", why.msg);
     return store(wal, &f->shared->members, err);
 }
@@ -154,10 +191,18 @@ static void say_who_is_missing(const struct host_shared *h)
 {
     const struct members *m = &h->members;
     for (size_t i = 0; i < m->n; i++) {
-        if (members_waits_for(m, &m->list[i]))
+        const struct member *of = &m->list[i];
+        if (!members_waits_for(m, of))
+            continue;
+        if (of->differs)
+            log_event(h->log, LOG_LEVEL_ERROR, "cluster_file_differs",
+                      "node=%u text=\"its cluster file names other nodes, shards or replicas than "
+                      "%s: a new cluster begins when all have the same\"",
+                      of->node, h->config->path);
+        else
             log_event(h->log, LOG_LEVEL_WARN, "waiting_for_node",
                       "node=%u heard=%d text=\"a new cluster begins when all its nodes are there\"",
-                      m->list[i].node, m->list[i].folder != 0);
+                      of->node, of->folder != 0);
     }
 }
 
@@ -181,7 +226,7 @@ static enum error_code form(struct front *f, struct wal *wal, struct error *err)
         if (is_told_to_end())
             return error_set(err, ERR_SHUTDOWN, "told to end while waiting for the other nodes");
         for (size_t i = 1; i < m->n && now - greeted >= GREET_MS; i++)
-            host_send_hello(m, f->peers[i]);
+            host_send_hello(f->shared, f->peers[i]);
         greeted = now - greeted >= GREET_MS ? now : greeted;
         if (now - said >= SAY_MS) {
             say_who_is_missing(f->shared);
@@ -197,23 +242,13 @@ static enum error_code form(struct front *f, struct wal *wal, struct error *err)
     return store(wal, m, err);
 }
 
-static const char *listen_of(const struct cluster_config *c, node_id id)
-{
-    for (size_t i = 0; i < c->n_nodes; i++) {
-        if (c->nodes[i].id == id)
-            return c->nodes[i].listen;
-    }
-    return NULL;
-}
-
-static enum error_code open_peers(struct front *f, struct error *err)
+static enum error_code open_peers(struct front *f, const struct cluster_map *first,
+                                  struct error *err)
 {
     const struct members *m = &f->shared->members;
-    f->peers = calloc(m->n, sizeof(struct link *));
-    if (!f->peers)
-        return error_set(err, ERR_NOMEM, "links to other nodes");
+    char kept[MAP_ENDPOINT_MAX];
     for (size_t i = 1; i < m->n; i++) {
-        const char *endpoint = listen_of(f->shared->config, m->list[i].node);
+        const char *endpoint = placing_endpoint(f->shared, first, m->list[i].node, kept);
         enum error_code rc = link_open_unqueued(f->shared->net, endpoint, &f->peers[i], err);
         if (rc != ERR_OK)
             return error_wrap(err, "node %u", m->list[i].node);
@@ -221,12 +256,25 @@ static enum error_code open_peers(struct front *f, struct error *err)
     return ERR_OK;
 }
 
-enum error_code host_form(struct front *f, struct wal *wal, struct error *err)
+/* The map to begin with: the founders', or none, and then one of another node's. */
+static enum error_code begin_map(struct host_shared *h, const struct cluster_map *first,
+                                 struct wal *wal, struct error *err)
+{
+    if (h->members.state != MEMBERS_FOUNDER || maps_epoch(h) > 0)
+        return ERR_OK;
+    enum error_code rc = meta_store_map(wal, first, err);
+    if (rc == ERR_OK && !maps_put(h, first))
+        rc = error_set(err, ERR_NOMEM, "no memory for the cluster map");
+    return rc;
+}
+
+enum error_code host_form(struct front *f, const struct cluster_map *first, struct wal *wal,
+                          struct error *err)
 {
     struct host_shared *h = f->shared;
-    enum error_code rc = load(h, wal, err);
+    enum error_code rc = load(h, first, wal, err);
     if (rc == ERR_OK)
-        rc = open_peers(f, err);
+        rc = open_peers(f, first, err);
     if (rc == ERR_OK && h->members.state == MEMBERS_FORMING) {
         rc = form(f, wal, err);
         if (rc == ERR_OK)
@@ -234,6 +282,8 @@ enum error_code host_form(struct front *f, struct wal *wal, struct error *err)
                       h->members.state == MEMBERS_FOUNDER ? "founder" : "joiner",
                       (unsigned long long)members_self(&h->members)->folder);
     }
+    if (rc == ERR_OK)
+        rc = begin_map(h, first, wal, err);
     if (rc == ERR_OK)
         host_show_folders(h);
     return rc;

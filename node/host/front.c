@@ -1,21 +1,10 @@
 /* The thread that owns the node's socket: forwards requests by the envelope alone, unopened, and
  * sends answers. */
-#include "parts.h"
+#include "placing.h"
 
 #include <base/clock.h>
 
 enum { TURN_MAX = 1024, HELLO_MS = 1000 };
-
-static struct shard *find_shard(struct front *f, shard_id id, size_t *no)
-{
-    for (size_t i = 0; i < f->n_shards; i++) {
-        if (f->shards[i].id == id) {
-            *no = i;
-            return &f->shards[i];
-        }
-    }
-    return NULL;
-}
 
 /* From the front's own thread the answer need not go through its inbox. */
 static void send_error(struct front *f, const struct message *to, enum error_code code,
@@ -23,7 +12,10 @@ static void send_error(struct front *f, const struct message *to, enum error_cod
 {
     struct buf body = {0}, out = {0};
     wire_error_encode(code, text, &body);
-    struct envelope e = {.type = MESSAGE_ERROR, .request_id = to->envelope.request_id};
+    struct envelope e = {.type = MESSAGE_ERROR,
+                         .shard = to->envelope.shard,
+                         .epoch = maps_epoch(f->shared),
+                         .request_id = to->envelope.request_id};
     envelope_encode(&e, body.len, &out);
     buf_put(&out, body.data, body.len);
     buf_free(&body);
@@ -34,36 +26,50 @@ static void send_error(struct front *f, const struct message *to, enum error_cod
     frame_close(&frame);
 }
 
-static void send_body(struct front *f, const struct message *to, enum message_type type,
-                      struct buf *body)
+/* False: the peer is gone. Empties the body. */
+static bool send_body(struct front *f, const struct peer *to, uint64_t request_id,
+                      enum message_type type, struct buf *body)
 {
     struct buf out = {0};
-    struct envelope e = {
-        .type = type, .epoch = f->shared->map.epoch, .request_id = to->envelope.request_id};
+    struct envelope e = {.type = type, .epoch = maps_epoch(f->shared), .request_id = request_id};
     envelope_encode(&e, body->len, &out);
     buf_put(&out, body->data, body->len);
     buf_free(body);
     struct frame frame = {0};
-    if (frame_of_buf(&frame, &out) == ERR_OK)
-        (void)server_send(f->server, &to->peer, &frame);
+    bool sent = frame_of_buf(&frame, &out) == ERR_OK && server_send(f->server, to, &frame);
     buf_free(&out);
     frame_close(&frame);
+    return sent;
+}
+
+bool front_send_map(struct front *f, const struct peer *to, uint64_t request_id)
+{
+    struct buf body = {0};
+    const struct cluster_map *map = maps_hold(f->shared);
+    cluster_map_encode(map, &body);
+    maps_release(map);
+    return send_body(f, to, request_id, MESSAGE_MAP_REPLY, &body);
 }
 
 /* --- other nodes --- */
 
 /* Shards are told through `folders`. */
-static void hear(struct front *f, struct bytes hello)
+static void hear(struct front *f, struct bytes body)
 {
     struct members *m = &f->shared->members;
     struct error err;
-    node_id from;
-    enum error_code rc = members_hear(m, hello, &from, &err);
-    if (rc != ERR_OK) {
+    node_id from = 0;
+    struct greeting *g = malloc(sizeof *g);
+    enum error_code rc = g ? greeting_decode(body, g, &err) : ERR_NOMEM;
+    if (rc == ERR_OK)
+        rc = members_hear(m, g->hello, &from, &err);
+    const struct member *member = rc == ERR_OK ? members_find(m, from) : NULL;
+    if (rc != ERR_OK)
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
-        return;
-    }
+    if (member)
+        placing_hear(f, (size_t)(member - m->list), g);
     host_show_folders(f->shared);
+    free(g);
 }
 
 static void greet(struct front *f)
@@ -74,19 +80,23 @@ static void greet(struct front *f)
         return;
     f->hello_ms = now;
     for (size_t i = 0; i < m->n; i++)
-        host_send_hello(m, f->peers[i]);
+        host_send_hello(f->shared, f->peers[i]);
+    placing_follow(f);
 }
 
-static void take_hellos(struct front *f, struct waitable *waits)
+static void take_hellos(struct front *f)
 {
     for (size_t i = 0; i < f->shared->members.n; i++) {
         struct frame frame = {0};
         struct envelope e;
         struct error err;
-        while (f->peers[i] && waits[i].ready && link_recv(f->peers[i], &frame)) {
-            if (envelope_decode(frame_bytes(&frame), &e, &err) == ERR_OK &&
-                e.type == MESSAGE_HELLO_REPLY)
+        while (f->has_word[i] && f->peers[i] && link_recv(f->peers[i], &frame)) {
+            if (envelope_decode(frame_bytes(&frame), &e, &err) != ERR_OK)
+                ; /* not an answer to us */
+            else if (e.type == MESSAGE_HELLO_REPLY)
                 hear(f, e.body);
+            else if (e.type == MESSAGE_MAP_REPLY)
+                placing_take(f, e.body);
             frame_close(&frame);
         }
     }
@@ -118,21 +128,22 @@ static void route(struct front *f, struct message *m)
     enum message_type type = m->envelope.type;
     struct buf body = {0};
     if (type == MESSAGE_MAP_REQUEST) {
-        cluster_map_encode(&f->shared->map, &body);
-        send_body(f, m, MESSAGE_MAP_REPLY, &body);
+        if (m->envelope.flags & ENVELOPE_MAP_SUBSCRIBE)
+            placing_watch(f, m);
+        (void)front_send_map(f, &m->peer, m->envelope.request_id);
         message_free(m);
         return;
     }
     if (type == MESSAGE_HELLO && server_heard_node(f->server, 0)) {
         hear(f, m->envelope.body);
-        members_put_hello(&f->shared->members, &body);
-        send_body(f, m, MESSAGE_HELLO_REPLY, &body);
+        host_put_greeting(f->shared, &body);
+        (void)send_body(f, &m->peer, m->envelope.request_id, MESSAGE_HELLO_REPLY, &body);
         message_free(m);
         return;
     }
     if (type == MESSAGE_STATUS) {
-        view_encode(f->shared, f->shards, f->n_shards, &body);
-        send_body(f, m, MESSAGE_STATUS_REPLY, &body);
+        view_encode(f->shared, &body);
+        (void)send_body(f, &m->peer, m->envelope.request_id, MESSAGE_STATUS_REPLY, &body);
         message_free(m);
         return;
     }
@@ -145,7 +156,7 @@ static void route(struct front *f, struct message *m)
         message_free(m);
         return;
     }
-    size_t no = 0;
+    struct shard *s = host_shard(f->shared, m->envelope.shard);
     enum error_code code = ERR_OK;
     const char *text = NULL;
     if (type == MESSAGE_FETCH && !server_heard_node(f->server, 0)) {
@@ -157,10 +168,10 @@ static void route(struct front *f, struct message *m)
         atomic_fetch_add_explicit(&f->shared->refused_frames, 1, memory_order_relaxed);
         code = ERR_MALFORMED;
         text = "a node does not take this type of message";
-    } else if (m->envelope.epoch != 0 && m->envelope.epoch != f->shared->map.epoch) {
+    } else if (!s && m->envelope.epoch != maps_epoch(f->shared)) {
         code = ERR_STALE_EPOCH;
-        text = "the map has changed";
-    } else if (!find_shard(f, m->envelope.shard, &no)) {
+        text = "the map has changed: the shard is not on this node";
+    } else if (!s) {
         code = ERR_WRONG_SHARD;
         text = "the shard is not on this node";
     } else if (f->stopping && type != MESSAGE_PEER) { /* leadership is still handed over */
@@ -177,9 +188,9 @@ static void route(struct front *f, struct message *m)
         message_send(f->to_watch, m);
     } else if (type == MESSAGE_FETCH) {
         message_send(f->to_transfer, m);
-    } else if (type != MESSAGE_SHARD_QUERY || f->shards[no].is_grouped) {
+    } else if (type != MESSAGE_SHARD_QUERY || s->is_grouped) {
         /* a question to a group waits until its leader knows that it still leads */
-        message_send(f->to_shard[no], m);
+        message_send(s->to_shard, m);
     } else if (!query_pool_put(&f->shared->queries, m)) {
         send_error(f, m, ERR_BUSY, "too many questions wait at the node");
         message_free(m);
@@ -215,6 +226,8 @@ static bool take_answers(struct front *f)
             (void)server_send(f->server, &m->peer, &m->frame);
         else if (m->kind == MESSAGE_TO_PEER)
             send_to_peer(f, m);
+        else if (m->kind == MESSAGE_MAP)
+            placing_take(f, buf_bytes(&m->content));
         bool stop = m->kind == MESSAGE_STOP;
         message_free(m);
         if (stop && f->stopping)
@@ -224,29 +237,44 @@ static bool take_answers(struct front *f)
     return true;
 }
 
+/* For the server, the inbox, and the peers that have a link. */
+static void wait_for_more(struct front *f, struct waitable wait[2 + CLUSTER_NODES_MAX])
+{
+    size_t n = 2, member[2 + CLUSTER_NODES_MAX];
+    for (size_t i = 0; i < f->shared->members.n; i++) {
+        if (!f->peers[i])
+            continue;
+        member[n] = i;
+        wait[n++] = (struct waitable){.link = f->peers[i]};
+    }
+    (void)endpoint_wait(wait, n, HELLO_MS);
+    for (size_t i = 2; i < n; i++)
+        f->has_word[member[i]] = wait[i].ready;
+}
+
+static void log_refused(struct front *f, uint64_t *logged)
+{
+    uint64_t refused = atomic_load_explicit(&f->shared->refused_frames, memory_order_relaxed) +
+                       server_dropped(f->server);
+    if (refused < 2 * *logged + 1)
+        return;
+    log_event(f->shared->log, LOG_LEVEL_WARN, "refused_messages", "total=%llu",
+              (unsigned long long)refused);
+    *logged = refused;
+}
+
 void *front_main(void *front)
 {
     struct front *f = front;
     struct waitable wait[2 + CLUSTER_NODES_MAX] = {{.server = f->server}, {.inbox = f->inbox}};
-    size_t n_peers = 0;
     uint64_t logged = 0;
-    for (size_t i = 1; i < f->shared->members.n; i++) /* the first one is this node */
-        wait[2 + n_peers++].link = f->peers[i];
-    long timeout_ms = n_peers ? HELLO_MS : -1;
     while (!wait[1].ready || take_answers(f)) {
         for (int i = 0; i < TURN_MAX && wait[0].ready && take_request(f); i++)
             ;
-        take_hellos(f, wait + 1); /* as the list of members has this node first */
-        if (n_peers)
-            greet(f);
-        uint64_t refused = atomic_load_explicit(&f->shared->refused_frames, memory_order_relaxed) +
-                           server_dropped(f->server);
-        if (refused >= 2 * logged + 1) {
-            log_event(f->shared->log, LOG_LEVEL_WARN, "refused_messages", "total=%llu",
-                      (unsigned long long)refused);
-            logged = refused;
-        }
-        (void)endpoint_wait(wait, 2 + n_peers, timeout_ms);
+        take_hellos(f);
+        greet(f);
+        log_refused(f, &logged);
+        wait_for_more(f, wait);
     }
     return NULL;
 }

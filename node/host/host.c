@@ -1,6 +1,6 @@
 #include <host/host.h>
 
-#include "parts.h"
+#include "placing.h"
 
 #include <metrics/http.h>
 
@@ -21,9 +21,8 @@ enum { IO_THREADS = 1, QUERY_THREADS_DEFAULT = 4, SERVER_MESSAGE_MAX = MESSAGE_S
 struct host {
     struct host_shared shared;
     int lock_fd;
+    bool is_placed; /* the map and its lock are there */
     struct wal *wal;
-    struct shard *shards;
-    size_t n_shards;
     struct front front;
     struct log_thread log_thread;
     struct checkpoint_thread checkpoint_thread;
@@ -32,9 +31,7 @@ struct host {
     struct query_thread *query_threads;
     size_t n_query_threads;
     struct outbox *to_front, *to_log, *to_checkpoint, *to_watch,
-        *to_transfer; /* of the main thread */
-    struct outbox **to_shards;
-    struct host_pages pages;
+        *to_transfer;         /* of the main thread */
     struct http_server *http; /* NULL: the cluster file has no port for it */
 };
 
@@ -84,8 +81,7 @@ static enum error_code open_http(struct host *h, struct error *err)
     const char *address = "";
     for (size_t i = 0; i < c->n_nodes; i++)
         address = c->nodes[i].id == h->shared.node ? c->nodes[i].metrics : address;
-    h->pages = (struct host_pages){&h->shared, h->shards, h->n_shards};
-    struct http_pages pages = {figures_show, figures_is_serving, &h->pages};
+    struct http_pages pages = {figures_show, figures_is_serving, &h->shared};
     return address[0] ? http_start(address, &pages, &h->http, err) : ERR_OK;
 }
 
@@ -98,45 +94,80 @@ static const char *listen_of(const struct cluster_config *c, node_id id)
     return NULL;
 }
 
+/* The map of the last time, if there is one. */
+static enum error_code load_map(struct host *h, struct error *err)
+{
+    struct cluster_map *map = malloc(sizeof *map);
+    if (!map)
+        return error_set(err, ERR_NOMEM, "cluster map");
+    enum error_code rc = meta_load_map(h->wal, h->shared.config, map, err);
+    if (rc == ERR_OK && !maps_put(&h->shared, map))
+        rc = error_set(err, ERR_NOMEM, "cluster map");
+    free(map);
+    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
+}
+
 static enum error_code open_log(struct host *h, struct error *err)
 {
     char path[600];
-    (void)snprintf(path, sizeof path, "%s/log", h->shared.folder);
-    cluster_map_init(&h->shared.map, h->shared.config);
+    struct host_shared *s = &h->shared;
+    (void)snprintf(path, sizeof path, "%s/log", s->folder);
+    cluster_map_init(&s->slots, s->config);
+    s->n_shards = s->slots.n_shards;
+    if (pthread_mutex_init(&s->placing, NULL) != 0 || !maps_open(s))
+        return error_set(err, ERR_NOMEM, "cluster map");
+    h->is_placed = true;
     struct wal_options o = {.path = path,
-                            .map_bytes = (uint64_t)h->shared.config->map_gb << 30,
-                            .cluster_id = h->shared.map.cluster_id,
-                            .node = h->shared.node};
+                            .map_bytes = (uint64_t)s->config->map_gb << 30,
+                            .cluster_id = s->slots.cluster_id,
+                            .node = s->node};
     enum error_code rc = wal_open(&o, &h->wal, err);
     if (rc == ERR_OK)
-        rc = meta_load_map(h->wal, h->shared.config, &h->shared.map, err);
+        rc = load_map(h, err);
     if (rc != ERR_OK)
-        return error_wrap(err, "%s", h->shared.folder);
+        return error_wrap(err, "%s", s->folder);
     return ERR_OK;
 }
 
 static enum error_code open_shards(struct host *h, struct error *err)
 {
-    const struct cluster_map *map = &h->shared.map;
-    h->shards = calloc(map->n_shards, sizeof *h->shards);
-    if (!h->shards)
-        return error_set(err, ERR_NOMEM, "shards");
-    for (shard_id i = 0; i < map->n_shards; i++) {
-        if (cluster_map_place(map, i, h->shared.node) < 0)
+    struct host_shared *shared = &h->shared;
+    enum error_code rc = placing_clean(shared, h->wal, err);
+    const struct cluster_map *map = maps_hold(shared);
+    for (shard_id i = 0; i < map->n_shards && rc == ERR_OK; i++) {
+        struct shard *s = &shared->shards[i];
+        if (!cluster_map_holder(map, i, shared->node))
             continue;
-        struct shard *s = &h->shards[h->n_shards++];
-        s->shared = &h->shared;
-        s->id = i;
-        if (!view_open(s))
-            return error_set(err, ERR_NOMEM, "shards");
-        enum error_code rc = shard_open(s, h->wal, err);
-        if (rc != ERR_OK)
-            return error_wrap(err, "%s", h->shared.folder);
+        rc = shard_connect(s, err);
+        if (rc == ERR_OK)
+            rc = shard_open(s, h->wal, err);
+        if (rc == ERR_OK)
+            atomic_store(&s->state, SHARD_OPEN);
+    }
+    maps_release(map);
+    return rc == ERR_OK ? ERR_OK : error_wrap(err, "%s", shared->folder);
+}
+
+static enum error_code make_shards(struct host *h, struct error *err)
+{
+    struct host_shared *s = &h->shared;
+    s->shards = calloc(s->n_shards, sizeof *s->shards);
+    if (!s->shards)
+        return error_set(err, ERR_NOMEM, "shards");
+    for (size_t i = 0; i < s->n_shards; i++) {
+        s->shards[i].shared = s;
+        s->shards[i].id = (shard_id)i;
     }
     return ERR_OK;
 }
 
-/* Inboxes first: an outbox needs its inbox to be there. */
+struct shard *host_shard(struct host_shared *h, shard_id id)
+{
+    bool is_open = id < h->n_shards &&
+                   atomic_load_explicit(&h->shards[id].state, memory_order_acquire) == SHARD_OPEN;
+    return is_open ? &h->shards[id] : NULL;
+}
+
 static enum error_code open_inboxes(struct host *h, struct error *err)
 {
     struct net *net = h->shared.net;
@@ -149,25 +180,7 @@ static enum error_code open_inboxes(struct host *h, struct error *err)
         rc = inbox_open(net, "watch", &h->watch_thread.inbox, err);
     if (rc == ERR_OK)
         rc = inbox_open(net, "transfer", &h->transfer_thread.inbox, err);
-    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
-        struct shard *s = &h->shards[i];
-        (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
-        rc = inbox_open(net, s->inbox_name, &s->inbox, err);
-    }
     return rc;
-}
-
-static enum error_code open_to_shards(struct host *h, struct outbox ***out, struct error *err)
-{
-    *out = calloc(h->n_shards + 1, sizeof **out);
-    if (!*out)
-        return error_set(err, ERR_NOMEM, "outboxes");
-    for (size_t i = 0; i < h->n_shards; i++) {
-        enum error_code rc = outbox_open(h->shared.net, h->shards[i].inbox_name, &(*out)[i], err);
-        if (rc != ERR_OK)
-            return rc;
-    }
-    return ERR_OK;
 }
 
 static enum error_code open_outboxes(struct host *h, struct error *err)
@@ -193,33 +206,13 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
     for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++)
         rc = outbox_open(net, "front", &h->query_threads[i].to_front, err);
     if (rc == ERR_OK)
-        rc = open_to_shards(h, &h->to_shards, err);
-    if (rc == ERR_OK)
-        rc = open_to_shards(h, &h->front.to_shard, err);
-    if (rc == ERR_OK)
-        rc = open_to_shards(h, &h->log_thread.to_shard, err);
-    if (rc == ERR_OK)
-        rc = open_to_shards(h, &h->checkpoint_thread.to_shard, err);
-    if (rc == ERR_OK)
-        rc = open_to_shards(h, &h->transfer_thread.to_shard, err);
-    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++) {
-        struct shard *s = &h->shards[i];
-        rc = outbox_open(net, "front", &s->to_front, err);
-        if (rc == ERR_OK)
-            rc = outbox_open(net, "log", &s->to_log, err);
-        if (rc == ERR_OK)
-            rc = outbox_open(net, "checkpoint", &s->to_checkpoint, err);
-        if (rc == ERR_OK)
-            rc = outbox_open(net, "watch", &s->to_watch, err);
-        if (rc == ERR_OK)
-            rc = outbox_open(net, "transfer", &s->to_transfer, err);
-    }
+        rc = outbox_open(net, "log", &h->front.to_log, err);
     return rc;
 }
 
 /* A thread has the name of its maker when it begins, so that `top -H` and perf tell them apart. */
-static enum error_code start(pthread_t *thread, bool *started, const char *name,
-                             void *(*run)(void *), void *arg, struct error *err)
+enum error_code host_start_thread(pthread_t *thread, bool *started, const char *name,
+                                  void *(*run)(void *), void *arg, struct error *err)
 {
     char own[16] = "";
     (void)prctl(PR_GET_NAME, own);
@@ -240,29 +233,28 @@ static enum error_code start_threads(struct host *h, struct error *err)
     struct watch_thread *w = &h->watch_thread;
     struct transfer_thread *t = &h->transfer_thread;
     l->shared = c->shared = w->shared = t->shared = f->shared = &h->shared;
-    l->shards = c->shards = w->shards = t->shards = f->shards = h->shards;
-    l->n_shards = c->n_shards = w->n_shards = t->n_shards = f->n_shards = h->n_shards;
     l->wal = h->wal;
-    enum error_code rc = start(&l->thread, &l->started, "log", log_thread_main, l, err);
+    enum error_code rc = host_start_thread(&l->thread, &l->started, "log", log_thread_main, l, err);
     if (rc == ERR_OK)
-        rc = start(&c->thread, &c->started, "checkpoint", checkpoint_thread_main, c, err);
+        rc = host_start_thread(&c->thread, &c->started, "checkpoint", checkpoint_thread_main, c,
+                               err);
     if (rc == ERR_OK)
-        rc = start(&w->thread, &w->started, "watch", watch_thread_main, w, err);
+        rc = host_start_thread(&w->thread, &w->started, "watch", watch_thread_main, w, err);
     if (rc == ERR_OK)
-        rc = start(&t->thread, &t->started, "transfer", transfer_thread_main, t, err);
-    for (size_t i = 0; i < h->n_shards && rc == ERR_OK; i++)
-        rc = start(&h->shards[i].thread, &h->shards[i].started, h->shards[i].inbox_name, shard_main,
-                   &h->shards[i], err);
+        rc = host_start_thread(&t->thread, &t->started, "transfer", transfer_thread_main, t, err);
+    for (shard_id i = 0; i < h->shared.n_shards && rc == ERR_OK; i++) {
+        struct shard *s = host_shard(&h->shared, i);
+        if (s)
+            rc = host_start_thread(&s->thread, &s->started, s->inbox_name, shard_main, s, err);
+    }
     for (size_t i = 0; i < h->n_query_threads && rc == ERR_OK; i++) {
         struct query_thread *q = &h->query_threads[i];
         q->shared = &h->shared;
         q->no = i;
-        q->shards = h->shards;
-        q->n_shards = h->n_shards;
-        rc = start(&q->thread, &q->started, "query", query_thread_main, q, err);
+        rc = host_start_thread(&q->thread, &q->started, "query", query_thread_main, q, err);
     }
     if (rc == ERR_OK)
-        rc = start(&f->thread, &f->started, "front", front_main, f, err);
+        rc = host_start_thread(&f->thread, &f->started, "front", front_main, f, err);
     return rc;
 }
 
@@ -276,7 +268,7 @@ static enum error_code open_query_threads(struct host *h, struct error *err)
     if (!h->query_threads)
         return error_set(err, ERR_NOMEM, "query threads");
     h->n_query_threads = n;
-    return query_pool_open(&h->shared.queries, n, h->n_shards, err);
+    return query_pool_open(&h->shared.queries, n, h->shared.n_shards, err);
 }
 
 static enum error_code secure(struct host *h, struct error *err)
@@ -316,13 +308,15 @@ enum error_code host_open(const struct cluster_config *config, node_id id, struc
     if (rc == ERR_OK)
         rc = open_log(h, err);
     if (rc == ERR_OK)
-        rc = host_form(&h->front, h->wal, err);
+        rc = host_form(&h->front, &h->shared.slots, h->wal, err);
     if (rc == ERR_OK)
-        rc = open_shards(h, err);
+        rc = make_shards(h, err);
     if (rc == ERR_OK)
         rc = open_query_threads(h, err);
-    if (rc == ERR_OK)
+    if (rc == ERR_OK) /* an outbox needs its inbox to be there */
         rc = open_inboxes(h, err);
+    if (rc == ERR_OK)
+        rc = open_shards(h, err);
     if (rc == ERR_OK)
         rc = open_outboxes(h, err);
     if (rc == ERR_OK)
@@ -347,18 +341,21 @@ static void stop(struct outbox *to, pthread_t thread, bool started)
 
 static void stop_threads(struct host *h)
 {
+    (void)pthread_mutex_lock(&h->shared.placing); /* no shard comes in from here on */
     atomic_store(&h->shared.stopping, true);
+    (void)pthread_mutex_unlock(&h->shared.placing);
     if (h->shared.queries.work)
         query_pool_stop(&h->shared.queries); /* what is not published waits for those that run */
     if (h->front.started)
         message_send(h->to_front, message_new(MESSAGE_STOP)); /* refuse what comes from here on */
-    for (size_t i = 0; i < h->n_shards; i++) {
-        if (h->shards[i].started)
-            message_send(h->to_shards[i], message_new(MESSAGE_STOP));
+    struct shard *shards = h->shared.shards;
+    for (size_t i = 0; shards && i < h->shared.n_shards; i++) {
+        if (shards[i].started)
+            message_send(shards[i].to_shard, message_new(MESSAGE_STOP));
     }
-    for (size_t i = 0; i < h->n_shards; i++) {
-        if (h->shards[i].started)
-            (void)pthread_join(h->shards[i].thread, NULL);
+    for (size_t i = 0; shards && i < h->shared.n_shards; i++) {
+        if (shards[i].started)
+            (void)pthread_join(shards[i].thread, NULL);
     }
     stop(h->to_watch, h->watch_thread.thread, h->watch_thread.started);
     stop(h->to_transfer, h->transfer_thread.thread, h->transfer_thread.started);
@@ -379,35 +376,21 @@ static void drop_inbox(struct inbox *b)
     inbox_close(b);
 }
 
-static void close_to_shards(struct host *h, struct outbox **boxes)
-{
-    for (size_t i = 0; boxes && i < h->n_shards; i++)
-        outbox_close(boxes[i]);
-    free(boxes);
-}
-
 void host_close(struct host *h)
 {
     if (!h)
         return;
-    stop_threads(h); /* meanwhile /healthz says so */
+    if (h->is_placed)
+        stop_threads(h); /* meanwhile /healthz says so */
     http_stop(h->http);
-    for (size_t i = 0; i < h->n_shards; i++) {
-        struct message *m;
-        while (h->shards[i].inbox && (m = inbox_take(h->shards[i].inbox)))
-            message_free(m);
-        shard_close(&h->shards[i]);
-    }
-    close_to_shards(h, h->to_shards);
-    close_to_shards(h, h->front.to_shard);
-    close_to_shards(h, h->log_thread.to_shard);
-    close_to_shards(h, h->checkpoint_thread.to_shard);
-    close_to_shards(h, h->transfer_thread.to_shard);
+    for (size_t i = 0; h->shared.shards && i < h->shared.n_shards; i++)
+        shard_close(&h->shared.shards[i]);
     outbox_close(h->to_front);
     outbox_close(h->to_log);
     outbox_close(h->to_checkpoint);
     outbox_close(h->to_watch);
     outbox_close(h->front.to_watch);
+    outbox_close(h->front.to_log);
     outbox_close(h->watch_thread.to_front);
     outbox_close(h->to_transfer);
     outbox_close(h->front.to_transfer);
@@ -421,14 +404,17 @@ void host_close(struct host *h)
     drop_inbox(h->checkpoint_thread.inbox);
     drop_inbox(h->watch_thread.inbox);
     drop_inbox(h->transfer_thread.inbox);
-    for (size_t i = 0; h->front.peers && i < h->shared.members.n; i++)
+    for (size_t i = 0; i < CLUSTER_NODES_MAX; i++)
         link_close(h->front.peers[i]);
-    free(h->front.peers);
     server_close(h->front.server);
     net_close(h->shared.net);
     wal_close(h->wal);
     if (h->lock_fd >= 0)
         (void)close(h->lock_fd);
-    free(h->shards);
+    free(h->shared.shards);
+    if (h->is_placed) {
+        maps_close(&h->shared);
+        (void)pthread_mutex_destroy(&h->shared.placing);
+    }
     free(h);
 }

@@ -1,8 +1,9 @@
 /* The one thread that writes the node's log: everything that waits goes into one synced
  * transaction, whichever shard it is from. */
-#include "parts.h"
+#include "placing.h"
 
 #include <base/clock.h>
+#include <meta/meta.h>
 
 #include <string.h>
 
@@ -11,6 +12,7 @@ enum { GROUP_MAX = 1024, DISK_FULL_RETRY_MS = 1000, READ_BYTES_MAX = 8 << 20 };
 struct write_group {
     struct message *items[GROUP_MAX];
     size_t n;
+    struct shard *open; /* is to be opened after all of these; NULL: none */
     bool stop;
 };
 
@@ -66,7 +68,7 @@ static void read_entries(struct log_thread *t, struct message *m)
     buf_free(&r.data);
     buf_free(&r.entries);
     m->kind = MESSAGE_LOG_ENTRIES;
-    message_send(t->to_shard[m->shard - t->shards], m);
+    message_send(m->shard->to_shard, m);
 }
 
 /* --- writing --- */
@@ -75,9 +77,15 @@ static void take_group(struct log_thread *t, struct write_group *g)
 {
     struct message *m;
     while (g->n < GROUP_MAX && (m = inbox_take(t->inbox))) {
-        if (m->kind == MESSAGE_LOG_WRITE || m->kind == MESSAGE_LOG_INSTALL) {
+        if (m->kind == MESSAGE_LOG_WRITE || m->kind == MESSAGE_LOG_INSTALL ||
+            m->kind == MESSAGE_LOG_FORGET || m->kind == MESSAGE_MAP) {
             g->items[g->n++] = m;
             continue;
+        }
+        if (m->kind == MESSAGE_OPEN) { /* in its place: what was sent before it is written before */
+            g->open = m->shard;
+            message_free(m);
+            return;
         }
         if (m->kind == MESSAGE_LOG_READ) {
             read_entries(t, m);
@@ -110,9 +118,13 @@ static enum error_code put_entries(struct log_thread *t, shard_id shard,
 
 static enum error_code put_write(struct log_thread *t, const struct message *m, struct error *err)
 {
+    if (m->kind == MESSAGE_MAP)
+        return meta_put_map(t->wal, buf_bytes(&m->content), err);
     shard_id shard = m->shard->id;
     const struct replica_write *w = &m->write;
     enum error_code rc = ERR_OK;
+    if (m->kind == MESSAGE_LOG_FORGET)
+        return placing_forget(t->wal, shard, err);
     if (m->kind == MESSAGE_LOG_INSTALL)
         return install_put_log(t->wal, shard, w, m->seq, err);
     if (w->has_vote)
@@ -164,6 +176,26 @@ static void make_durable(struct log_thread *t, const struct write_group *g)
         log_event(t->shared->log, LOG_LEVEL_INFO, "disk_full_over", "what=log");
 }
 
+/* Writes the group, and says so to the shards. */
+static void write_all(struct log_thread *t, struct write_group *g)
+{
+    usec_t began = clock_mono_us();
+    make_durable(t, g);
+    latency_add(&t->shared->figures.log_write, clock_mono_us() - began);
+    atomic_store_explicit(&t->shared->log_disk_bytes, wal_disk_bytes(t->wal), memory_order_relaxed);
+    for (size_t i = 0; i < g->n; i++) {
+        struct message *m = g->items[i];
+        if (m->kind == MESSAGE_MAP) {
+            message_free(m);
+            continue;
+        }
+        m->kind = m->kind == MESSAGE_LOG_INSTALL  ? MESSAGE_LOG_INSTALLED
+                  : m->kind == MESSAGE_LOG_FORGET ? MESSAGE_LOG_FORGOTTEN
+                                                  : MESSAGE_LOG_DONE;
+        message_send(m->shard->to_shard, m);
+    }
+}
+
 void *log_thread_main(void *log_thread)
 {
     struct log_thread *t = log_thread;
@@ -171,23 +203,14 @@ void *log_thread_main(void *log_thread)
     struct waitable wait = {.inbox = t->inbox};
     while (!g.stop) {
         g.n = 0;
+        g.open = NULL;
         take_group(t, &g);
-        if (g.n == 0) {
-            if (!g.stop)
-                (void)endpoint_wait(&wait, 1, -1);
-            continue;
-        }
-        usec_t began = clock_mono_us();
-        make_durable(t, &g);
-        latency_add(&t->shared->figures.log_write, clock_mono_us() - began);
-        atomic_store_explicit(&t->shared->log_disk_bytes, wal_disk_bytes(t->wal),
-                              memory_order_relaxed);
-        for (size_t i = 0; i < g.n; i++) {
-            struct message *m = g.items[i];
-            size_t no = (size_t)(m->shard - t->shards);
-            m->kind = m->kind == MESSAGE_LOG_INSTALL ? MESSAGE_LOG_INSTALLED : MESSAGE_LOG_DONE;
-            message_send(t->to_shard[no], m);
-        }
+        if (g.n > 0)
+            write_all(t, &g);
+        if (g.open)
+            placing_open(t->shared, t->wal, g.open);
+        if (g.n == 0 && !g.open && !g.stop)
+            (void)endpoint_wait(&wait, 1, -1);
     }
     return NULL;
 }

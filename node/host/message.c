@@ -18,6 +18,7 @@ void message_free(struct message *m)
     if (!m)
         return;
     frame_close(&m->frame);
+    buf_free(&m->content);
     free(m->entries);
     free(m);
 }

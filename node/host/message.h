@@ -25,7 +25,13 @@ enum message_kind {
     MESSAGE_LOG_INSTALLED,   /* log → shard */
     MESSAGE_FETCH_STATE,     /* shard → transfer: shard, node, seq: the index it must hold */
     MESSAGE_STATE_FETCHED,   /* transfer → shard: code, seq: what install.mdb holds */
+    MESSAGE_FETCH_CANCEL,    /* shard → transfer: shard: a fetch is not wanted any more */
     MESSAGE_JOB_DONE,        /* transfer's jobs → transfer: job */
+    MESSAGE_MAP,             /* shard 0 → front, front → log: content: an encoded map */
+    MESSAGE_OPEN,            /* front → log: shard: to be opened */
+    MESSAGE_DROP,            /* front → shard: it is to be given up */
+    MESSAGE_LOG_FORGET,      /* shard → log: shard: nothing of it stays in the log */
+    MESSAGE_LOG_FORGOTTEN,   /* log → shard: that is durable */
     MESSAGE_STOP             /* drain and end */
 };
 
@@ -42,6 +48,7 @@ struct message {
     struct replica_write write;    /* borrows from the replica until its LOG_DONE */
     struct replica_entry *entries; /* one allocation with their data */
     size_t n;
+    struct buf content;
     uint16_t node;
     struct transfer_job *job;
     enum error_code code;

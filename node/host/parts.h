@@ -9,8 +9,9 @@
 #include <cluster/map.h>
 #include <index/index.h>
 #include <machine/machine.h>
-#include <metrics/metrics.h>
+#include <meta/greeting.h>
 #include <meta/members.h>
+#include <metrics/metrics.h>
 #include <proto/status.h>
 #include <store/store.h>
 #include <wal/wal.h>
@@ -26,10 +27,25 @@ struct host_figures {
     metric queries_failed, checkpoints_failed;
 };
 
+/* The cluster map that the node goes by, see maps.c. */
+struct map_ref;
+struct host_map {
+    pthread_mutex_t lock; /* of `now` */
+    struct map_ref *now;
+    _Atomic uint64_t epoch; /* of it */
+};
+
 /* What all parts may read; written before the threads start, except the atomics. */
 struct host_shared {
     const struct cluster_config *config;
-    struct cluster_map map;
+    struct cluster_map slots; /* only what never changes: whose cluster, which slots a shard has */
+    struct host_map map;
+    /* By shard: the newest map_shard.changed that a leader said it is settled by. */
+    _Atomic uint64_t settled[CLUSTER_SHARDS_MAX];
+    pthread_mutex_t placing; /* held while a shard is opened beside the others, and when the end
+                                begins */
+    struct shard *shards;    /* of the whole cluster, by id; most have state SHARD_ABSENT */
+    size_t n_shards;
     node_id node;
     struct log *log;
     struct net *net;
@@ -39,8 +55,9 @@ struct host_shared {
     _Atomic uint64_t refused_frames; /* malformed or foreign messages that came in */
     _Atomic uint64_t log_disk_bytes;
     struct host_figures figures;
-    msec_t serving_since;                         /* monotonic */
-    struct members members;                       /* the front's, once the threads run */
+    msec_t serving_since;     /* monotonic */
+    struct members members;   /* the front's, once the threads run */
+    _Atomic size_t n_folders; /* `folders` and members.list[i].node of those never change again */
     _Atomic folder_id folders[CLUSTER_NODES_MAX]; /* newest of members.list[i]; 0: not heard of */
     struct query_pool queries;
 };
@@ -64,6 +81,8 @@ struct group {
     msec_t hand_again;     /* not before */
     msec_t tried_stuck_ms; /* to hand over because the log is stuck */
     bool has_tried;        /* to hand over before it stops */
+    uint64_t place_epoch;  /* of the map that the next is of; 0: of none yet */
+    struct map_shard place;
 };
 
 /* Another replica's state on its way into this one, see shard_install.c. */
@@ -108,16 +127,31 @@ struct shard_figures {
     metric events, duplicates, merges, refused_links, profiles, identities; /* of the state */
 };
 
+/* A shard's way through this node, see placing.c. The front and the log thread change it, and the
+ * shard's own thread at its end. */
+enum shard_state {
+    SHARD_ABSENT,
+    SHARD_OPENING, /* the log thread is told to */
+    SHARD_OPEN,
+    SHARD_CLOSING /* given up: nothing is routed to it */
+};
+
+/* Giving the shard up, see placing.c. */
+enum drop_phase { DROP_NONE, DROP_WAITING, DROP_LOGGING, DROP_DONE };
+
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
  * checkpoint thread has the store's frozen memtable between CHECKPOINT and CHECKPOINT_DONE. */
 struct shard {
     struct host_shared *shared;
     shard_id id;
+    _Atomic int state; /* enum shard_state */
     pthread_t thread;
     bool started;
+    bool is_connected; /* what shard_connect made is there */
     char inbox_name[INBOX_NAME_MAX];
     char folder[600];
-    struct inbox *inbox;
+    struct inbox *inbox;     /* made at the first opening, and kept to the end */
+    struct outbox *to_shard; /* into it: for all other threads */
     struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer;
     pthread_rwlock_t in_place; /* of the three that follow: other threads read while they use one,
                                   the shard thread writes while it puts another state in place */
@@ -133,7 +167,11 @@ struct shard {
     msec_t retry_checkpoint;   /* monotonic; after a full disk; 0: none */
     uint64_t log_bytes;        /* in the log since the last checkpoint began */
     bool checkpointing, stopping, leader;
-    bool is_grouped;                /* other nodes hold it, too */
+    _Atomic bool is_grouped; /* other nodes hold it, too, or are to */
+    enum drop_phase drop;
+    uint32_t since;     /* as in the map that it was opened by */
+    msec_t proposed_ms; /* shard 0: the last change of the map that it put into the log itself */
+    uint64_t map_epoch; /* shard 0: of the newest map that the front was given */
     uint64_t replica_id, leader_id; /* leader_id: 0: not known */
     msec_t stop_until;              /* monotonic */
     _Atomic int role;               /* 1: leader; for other threads */
@@ -161,11 +199,18 @@ struct shard {
 
 /* --- shard.c --- */
 void *shard_main(void *shard);
-/* After the thread ended. */
+/* After the thread ended: for good. */
 void shard_close(struct shard *s);
+/* Replica and state; it can be opened again. */
+void shard_close_replica(struct shard *s);
 void shard_perform(struct shard *s, const struct replica_effects *effects);
+/* A command of the shard's own; its leader only. It goes out with the next ones. */
+void shard_propose(struct shard *s, const struct command *c);
 
 /* --- shard_open.c --- */
+/* Its lock, its inbox, and the ways to the other threads; once. */
+enum error_code shard_connect(struct shard *s, struct error *err);
+/* Before any thread of it runs: by the main thread, or the log thread, who own the wal. */
 enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
 struct store_options shard_store_options(const struct shard *s);
 /* Store, machine and index, as they are on the disk; shard_close_state takes them half open. */
@@ -183,6 +228,8 @@ enum error_code install_put_log(struct wal *wal, shard_id shard, const struct re
 /* What was remembered; 0: nothing. */
 enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *applied,
                                 struct error *err);
+/* In a transaction: nothing is remembered. */
+enum error_code install_forget(struct wal *wal, shard_id shard, struct error *err);
 /* Shard thread. */
 void install_begin(struct shard *s, const struct replica_install *of);
 void install_fetched(struct shard *s, enum error_code code, uint64_t applied);
@@ -219,6 +266,8 @@ void group_loaded(struct shard *s, const struct message *m);
 void group_on_role(struct shard *s);
 /* At the leader: the answer to LEAD. */
 void group_lead(struct shard *s, node_id node, struct reply *out);
+/* Looks at the map, if there is a newer one. */
+void group_follow_map(struct shard *s);
 /* Looks after members and leadership. */
 void group_tick(struct shard *s, msec_t now);
 /* True: nothing may be submitted. */
@@ -236,17 +285,13 @@ bool view_read(struct shard *s, msec_t now, struct status_replica *out,
 /* 0: not known. */
 void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *total_bytes);
 /* Appends a StatusNode. The front's thread. */
-void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out);
+void view_encode(struct host_shared *h, struct buf *out);
 
 /* --- figures.c: for Prometheus. Any thread, while the shards' run --- */
 void figures_refused(struct shard *s, enum error_code code);
-struct host_pages {
-    struct host_shared *shared;
-    struct shard *shards;
-    size_t n_shards;
-};
-void figures_show(void *host_pages, struct buf *out);
-bool figures_is_serving(void *host_pages, struct buf *out);
+/* `host` is a struct host_shared. */
+void figures_show(void *host, struct buf *out);
+bool figures_is_serving(void *host, struct buf *out);
 
 /* --- segments.c --- */
 /* After the machine was opened; shard_close_segments takes one that was not. */
@@ -316,9 +361,6 @@ struct log_thread {
     pthread_t thread;
     bool started;
     struct inbox *inbox;
-    struct outbox **to_shard; /* by position in host's list */
-    struct shard *shards;
-    size_t n_shards;
 };
 void *log_thread_main(void *log_thread);
 
@@ -328,9 +370,6 @@ struct checkpoint_thread {
     pthread_t thread;
     bool started;
     struct inbox *inbox;
-    struct outbox **to_shard;
-    struct shard *shards;
-    size_t n_shards;
 };
 void *checkpoint_thread_main(void *checkpoint_thread);
 
@@ -341,8 +380,6 @@ struct query_thread {
     pthread_t thread;
     bool started;
     struct outbox *to_front;
-    struct shard *shards;
-    size_t n_shards;
 };
 void *query_thread_main(void *query_thread);
 
@@ -353,8 +390,6 @@ struct watch_thread {
     bool started;
     struct inbox *inbox;
     struct outbox *to_front;
-    struct shard *shards;
-    size_t n_shards;
 };
 void *watch_thread_main(void *watch_thread);
 
@@ -365,36 +400,71 @@ struct transfer_thread {
     bool started;
     struct inbox *inbox;
     struct outbox *to_front;
-    struct outbox **to_shard;
-    struct shard *shards;
-    size_t n_shards;
     size_t n_jobs; /* that run */
 };
 void *transfer_thread_main(void *transfer_thread);
 /* --- forming.c --- */
 struct front;
 /* Main thread, before the shards are opened: reads the folder's record, or greets the other nodes
- * until it is clear what to begin with; opens the links of the front. ERR_SHUTDOWN: told to end. */
-enum error_code host_form(struct front *f, struct wal *wal, struct error *err);
+ * until it is clear what to begin with; opens the links of the front. `first`: the map of a first
+ * start; the founders take it. ERR_SHUTDOWN: told to end. */
+enum error_code host_form(struct front *f, const struct cluster_map *first, struct wal *wal,
+                          struct error *err);
+/* The body of a hello or of its answer. */
+void host_put_greeting(struct host_shared *h, struct buf *out);
 /* Front: `to` may be NULL. */
-void host_send_hello(const struct members *m, struct link *to);
+void host_send_hello(struct host_shared *h, struct link *to);
 /* Shows the shards what the front has heard. */
 void host_show_folders(struct host_shared *h);
 
 /* --- front.c --- */
+/* A router that is told of newer maps. */
+struct map_watcher {
+    struct peer peer;
+    uint64_t request_id;
+};
+enum { MAP_WATCHERS_MAX = 256 };
+
 struct front {
     struct host_shared *shared;
     pthread_t thread;
     bool started, stopping;
     struct server *server;
     struct inbox *inbox;
-    struct link **peers; /* by position in shared->members.list; NULL: this node */
-    msec_t hello_ms;     /* when they were last greeted */
-    struct outbox **to_shard, *to_watch, *to_transfer;
-    struct shard *shards;
-    size_t n_shards;
+    struct link *peers[CLUSTER_NODES_MAX]; /* of shared->members.list; NULL: this node, or gone */
+    bool has_word[CLUSTER_NODES_MAX];      /* something may wait at the link */
+    msec_t hello_ms;                       /* when they were last greeted */
+    struct outbox *to_watch, *to_transfer, *to_log;
+    struct map_watcher watchers[MAP_WATCHERS_MAX];
+    size_t n_watchers;
 };
 void *front_main(void *front);
+/* False: the peer is gone. */
+bool front_send_map(struct front *f, const struct peer *to, uint64_t request_id);
+
+/* --- maps.c: the map that the node goes by. Any thread --- */
+bool maps_open(struct host_shared *h);
+void maps_close(struct host_shared *h);
+/* Copies. Main thread before the others start, then the front. False: no memory. */
+bool maps_put(struct host_shared *h, const struct cluster_map *map);
+/* As it is now; to be given back. Never NULL. */
+const struct cluster_map *maps_hold(struct host_shared *h);
+void maps_release(const struct cluster_map *map);
+static inline uint64_t maps_epoch(struct host_shared *h)
+{
+    return atomic_load_explicit(&h->map.epoch, memory_order_acquire);
+}
+
+/* --- placing.c, see placing.h --- */
+/* Where a node listens: the cluster file goes before the map. NULL: not known. */
+const char *placing_endpoint(struct host_shared *h, const struct cluster_map *map, node_id node,
+                             char kept[MAP_ENDPOINT_MAX]);
+
+/* --- host.c --- */
+enum error_code host_start_thread(pthread_t *thread, bool *started, const char *name,
+                                  void *(*run)(void *), void *arg, struct error *err);
+/* NULL: it is not here, or on its way in or out. Any thread. */
+struct shard *host_shard(struct host_shared *h, shard_id id);
 
 /* Ends the process after a clear line: going on would lose data or answer wrongly. */
 void host_fatal(struct host_shared *h, const char *event, shard_id shard, const struct error *err)

@@ -49,22 +49,13 @@ static void answer_one(struct query_run *r, struct buf *out)
     reply_encode(&reply, out);
 }
 
-static struct shard *find_shard(struct query_thread *t, shard_id id)
-{
-    for (size_t i = 0; i < t->n_shards; i++) {
-        if (t->shards[i].id == id)
-            return &t->shards[i];
-    }
-    return NULL;
-}
-
 static void send_answer(struct query_thread *t, const struct message *m, struct buf *out,
                         size_t offset, size_t n)
 {
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = m->envelope.shard,
                          .flags = m->age_ms,
-                         .epoch = t->shared->map.epoch,
+                         .epoch = maps_epoch(t->shared),
                          .request_id = m->envelope.request_id,
                          .items = (uint32_t)n};
     envelope_finish(out, offset, &e);
@@ -83,7 +74,7 @@ static void answer(struct query_thread *t, const struct message *m, struct arena
     struct error err;
     struct command *commands;
     size_t n;
-    struct shard *s = find_shard(t, m->envelope.shard);
+    struct shard *s = host_shard(t->shared, m->envelope.shard);
     if (atomic_load_explicit(&t->shared->stopping, memory_order_relaxed)) {
         message_answer_error(t->to_front, m, ERR_SHUTDOWN, "the node is shutting down");
         return;

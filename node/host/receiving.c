@@ -33,12 +33,11 @@ static void incoming_path(const struct receiving *r, char *path, size_t size)
 
 static void tell_shard(struct receiving *r, enum error_code code, uint64_t applied)
 {
-    struct transfer_thread *t = r->thread;
     struct message *m = message_new(MESSAGE_STATE_FETCHED);
     m->shard = r->shard;
     m->code = code;
     m->seq = applied;
-    message_send(t->to_shard[r->shard - t->shards], m);
+    message_send(r->shard->to_shard, m);
 }
 
 void receiving_close(struct receiving *r)
@@ -223,19 +222,13 @@ static void perform(struct receiving *r, const struct fetch_effects *effects)
 
 /* --- events --- */
 
-static const char *endpoint_of(const struct host_shared *h, node_id node)
-{
-    for (size_t i = 0; i < h->config->n_nodes; i++)
-        if (h->config->nodes[i].id == node)
-            return h->config->nodes[i].listen;
-    return NULL;
-}
-
 static enum error_code open_all(struct receiving *r, struct error *err)
 {
     struct host_shared *h = r->thread->shared;
-    const char *endpoint = endpoint_of(h, r->from);
-    char path[TRANSFER_PATH_MAX];
+    char path[TRANSFER_PATH_MAX], kept[MAP_ENDPOINT_MAX];
+    const struct cluster_map *map = maps_hold(h);
+    const char *endpoint = placing_endpoint(h, map, r->from, kept);
+    maps_release(map);
     if (!endpoint)
         return error_set(err, ERR_NOT_FOUND, "the cluster has no node %u", r->from);
     struct fetch_options o = {
@@ -301,6 +294,14 @@ static void take_frame(struct receiving *r, struct bytes frame)
         fetch_receive(r->fetch, clock_mono_ms(), e.body, &effects);
         perform(r, &effects);
     }
+}
+
+void receiving_cancel(struct receiving *r)
+{
+    if (r->checking)
+        return; /* its job has the file; the shard hears of its end */
+    receiving_close(r);
+    tell_shard(r, ERR_CANCELLED, 0);
 }
 
 void receiving_take(struct receiving *r)

@@ -38,23 +38,40 @@ static bool change(struct roster_change *out, uint64_t id, enum replica_member_r
     return true;
 }
 
-bool roster_next(const struct replica_member *have, size_t n_have, const uint64_t *want,
-                 size_t n_want, uint64_t self, struct roster_change *out)
+/* Would the voters that stay have a majority that is there? */
+static bool can_lose(const struct roster *r)
 {
-    for (size_t i = 0; i < n_have; i++) {
-        if (have[i].id != self && is_lost(want, n_want, have[i].id))
-            return change(out, have[i].id, REPLICA_GONE);
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_have; i++)
+        n += r->is_there[i] && is_wanted(r->want, r->n_want, r->have[i].id);
+    return r->is_complete && n > r->n_want / 2;
+}
+
+bool roster_next(const struct roster *r, struct roster_change *out)
+{
+    for (size_t i = 0; i < r->n_have; i++) {
+        if (r->have[i].id != r->self && is_lost(r->want, r->n_want, r->have[i].id))
+            return change(out, r->have[i].id, REPLICA_GONE);
     }
-    for (size_t i = 0; i < n_want; i++) {
-        const struct replica_member *m = find(have, n_have, want[i]);
+    for (size_t i = 0; i < r->n_want; i++) {
+        const struct replica_member *m = find(r->have, r->n_have, r->want[i]);
         if (!m)
-            return change(out, want[i], REPLICA_STANDBY);
+            return change(out, r->want[i], REPLICA_STANDBY);
         if (m->role != REPLICA_VOTER)
-            return change(out, want[i], REPLICA_VOTER);
+            return change(out, r->want[i], REPLICA_VOTER);
     }
-    for (size_t i = 0; i < n_have; i++) {
-        if (have[i].id != self && !is_wanted(want, n_want, have[i].id))
-            return change(out, have[i].id, REPLICA_GONE);
+    for (size_t i = 0; i < r->n_have && can_lose(r); i++) {
+        if (r->have[i].id != r->self && !is_wanted(r->want, r->n_want, r->have[i].id))
+            return change(out, r->have[i].id, REPLICA_GONE);
+    }
+    return false;
+}
+
+bool roster_has_others(const struct roster *r)
+{
+    for (size_t i = 0; i < r->n_have; i++) {
+        if (!is_wanted(r->want, r->n_want, r->have[i].id) || r->have[i].role != REPLICA_VOTER)
+            return true;
     }
     return false;
 }

@@ -10,13 +10,25 @@ struct roster_change {
     enum replica_member_role role;
 };
 
-/* `have`: the members as they are; `want`: the replicas that should vote (meta/members.h: the id
- * says node and folder); `self` leads. First goes the replica of a folder that is lost, then what
- * is missing comes in as a standby and becomes a voter, and last goes who should not be there. One
- * change at a time, in this order: a lost folder only makes majorities harder, and whoever shall
- * leave stays until the others are complete. False: all is as it should be, or only `self` is too
- * much, which cannot remove itself. */
-bool roster_next(const struct replica_member *have, size_t n_have, const uint64_t *want,
-                 size_t n_want, uint64_t self, struct roster_change *out);
+struct roster {
+    const struct replica_member *have; /* the members as they are */
+    const bool *is_there;              /* of each: was it heard of lately? */
+    size_t n_have;
+    const uint64_t *want; /* the replicas that should vote (meta/members.h: the id says node and
+                             folder) */
+    size_t n_want;
+    bool is_complete; /* all that are wanted are known; else `want` has those that are */
+    uint64_t self;    /* leads */
+};
+
+/* First goes the replica of a folder that is lost, then what is missing comes in as a standby and
+ * becomes a voter, and last goes who should not be there. One change at a time, in this order: a
+ * lost folder only makes majorities harder, and whoever shall leave stays until the others are
+ * complete, and until a majority of them is there: a live voter is worth more than a lost one.
+ * False: all is as it should be, or it cannot be made so now, or only `self` is too much, which
+ * cannot remove itself. */
+bool roster_next(const struct roster *r, struct roster_change *out);
+/* Is anybody a member, or in another role, that should not be? */
+bool roster_has_others(const struct roster *r);
 
 #endif

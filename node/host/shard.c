@@ -1,5 +1,5 @@
 /* The thread of one shard: collects what waits, one log entry a turn, applies what is committed. */
-#include "parts.h"
+#include "placing.h"
 
 #include <base/clock.h>
 
@@ -11,6 +11,7 @@ enum {
                               message */
     RETRY_MS = 1000,
     HAND_OVER_TICK_MS = 5,
+    DROP_TICK_MS = 100,
     STOP_PATIENCE_MS = 5000, /* for entries that no majority takes while the node stops */
 };
 
@@ -213,14 +214,19 @@ static void submit_ready(struct shard *s)
         submit_one(s, b);
 }
 
-static void propose_day(struct shard *s, msec_t now)
+void shard_propose(struct shard *s, const struct command *c)
 {
-    struct command day;
-    if (!shard_wants_day(s, now, &day))
-        return;
     if (!s->filling)
         s->filling = open_batch(s, false);
-    batch_add_own(s->filling, &day);
+    batch_add_own(s->filling, c);
+}
+
+static void propose_own(struct shard *s, msec_t now)
+{
+    struct command day;
+    if (shard_wants_day(s, now, &day))
+        shard_propose(s, &day);
+    placing_propose(s, now);
     submit_ready(s);
 }
 
@@ -296,11 +302,32 @@ static void on_log_done(struct shard *s, uint64_t seq)
     shard_perform(s, &effects);
 }
 
+/* Nobody here knows what becomes of what is under way. `reads`: of this turn. */
+static void begin_drop(struct shard *s, struct batch *reads)
+{
+    s->leader = false;
+    atomic_store_explicit(&s->role, 0, memory_order_relaxed);
+    drop_all(s);
+    if (reads)
+        shard_drop_batch(s, reads, ERR_NOT_LEADER, NULL);
+    while (s->reads) {
+        struct batch *b = s->reads;
+        s->reads = b->next;
+        shard_drop_batch(s, b, ERR_NOT_LEADER, NULL);
+    }
+    placing_drop(s);
+}
+
 static void take_messages(struct shard *s)
 {
     struct batch *reads = NULL;
     struct message *m;
     for (int i = 0; i < TURN_MESSAGES_MAX && (m = inbox_take(s->inbox)); i++) {
+        if (s->drop) {
+            placing_drop_take(s, m);
+            message_free(m);
+            continue;
+        }
         switch (m->kind) {
         case MESSAGE_REQUEST:
             if (m->envelope.type == MESSAGE_PEER)
@@ -328,6 +355,15 @@ static void take_messages(struct shard *s)
             s->stop_until = clock_mono_ms() + STOP_PATIENCE_MS;
             install_stop(s);
             break;
+        case MESSAGE_DROP:
+            begin_drop(s, reads);
+            reads = NULL;
+            break;
+        case MESSAGE_MAP:
+        case MESSAGE_OPEN:
+        case MESSAGE_LOG_FORGET:
+        case MESSAGE_LOG_FORGOTTEN:
+        case MESSAGE_FETCH_CANCEL:
         case MESSAGE_ANSWER:
         case MESSAGE_TO_PEER:
         case MESSAGE_LOG_READ:
@@ -341,6 +377,8 @@ static void take_messages(struct shard *s)
         }
         message_free(m);
     }
+    if (s->drop)
+        return;
     submit_ready(s);
     submit_reads(s, reads);
 }
@@ -348,6 +386,8 @@ static void take_messages(struct shard *s)
 static bool is_drained(const struct shard *s)
 {
     struct replica_status st;
+    if (s->drop)
+        return s->drop == DROP_DONE || s->stopping;
     replica_get_status(s->replica, &st);
     return s->stopping && !s->filling && !s->ready && !s->flying && !s->reads &&
            !s->checkpointing && !group_is_handing_over(s) && (s->dirty_since == 0 || s->gave_up) &&
@@ -378,16 +418,25 @@ void *shard_main(void *shard)
     while (!is_drained(s) || !published) { /* queries wait for what is not published */
         take_messages(s);
         msec_t now = clock_mono_ms();
+        if (s->drop) {
+            placing_drop_tick(s);
+            published = index_publish(s->index);
+            if (s->drop != DROP_DONE)
+                (void)endpoint_wait(&wait, 1, DROP_TICK_MS);
+            continue;
+        }
         if (now >= replica_next_timeout(s->replica)) {
             (void)replica_tick(s->replica, now, &effects);
             shard_perform(s, &effects);
         }
-        if (s->is_grouped)
+        group_follow_map(s);
+        placing_tell_front(s);
+        if (s->is_grouped || s->group.place.is_moving)
             group_tick(s, now);
         install_tick(s, now);
         if (s->stopping && s->flying && now >= s->stop_until)
             drop_all(s); /* no majority is there to take them */
-        propose_day(s, now);
+        propose_own(s, now);
         published = index_publish(s->index);
         shard_tell_news(s);
         if (published) /* the saved index is to hold all that the frozen memtable does */
@@ -396,6 +445,8 @@ void *shard_main(void *shard)
         view_say(s, now);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
+    if (s->drop == DROP_DONE)
+        placing_dropped(s);
     return NULL;
 }
 
@@ -408,7 +459,7 @@ static void free_batches(struct batch *b)
     }
 }
 
-void shard_close(struct shard *s)
+void shard_close_replica(struct shard *s)
 {
     group_close(s);
     free_batches(s->filling);
@@ -416,10 +467,23 @@ void shard_close(struct shard *s)
     free_batches(s->flying);
     free_batches(s->spare);
     free_batches(s->reads);
+    s->filling = s->ready = s->flying = s->spare = s->reads = NULL;
     replica_close(s->replica);
+    s->replica = NULL;
     install_close(s);
     shard_close_state(s);
+}
+
+void shard_close(struct shard *s)
+{
+    struct message *m;
+    if (!s->is_connected)
+        return;
+    while (s->inbox && (m = inbox_take(s->inbox)))
+        message_free(m);
+    shard_close_replica(s);
     (void)pthread_rwlock_destroy(&s->in_place);
+    outbox_close(s->to_shard);
     outbox_close(s->to_front);
     outbox_close(s->to_log);
     outbox_close(s->to_checkpoint);

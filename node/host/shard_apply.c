@@ -31,7 +31,7 @@ static void send_answer(struct shard *s, const struct batch_request *q, uint16_t
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = s->id,
                          .flags = age_ms,
-                         .epoch = s->shared->map.epoch,
+                         .epoch = maps_epoch(s->shared),
                          .request_id = q->envelope.request_id,
                          .items = (uint32_t)n};
     envelope_finish(out, offset, &e);

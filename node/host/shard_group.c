@@ -16,7 +16,10 @@ enum {
     HAND_OVER_STUCK_MS = 5000,
     MEMBERS_MAX = 64,
     NEARLY_ALL = 16, /* entries that an heir may lack when submitting stops for it */
-    LOAD_ENTRIES_MAX = 4096
+    LOAD_ENTRIES_MAX = 4096,
+    /* What a follower lacks when it comes back is taken from the log while it is not more than
+     * this, nor than log_keep_mb. */
+    TRAILING_ENTRIES = 1 << 20
 };
 
 /* --- messages --- */
@@ -30,7 +33,7 @@ void group_send(struct shard *s, const struct replica_send *send)
 {
     struct group *g = &s->group;
     struct buf out = {0};
-    struct envelope e = {.type = MESSAGE_PEER, .shard = s->id, .epoch = s->shared->map.epoch};
+    struct envelope e = {.type = MESSAGE_PEER, .shard = s->id, .epoch = maps_epoch(s->shared)};
     (void)buf_reserve(&out, ENVELOPE_SIZE + 16 + send->bytes.len);
     size_t offset = envelope_begin(&out);
     buf_put_u64(&out, s->replica_id);
@@ -228,65 +231,117 @@ void group_lead(struct shard *s, node_id node, struct reply *out)
                           .text = bytes_of_str("the node has no voter of the shard")};
 }
 
-/* Where the map says that the shard should be led; 0: here, or that one is not ready. */
+static bool is_wanted(const struct shard *s, node_id node)
+{
+    const struct map_shard *p = &s->group.place;
+    for (size_t i = 0; i < p->n_replicas; i++) {
+        if (p->holders[i].node == node)
+            return true;
+    }
+    return false;
+}
+
+/* Where the map says that the shard should be led, or any other place where it should be if it
+ * should not be here; 0: here, or that one is not ready. */
 static uint64_t rightful_leader(const struct shard *s, const struct replica_member *list, size_t n,
                                 msec_t now)
 {
     struct replica_status st;
+    uint64_t other = 0;
     replica_get_status(s->replica, &st);
-    node_id node = s->shared->map.shards[s->id].holders[0].node;
-    for (size_t i = 0; i < n; i++) {
-        if (node != s->shared->node && node_of_replica(list[i].id) == node &&
-            list[i].role == REPLICA_VOTER && is_near(s, list[i].id, now) &&
-            list[i].match + NEARLY_ALL >= st.last)
+    node_id rightful = s->group.place.holders[0].node;
+    for (size_t i = 0; i < n && rightful != s->shared->node; i++) {
+        node_id node = node_of_replica(list[i].id);
+        if (!is_wanted(s, node) || list[i].role != REPLICA_VOTER || !is_near(s, list[i].id, now) ||
+            list[i].match + NEARLY_ALL < st.last)
+            continue;
+        if (node == rightful)
             return list[i].id;
+        other = list[i].id;
     }
-    return 0;
+    return is_wanted(s, s->shared->node) ? 0 : other;
 }
 
 /* --- members --- */
 
-/* The replicas that should vote: those of the newest folders; of a node that was not heard of since
- * this one began, the one that is there. */
-static size_t list_wanted(const struct shard *s, const struct replica_member *have, size_t n_have,
-                          uint64_t *want)
+static folder_id newest_folder(const struct host_shared *h, node_id node)
 {
-    const struct host_shared *h = s->shared;
-    size_t n = 0;
-    for (size_t i = 0; i < h->map.shards[s->id].n_replicas; i++) {
-        node_id node = h->map.shards[s->id].holders[i].node;
-        folder_id folder = 0;
-        for (size_t k = 0; k < h->members.n; k++) { /* nodes never change once threads run */
-            if (h->members.list[k].node == node)
-                folder = atomic_load_explicit(&h->folders[k], memory_order_relaxed);
-        }
-        if (folder)
-            want[n++] = replica_id_of(folder, node);
-        for (size_t k = 0; k < n_have && !folder; k++) {
-            if (node_of_replica(have[k].id) == node)
-                want[n++] = have[k].id;
-        }
+    size_t n = atomic_load_explicit(&h->n_folders, memory_order_acquire);
+    for (size_t i = 0; i < n; i++) {
+        if (h->members.list[i].node == node)
+            return atomic_load_explicit(&h->folders[i], memory_order_relaxed);
     }
-    return n;
+    return 0;
 }
 
-static void look_after_members(struct shard *s, const struct replica_member *have, size_t n,
+/* The replicas that should vote: those of the newest folders; of a node that was not heard of since
+ * this one began, the one that is there. False: of some node nothing is known. */
+static bool list_wanted(const struct shard *s, struct roster *r, uint64_t *want)
+{
+    const struct map_shard *p = &s->group.place;
+    r->want = want;
+    for (size_t i = 0; i < p->n_replicas; i++) {
+        node_id node = p->holders[i].node;
+        folder_id folder = newest_folder(s->shared, node);
+        size_t before = r->n_want;
+        if (folder)
+            want[r->n_want++] = replica_id_of(folder, node, p->holders[i].since);
+        for (size_t k = 0; k < r->n_have && !folder && r->n_want == before; k++) {
+            if (node_of_replica(r->have[k].id) == node)
+                want[r->n_want++] = r->have[k].id;
+        }
+        if (r->n_want == before)
+            return false;
+    }
+    return p->n_replicas > 0;
+}
+
+/* True: its members are as the map wants them, and that is committed. */
+static bool look_after_members(struct shard *s, const struct replica_member *have, size_t n,
                                msec_t now)
 {
-    uint64_t want[CLUSTER_REPLICAS_MAX + MEMBERS_MAX];
+    uint64_t want[CLUSTER_REPLICAS_MAX];
+    bool is_there[MEMBERS_MAX];
     struct roster_change c;
     struct replica_status st;
     struct replica_effects effects = {0};
+    struct roster r = {.have = have, .n_have = n, .is_there = is_there, .self = s->replica_id};
     replica_get_status(s->replica, &st);
-    size_t n_want = list_wanted(s, have, n, want);
-    if (st.is_changing || !roster_next(have, n, want, n_want, s->replica_id, &c))
-        return;
+    for (size_t i = 0; i < n; i++)
+        is_there[i] = have[i].id == s->replica_id || is_near(s, have[i].id, now);
+    r.is_complete = list_wanted(s, &r, want);
+    if (st.is_changing)
+        return false;
+    if (!roster_next(&r, &c))
+        return r.is_complete && n == r.n_want && !roster_has_others(&r);
     enum error_code rc = replica_change(s->replica, now, c.id, c.role, &effects);
     if (rc == ERR_OK)
         log_event(s->shared->log, LOG_LEVEL_INFO, "member_change",
                   "shard=%u node=%u folder=%llx role=%d", s->id, node_of_replica(c.id),
                   (unsigned long long)folder_of_replica(c.id), c.role);
     shard_perform(s, &effects);
+    return false;
+}
+
+void group_follow_map(struct shard *s)
+{
+    if (s->group.place_epoch == maps_epoch(s->shared))
+        return;
+    const struct cluster_map *map = maps_hold(s->shared);
+    s->group.place_epoch = map->epoch;
+    s->group.place = map->shards[s->id];
+    maps_release(map);
+    bool is_grouped = s->group.place.n_holders > 1;
+    atomic_store_explicit(&s->is_grouped, is_grouped, memory_order_relaxed);
+    replica_set_trailing(s->replica, is_grouped ? TRAILING_ENTRIES : 0);
+}
+
+/* For the leader of shard 0, which ends what moved it. */
+static void say_settled(struct shard *s)
+{
+    if (s->group.place.is_moving)
+        atomic_store_explicit(&s->shared->settled[s->id], s->group.place.changed,
+                              memory_order_relaxed);
 }
 
 /* Who shall lead instead of this one; 0: nobody. */
@@ -327,8 +382,8 @@ void group_tick(struct shard *s, msec_t now)
     uint64_t heir = next_leader(s, list, n, now);
     if (heir)
         hand_over(s, heir, now);
-    else if (!s->stopping)
-        look_after_members(s, list, n, now);
+    else if (!s->stopping && look_after_members(s, list, n, now))
+        say_settled(s);
 }
 
 void group_close(struct shard *s)

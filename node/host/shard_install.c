@@ -60,6 +60,13 @@ enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *appli
     return rc == ERR_NOT_FOUND ? ERR_OK : rc;
 }
 
+enum error_code install_forget(struct wal *wal, shard_id shard, struct error *err)
+{
+    char name[NAME_BYTES];
+    record_name(name, shard);
+    return wal_del_meta(wal, name, err);
+}
+
 /* --- at start --- */
 
 static void path_of(const struct shard *s, const char *name, char *path)

@@ -1,5 +1,5 @@
 /* Opens a shard: state, index, and its place in the log. */
-#include "parts.h"
+#include "placing.h"
 
 #include <base/hash.h>
 
@@ -7,9 +7,6 @@
 
 enum {
     HEARTBEATS = 7, /* in an election time-out */
-    /* What a follower lacks when it comes back is taken from the log while it is not more than
-     * this, nor than log_keep_mb. */
-    TRAILING_ENTRIES = 1 << 20,
     CACHE_BYTES = 16 << 20
 };
 
@@ -24,7 +21,7 @@ static enum error_code open_index(struct shard *s, struct error *err)
 {
     char path[700];
     (void)snprintf(path, sizeof path, "%s/index", s->folder);
-    uint64_t id = s->shared->map.cluster_id;
+    uint64_t id = s->shared->slots.cluster_id;
     s->index = index_new(&s->shared->config->schema);
     if (!s->index)
         return error_set(err, ERR_NOMEM, "index");
@@ -52,18 +49,26 @@ static enum error_code open_index(struct shard *s, struct error *err)
     return ERR_OK;
 }
 
-/* A shard that the log has never seen: its first entry names the founders as voters. */
+/* A shard that the log has never seen, of a cluster that is just founded: its first entry names the
+ * founders as voters. */
+static bool is_founded_here(const struct shard *s, const struct wal_shard *w)
+{
+    return w->term == 0 && s->since == 0 && s->shared->members.state == MEMBERS_FOUNDER &&
+           maps_epoch(s->shared) == 1;
+}
+
 static enum error_code bootstrap(struct wal *wal, const struct shard *s, struct error *err)
 {
     struct buf conf = {0};
-    const struct cluster_map *map = &s->shared->map;
+    const struct cluster_map *map = maps_hold(s->shared);
     uint64_t voters[CLUSTER_REPLICAS_MAX];
     size_t n = map->shards[s->id].n_replicas;
     for (size_t i = 0; i < n; i++) {
-        const struct member *m =
-            members_find(&s->shared->members, map->shards[s->id].holders[i].node);
-        voters[i] = replica_id_of(m->founder, m->node);
+        node_id node = map->shards[s->id].holders[i].node;
+        const struct member *m = members_find(&s->shared->members, node);
+        voters[i] = replica_id_of(m->founder, node, 0);
     }
+    maps_release(map);
     enum error_code rc = replica_bootstrap(voters, n, &conf);
     if (rc != ERR_OK)
         return error_set(err, rc, "first configuration");
@@ -99,7 +104,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
 {
     struct wal_shard w;
     enum error_code rc = wal_load(wal, s->id, &w, err);
-    if (rc == ERR_OK && w.term == 0 && s->shared->members.state == MEMBERS_FOUNDER) {
+    if (rc == ERR_OK && is_founded_here(s, &w)) {
         rc = bootstrap(wal, s, err);
         if (rc == ERR_OK)
             rc = wal_load(wal, s->id, &w, err);
@@ -125,7 +130,6 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
                                 .seed = (uint32_t)hash_u64(s->replica_id + s->id),
                                 .election_timeout_ms = (msec_t)s->shared->config->election_ms,
                                 .heartbeat_ms = (msec_t)s->shared->config->election_ms / HEARTBEATS,
-                                .trailing = s->is_grouped ? TRAILING_ENTRIES : 0,
                                 .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
                                 .cache_bytes = CACHE_BYTES};
     struct replica_persisted p = {
@@ -149,7 +153,7 @@ struct store_options shard_store_options(const struct shard *s)
 {
     return (struct store_options){.path = s->folder,
                                   .map_bytes = (uint64_t)s->shared->config->map_gb << 30,
-                                  .cluster_id = s->shared->map.cluster_id,
+                                  .cluster_id = s->shared->slots.cluster_id,
                                   .shard = s->id};
 }
 
@@ -163,7 +167,7 @@ enum error_code shard_open_state(struct shard *s, struct error *err)
     s->applied = store_durable_index(s->store);
     struct machine_options mo = {.store = s->store,
                                  .schema = &c->schema,
-                                 .map = &s->shared->map,
+                                 .map = &s->shared->slots,
                                  .shard = s->id,
                                  .dedup_hours = c->dedup_hours,
                                  .dedup_min = c->dedup_min,
@@ -203,24 +207,72 @@ void shard_close_state(struct shard *s)
     s->checkpointing = false;
 }
 
-enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
+enum error_code shard_connect(struct shard *s, struct error *err)
 {
-    (void)snprintf(s->folder, sizeof s->folder, "%s/shard-%u", s->shared->folder, s->id);
-    s->flying_tail = &s->flying;
-    s->ready_tail = &s->ready;
-    s->group.held_tail = &s->group.held;
-    s->is_grouped = s->shared->map.shards[s->id].n_replicas > 1;
-    s->replica_id = replica_id_of(members_self(&s->shared->members)->folder, s->shared->node);
+    struct net *net = s->shared->net;
+    if (s->is_connected)
+        return ERR_OK;
+    (void)snprintf(s->inbox_name, sizeof s->inbox_name, "shard-%u", s->id);
     int sys = pthread_rwlock_init(&s->in_place, NULL);
     if (sys != 0)
         return error_set_sys(err, ERR_NOMEM, sys, "shard %u", s->id);
+    if (!view_open(s)) {
+        (void)pthread_rwlock_destroy(&s->in_place);
+        return error_set(err, ERR_NOMEM, "shard %u", s->id);
+    }
+    s->is_connected = true;
+    struct {
+        const char *name;
+        struct outbox **box;
+    } ways[] = {{s->inbox_name, &s->to_shard}, {"front", &s->to_front},
+                {"log", &s->to_log},           {"checkpoint", &s->to_checkpoint},
+                {"watch", &s->to_watch},       {"transfer", &s->to_transfer}};
+    enum error_code rc = inbox_open(net, s->inbox_name, &s->inbox, err);
+    for (size_t i = 0; i < sizeof ways / sizeof *ways && rc == ERR_OK; i++)
+        rc = outbox_open(net, ways[i].name, ways[i].box, err);
+    return rc;
+}
+
+/* As it was before it was ever opened, but for what shard_connect made. */
+static void begin_anew(struct shard *s)
+{
+    s->group = (struct group){0};
+    s->install = (struct install){.phase = INSTALL_NONE};
+    s->drop = DROP_NONE;
+    s->filling = s->ready = s->flying = s->reads = NULL;
+    s->flying_tail = &s->flying;
+    s->ready_tail = &s->ready;
+    s->group.held_tail = &s->group.held;
+    s->n_flying = 0;
+    s->leader = s->stopping = s->gave_up = false;
+    s->leader_id = s->read_token = s->map_epoch = 0;
+    s->proposed_ms = s->stop_until = 0;
+    s->view.said_ms = 0;
+    atomic_store_explicit(&s->role, 0, memory_order_relaxed);
+    atomic_store_explicit(&s->news_sent, false, memory_order_relaxed);
+}
+
+enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
+{
+    const struct cluster_map *map = maps_hold(s->shared);
+    const struct map_replica *here = cluster_map_holder(map, s->id, s->shared->node);
+    (void)snprintf(s->folder, sizeof s->folder, "%s/shard-%u", s->shared->folder, s->id);
+    begin_anew(s);
+    s->since = here ? here->since : 0;
+    s->replica_id =
+        replica_id_of(members_self(&s->shared->members)->folder, s->shared->node, s->since);
+    maps_release(map);
     struct store_options so = shard_store_options(s);
-    enum error_code rc = install_resume(s, wal, &so, err);
+    enum error_code rc = placing_renew(s, wal, err);
+    if (rc == ERR_OK)
+        rc = install_resume(s, wal, &so, err);
     if (rc == ERR_OK)
         rc = shard_open_state(s, err);
     if (rc == ERR_OK)
         rc = open_replica(s, wal, err);
     if (rc != ERR_OK)
         return error_wrap(err, "shard %u", s->id);
+    group_follow_map(s);
+    atomic_store_explicit(&s->replacing, false, memory_order_release);
     return ERR_OK;
 }

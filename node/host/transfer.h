@@ -64,6 +64,8 @@ void receiving_begin(struct receiving *r, const struct message *m, uint64_t aske
 void receiving_take(struct receiving *r);
 void receiving_tick(struct receiving *r, msec_t now);
 void receiving_checked(struct receiving *r, const struct transfer_job *j);
+/* The shard is answered at once, or when what came has been looked at. */
+void receiving_cancel(struct receiving *r);
 /* Without an answer to the shard. */
 void receiving_close(struct receiving *r);
 

@@ -112,7 +112,8 @@ static enum error_code make_copy(struct transfer_job *j, struct error *err)
     if (rc != ERR_OK)
         return rc;
     (void)pthread_rwlock_rdlock(&j->shard->in_place);
-    rc = store_copy_to(j->shard->store, j->file, &j->copy.applied, err);
+    rc = j->shard->store ? store_copy_to(j->shard->store, j->file, &j->copy.applied, err)
+                         : error_set(err, ERR_WRONG_SHARD, "the shard is not on this node");
     (void)pthread_rwlock_unlock(&j->shard->in_place);
     if (rc != ERR_OK)
         return rc;
@@ -141,7 +142,7 @@ static enum error_code check_received(struct transfer_job *j, struct error *err)
 {
     const struct host_shared *h = j->shard->shared;
     struct store_options o = {.map_bytes = (uint64_t)h->config->map_gb << 30,
-                              .cluster_id = h->map.cluster_id,
+                              .cluster_id = h->slots.cluster_id,
                               .shard = j->shard->id};
     int sys = sync_path(j->file, 0);
     if (sys != 0)

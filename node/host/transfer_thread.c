@@ -95,14 +95,6 @@ static void send_chunk(struct transferring *t, const struct message *m,
     free(chunk);
 }
 
-static struct shard *find_shard(struct transfer_thread *t, shard_id id)
-{
-    for (size_t i = 0; i < t->n_shards; i++)
-        if (t->shards[i].id == id)
-            return &t->shards[i];
-    return NULL;
-}
-
 static void end_copy(struct transferring *t, const struct transfer_job *j)
 {
     struct serve_effects effects;
@@ -124,7 +116,7 @@ static void begin_copy(struct transferring *t, const struct serve_effect *e)
     struct transfer_job *j = calloc(1, sizeof *j), none = {0};
     if (j) {
         j->kind = TRANSFER_JOB_COPY;
-        j->shard = find_shard(t->thread, e->shard);
+        j->shard = &t->thread->shared->shards[e->shard];
         j->copy.id = e->copy.id;
         (void)snprintf(j->folder, sizeof j->folder, "%s", t->folder);
         (void)snprintf(j->file, sizeof j->file, "%.700s/making-%016llx", t->folder,
@@ -135,7 +127,7 @@ static void begin_copy(struct transferring *t, const struct serve_effect *e)
         }
         free(j);
     }
-    none.shard = find_shard(t->thread, e->shard);
+    none.shard = &t->thread->shared->shards[e->shard];
     none.copy.id = e->copy.id;
     (void)error_set(&none.error, ERR_NOMEM, "no thread to make a copy");
     end_copy(t, &none);
@@ -177,7 +169,7 @@ static void perform(struct transferring *t, const struct message *m,
 static void on_request(struct transferring *t, const struct message *m)
 {
     struct serve_effects effects;
-    if (t->stopping || !find_shard(t->thread, m->envelope.shard)) {
+    if (t->stopping || !host_shard(t->thread->shared, m->envelope.shard)) {
         message_answer_error(t->thread->to_front, m, t->stopping ? ERR_SHUTDOWN : ERR_WRONG_SHARD,
                              t->stopping ? "the node is shutting down"
                                          : "the shard is not on this node");
@@ -196,7 +188,7 @@ static void adopt(struct transferring *t, const char *name)
     struct stat st;
     shard_id shard;
     (void)snprintf(path, sizeof path, "%.500s/%.255s", t->folder, name);
-    if (transfer_parse_name(name, &shard, &c) && find_shard(t->thread, shard) &&
+    if (transfer_parse_name(name, &shard, &c) && host_shard(t->thread->shared, shard) &&
         stat(path, &st) == 0 && (uint64_t)st.st_size == c.size &&
         serve_adopt(t->serve, clock_mono_ms(), shard, &c))
         return;
@@ -223,7 +215,7 @@ static void on_job_done(struct transferring *t, struct transfer_job *j)
     if (j->kind == TRANSFER_JOB_COPY)
         end_copy(t, j);
     else
-        receiving_checked(&t->receiving[j->shard - t->thread->shards], j);
+        receiving_checked(&t->receiving[j->shard->id], j);
     free(j);
 }
 
@@ -232,7 +224,9 @@ static void take_message(struct transferring *t, struct message *m)
     if (m->kind == MESSAGE_REQUEST)
         on_request(t, m);
     else if (m->kind == MESSAGE_FETCH_STATE && !t->stopping)
-        receiving_begin(&t->receiving[m->shard - t->thread->shards], m, random_u64());
+        receiving_begin(&t->receiving[m->shard->id], m, random_u64());
+    else if (m->kind == MESSAGE_FETCH_CANCEL)
+        receiving_cancel(&t->receiving[m->shard->id]);
     else if (m->kind == MESSAGE_JOB_DONE)
         on_job_done(t, m->job);
     else if (m->kind == MESSAGE_STOP)
@@ -246,7 +240,7 @@ static long wait_ms(const struct transferring *t)
     msec_t now = clock_mono_ms(), next = now + 1000;
     if (serve_next_timeout(t->serve) < next)
         next = serve_next_timeout(t->serve);
-    for (size_t i = 0; i < t->thread->n_shards; i++) {
+    for (size_t i = 0; i < t->thread->shared->n_shards; i++) {
         const struct receiving *r = &t->receiving[i];
         if (r->fetch && fetch_next_timeout(r->fetch) < next)
             next = fetch_next_timeout(r->fetch);
@@ -260,7 +254,7 @@ static void turn(struct transferring *t)
     struct serve_effects effects;
     for (int i = 0; i < TURN_MESSAGES && (m = inbox_take(t->thread->inbox)); i++)
         take_message(t, m);
-    for (size_t i = 0; i < t->thread->n_shards; i++) {
+    for (size_t i = 0; i < t->thread->shared->n_shards; i++) {
         receiving_take(&t->receiving[i]);
         receiving_tick(&t->receiving[i], clock_mono_ms());
     }
@@ -272,7 +266,7 @@ static void wait_for_more(struct transferring *t)
 {
     size_t n = 0;
     t->waits[n++] = (struct waitable){.inbox = t->thread->inbox};
-    for (size_t i = 0; i < t->thread->n_shards; i++)
+    for (size_t i = 0; i < t->thread->shared->n_shards; i++)
         if (t->receiving[i].fetch)
             t->waits[n++] = (struct waitable){.link = t->receiving[i].link};
     (void)endpoint_wait(t->waits, n, wait_ms(t));
@@ -284,14 +278,15 @@ static void open_all(struct transferring *t)
     struct error err;
     (void)snprintf(t->folder, sizeof t->folder, "%s/copies", th->shared->folder);
     t->serve = serve_new(&(struct serve_options){.seed = random_u64()});
-    t->receiving = calloc(th->n_shards + 1, sizeof *t->receiving);
-    t->waits = calloc(th->n_shards + 1, sizeof *t->waits);
+    t->receiving = calloc(th->shared->n_shards + 1, sizeof *t->receiving);
+    t->waits = calloc(th->shared->n_shards + 1, sizeof *t->waits);
     if (!t->serve || !t->receiving || !t->waits) {
         (void)error_set(&err, ERR_NOMEM, "no memory to move states");
         host_fatal(th->shared, "transfer_failed", 0, &err);
     }
-    for (size_t i = 0; i < th->n_shards; i++)
-        t->receiving[i] = (struct receiving){.thread = th, .shard = &th->shards[i], .file = -1};
+    for (size_t i = 0; i < th->shared->n_shards; i++)
+        t->receiving[i] =
+            (struct receiving){.thread = th, .shard = &th->shared->shards[i], .file = -1};
     if (mkdir(t->folder, 0700) != 0 && errno != EEXIST)
         log_event(th->shared->log, LOG_LEVEL_WARN, "no_copies", "text=\"%s: cannot be made\"",
                   t->folder);
@@ -306,7 +301,7 @@ void *transfer_thread_main(void *transfer_thread)
         turn(&t);
         wait_for_more(&t);
     }
-    for (size_t i = 0; i < t.thread->n_shards; i++)
+    for (size_t i = 0; i < t.thread->shared->n_shards; i++)
         receiving_close(&t.receiving[i]);
     serve_free(t.serve);
     free(t.receiving);

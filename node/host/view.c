@@ -66,8 +66,8 @@ static struct status_replica status_of(struct shard *s, msec_t now)
         .is_changing = st.is_changing,
         .is_fetching = install_is_pending(s),
         .leader = node_of_replica(s->leader ? s->replica_id : s->leader_id),
-        .wanted = s->shared->map.shards[s->id].holders[0].node,
-        .wanted_voters = s->shared->map.shards[s->id].n_replicas,
+        .wanted = s->group.place.holders[0].node,
+        .wanted_voters = s->group.place.n_replicas,
         .term = st.term,
         .commit = st.commit,
         .applied = s->applied,
@@ -157,17 +157,10 @@ void view_disk(const struct host_shared *h, uint64_t *free_bytes, uint64_t *tota
     *total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
 }
 
-static uint64_t digest_of_map(const struct cluster_map *map)
+void view_encode(struct host_shared *h, struct buf *out)
 {
-    struct buf b = {0};
-    cluster_map_encode(map, &b);
-    uint64_t digest = hash64(buf_bytes(&b));
-    buf_free(&b);
-    return digest;
-}
-
-void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct buf *out)
-{
+    size_t n = h->n_shards;
+    const struct cluster_map *map = maps_hold(h);
     struct status_replica *replicas = calloc(n + 1, sizeof *replicas);
     struct status_member(*members)[VIEW_MEMBERS_MAX] = calloc(n + 1, sizeof *members);
     msec_t now = clock_mono_ms();
@@ -175,8 +168,8 @@ void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct b
                                .folder = members_self(&h->members)->folder,
                                .wall_ms = clock_wall_ms(),
                                .up_ms = now - h->serving_since,
-                               .map_epoch = h->map.epoch,
-                               .map_digest = digest_of_map(&h->map),
+                               .map_epoch = map->epoch,
+                               .map_digest = cluster_map_digest(map),
                                .schema_digest = schema_digest(&h->config->schema),
                                .disk_full = atomic_load(&h->disk_full),
                                .is_stopping = atomic_load(&h->stopping),
@@ -186,8 +179,10 @@ void view_encode(struct host_shared *h, struct shard *shards, size_t n, struct b
                                .replicas = replicas};
     view_disk(h, &node.disk_free, &node.disk_total);
     for (size_t i = 0; replicas && members && i < n; i++)
-        node.n_replicas += view_read(&shards[i], now, &replicas[node.n_replicas], members[i]);
+        node.n_replicas += host_shard(h, (shard_id)i) &&
+                           view_read(&h->shards[i], now, &replicas[node.n_replicas], members[i]);
     status_node_encode(&node, out);
+    maps_release(map);
     free(replicas);
     free(members);
 }

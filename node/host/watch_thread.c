@@ -42,14 +42,6 @@ struct look {
     bool news;      /* something is to be said that cannot wait */
 };
 
-static struct shard *find_shard(const struct watch_thread *t, shard_id id)
-{
-    for (size_t i = 0; i < t->n_shards; i++)
-        if (t->shards[i].id == id)
-            return &t->shards[i];
-    return NULL;
-}
-
 /* --- reading --- */
 
 static bool has_from(const struct command *c)
@@ -116,7 +108,7 @@ static void send_answer(struct look *l)
     struct watch_thread *t = l->waiting->thread;
     struct envelope e = {.type = MESSAGE_SHARD_REPLY,
                          .shard = m->envelope.shard,
-                         .epoch = t->shared->map.epoch,
+                         .epoch = maps_epoch(t->shared),
                          .request_id = m->envelope.request_id,
                          .items = (uint32_t)l->n};
     envelope_finish(&l->out, 0, &e);
@@ -133,7 +125,8 @@ static void send_answer(struct look *l)
 static bool look_at(struct waiting *w, const struct message *m, bool may_wait, uint32_t *wait_ms)
 {
     struct error err;
-    struct look l = {.waiting = w, .message = m, .shard = find_shard(w->thread, m->envelope.shard)};
+    struct look l = {
+        .waiting = w, .message = m, .shard = host_shard(w->thread->shared, m->envelope.shard)};
     arena_reset(&w->arena);
     enum error_code code =
         command_decode(m->envelope.body, m->envelope.items, &w->arena, &l.commands, &l.n, &err);

@@ -562,6 +562,32 @@ enum error_code wal_trim(struct wal *w, uint16_t shard, uint64_t upto,
     return code ? code : put_snapshot(w, shard, s, snapshot, err);
 }
 
+static enum error_code node_del(struct wal *w, const struct key *key, struct error *err)
+{
+    assert(w->txn);
+    MDB_val k = disk_val(key_bytes(key));
+    int rc = mdb_del(w->txn, w->disk.dbi[NODE], &k, NULL);
+    return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : disk_error(&w->disk, rc, "cannot delete", err);
+}
+
+enum error_code wal_forget(struct wal *w, uint16_t shard, struct error *err)
+{
+    assert(w->txn);
+    struct key vote = node_key('v', shard), snapshot = node_key('s', shard);
+    struct shard_state *s = shard_cache_touch(&w->shards, shard);
+    if (!s)
+        return error_set(err, ERR_NOMEM, "out of memory");
+    enum error_code code = delete_entries(w, shard, s->first, s->last, err);
+    if (code == ERR_OK)
+        code = node_del(w, &vote, err);
+    if (code == ERR_OK)
+        code = node_del(w, &snapshot, err);
+    shard_state_set_conf(&w->shards, shard, bytes_of(NULL, 0));
+    s->term = s->vote = s->snapshot_index = s->snapshot_term = s->conf_index = s->last = 0;
+    s->first = 1;
+    return code;
+}
+
 /* Our own bug if not; but what would be written is a log that cannot be read back. */
 static enum error_code check_shards(const struct wal *w, struct error *err)
 {
@@ -622,6 +648,12 @@ enum error_code wal_get_meta(struct wal *w, const char *name, struct buf *out, s
     if (!w->txn)
         mdb_txn_abort(txn);
     return code;
+}
+
+enum error_code wal_del_meta(struct wal *w, const char *name, struct error *err)
+{
+    struct key k = meta_key(name);
+    return node_del(w, &k, err);
 }
 
 uint64_t wal_disk_bytes(const struct wal *w)

@@ -200,6 +200,9 @@ void read_check(struct machine *m, struct arena *arena, struct reply *out)
     check_count(&c, "identities", m->counters.identities, c.identities);
     check_count(&c, "merges in flight", m->flight.n, c.merging);
     check_count(&c, "tombstones", m->counters.tombstones, c.redirect);
+    const char *of_map = map_row_finding(m);
+    if (of_map)
+        found(&c, 0, "%s", of_map);
     check_count(&c, "fragments", c.fragments, c.identities);
     if (c.more) {
         c.n = FINDINGS_MAX - 1;

@@ -81,6 +81,9 @@ static enum error_code load(struct machine *m, struct error *err)
     enum error_code rc = segments_load(m, err);
     if (rc != ERR_OK)
         return rc;
+    rc = map_row_load(m, err);
+    if (rc != ERR_OK)
+        return rc;
     watch_rows_load(m);
     if (store_error(m->o.store, err) != ERR_OK)
         return store_error(m->o.store, err);
@@ -111,6 +114,7 @@ void machine_close(struct machine *m)
         return;
     flight_close(&m->flight);
     catalogue_drop(m->catalogue);
+    free(m->map);
     buf_free(&m->key);
     buf_free(&m->row);
     buf_free(&m->join);
@@ -203,6 +207,7 @@ static int slot_of_command(const struct command *c)
     case COMMAND_DAY:
     case COMMAND_WATCH_START:
     case COMMAND_WATCH_STOP:
+    case COMMAND_MAP:
     case COMMAND_SWEEP:
     case COMMAND_STATS:
     case COMMAND_REFUSED:
@@ -327,6 +332,9 @@ static void dispatch(struct machine *m, const struct command *c, struct arena *a
         break;
     case COMMAND_WATCH_STOP:
         watch_stop(m, c, out);
+        break;
+    case COMMAND_MAP:
+        map_change(m, c, arena, out);
         break;
     case COMMAND_LOCATE:
     case COMMAND_GET:

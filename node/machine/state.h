@@ -35,8 +35,9 @@ struct machine {
     struct catalogue *catalogue; /* the saved segments of the cluster, as this shard has them */
     int32_t today;               /* never goes back; 0: none yet */
     struct machine_watches watches;
-    msec_t tombstone_due; /* no tombstone may go before this */
-    struct error error;   /* sticky: a row that does not decode */
+    struct cluster_map *map; /* shard 0: its epoch is 0 before there is one. NULL at the others */
+    msec_t tombstone_due;    /* no tombstone may go before this */
+    struct error error;      /* sticky: a row that does not decode */
 };
 
 /* REFUSED rows kept: the newest of them. */
@@ -56,6 +57,8 @@ void reply_fail_copy(struct reply *out, enum error_code code, const char *text,
 
 /* The shard that numbers the saved segments. */
 enum { SEGMENTS_AUTHORITY = 0 };
+/* The shard that has the cluster map. */
+enum { MAP_AUTHORITY = 0 };
 
 /* --- rows (rows.c) --- */
 
@@ -281,6 +284,11 @@ void watch_start(struct machine *m, const struct command *c, struct arena *arena
 void watch_stop(struct machine *m, const struct command *c, struct reply *out);
 void watch_rows_segments_changed(struct machine *m);
 void watch_rows_day_moved(struct machine *m);
+/* map.c: the cluster map ('M' row). */
+enum error_code map_row_load(struct machine *m, struct error *err);
+void map_change(struct machine *m, const struct command *c, struct arena *arena, struct reply *out);
+/* What is wrong with the row; NULL: nothing. */
+const char *map_row_finding(struct machine *m);
 void day_set(struct machine *m, const struct command *c, struct reply *out);
 
 void read_locate(struct machine *m, const struct command *c, struct arena *arena,

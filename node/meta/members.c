@@ -1,30 +1,42 @@
 #include <meta/members.h>
 
+#include <base/hash.h>
+
 #include <inttypes.h>
 
 /* A hello, little-endian:
- *   u8 version | u64 cluster_id | varint node | varint folder | u8 state
+ *   u8 version | u64 cluster_id | u64 digest | varint node | varint folder | u8 state
  *   | varint n | n × (varint node, varint founder, varint newest folder)
  * What is kept in the log is the same. */
-enum { HELLO_VERSION = 1 };
+enum { HELLO_VERSION = 2 };
 
-static void add_node(struct members *m, node_id node)
+uint64_t replica_id_of(folder_id folder, node_id node, uint32_t since)
 {
-    if (members_find(m, node) || m->n == CLUSTER_NODES_MAX)
-        return;
-    m->list[m->n++] = (struct member){.node = node};
+    uint64_t number = folder;
+    if (since) {
+        uint64_t both[2] = {folder, since};
+        number = hash64(bytes_of(both, sizeof both));
+    }
+    return number << REPLICA_NODE_BITS | node;
+}
+
+struct member *members_add(struct members *m, node_id node)
+{
+    struct member *there = members_find(m, node);
+    if (there || m->n == CLUSTER_NODES_MAX)
+        return there;
+    m->list[m->n] = (struct member){.node = node};
+    return &m->list[m->n++];
 }
 
 void members_init(struct members *m, const struct cluster_map *map, node_id self, folder_id folder)
 {
-    *m = (struct members){.cluster_id = map->cluster_id, .self = self};
-    add_node(m, self);
-    for (size_t s = 0; s < map->n_shards; s++) {
-        for (size_t i = 0; i < map->shards[s].n_replicas && map->shards[s].n_replicas > 1; i++)
-            add_node(m, map->shards[s].holders[i].node);
-    }
-    struct member *own = members_find(m, self);
+    *m = (struct members){
+        .cluster_id = map->cluster_id, .digest = cluster_map_digest(map), .self = self};
+    struct member *own = members_add(m, self);
     own->folder = own->founder = folder;
+    for (size_t i = 0; i < map->n_nodes; i++)
+        (void)members_add(m, map->nodes[i].id);
     m->is_unsaved = true;
 }
 
@@ -46,6 +58,7 @@ void members_put_hello(const struct members *m, struct buf *out)
 {
     buf_put_u8(out, HELLO_VERSION);
     buf_put_u64(out, m->cluster_id);
+    buf_put_u64(out, m->digest);
     buf_put_varint(out, m->self);
     buf_put_varint(out, members_self(m)->folder);
     buf_put_u8(out, (uint8_t)m->state);
@@ -58,6 +71,7 @@ void members_put_hello(const struct members *m, struct buf *out)
 }
 
 struct hello {
+    uint64_t digest;
     node_id node;
     folder_id folder;
     enum members_state state;
@@ -78,7 +92,9 @@ static enum error_code read_hello(const struct members *m, struct bytes b, struc
 {
     struct reader r = reader_of(b);
     uint8_t version = reader_u8(&r);
-    uint64_t cluster = reader_u64(&r), node = reader_varint(&r);
+    uint64_t cluster = reader_u64(&r);
+    h->digest = reader_u64(&r);
+    uint64_t node = reader_varint(&r);
     h->folder = reader_varint(&r);
     uint8_t state = reader_u8(&r);
     uint64_t n = reader_varint(&r);
@@ -179,11 +195,17 @@ static void hear_forming(struct members *m, struct member *from, const struct he
     from->is_joiner = h->state == MEMBERS_JOINER;
     if (from->is_joiner)
         return; /* knows nothing of the founders */
+    bool founds_others =
+        h->state == MEMBERS_FOUNDER && founder_in(h, m->self) != members_self(m)->folder;
+    if (founds_others) {
+        set_state(m, MEMBERS_JOINER);
+        return;
+    }
+    from->differs = h->digest != m->digest;
+    if (from->differs)
+        return;
     if (h->state == MEMBERS_FOUNDER) {
-        if (founder_in(h, m->self) == members_self(m)->folder)
-            adopt(m, from, h);
-        else
-            set_state(m, MEMBERS_JOINER);
+        adopt(m, from, h);
         return;
     }
     if (!is_adopted(m))

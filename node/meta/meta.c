@@ -1,17 +1,21 @@
 #include <meta/meta.h>
 
-#include <string.h>
+#include <base/hash.h>
 
 static const char MAP_NAME[] = "cluster_map";
 
-static enum error_code store_new_map(struct wal *w, const struct cluster_map *map,
-                                     struct error *err)
+enum error_code meta_put_map(struct wal *w, struct bytes map, struct error *err)
+{
+    return wal_put_meta(w, MAP_NAME, map, err);
+}
+
+enum error_code meta_store_map(struct wal *w, const struct cluster_map *map, struct error *err)
 {
     struct buf b = {0};
     cluster_map_encode(map, &b);
     enum error_code rc = wal_begin(w, err);
     if (rc == ERR_OK) {
-        rc = wal_put_meta(w, MAP_NAME, buf_bytes(&b), err);
+        rc = meta_put_map(w, buf_bytes(&b), err);
         if (rc == ERR_OK)
             rc = wal_commit(w, err);
         else
@@ -21,41 +25,32 @@ static enum error_code store_new_map(struct wal *w, const struct cluster_map *ma
     return rc;
 }
 
-static enum error_code check_map(const struct cluster_map *m, const struct cluster_map *fresh,
-                                 const struct cluster_config *c, struct error *err)
+static enum error_code check_map(const struct cluster_map *m, const struct cluster_config *c,
+                                 struct error *err)
 {
-    if (m->cluster_id != fresh->cluster_id)
+    if (m->cluster_id != hash64(bytes_of_str(c->name)))
         return error_set(err, ERR_MISMATCH, "the data folder belongs to another cluster than '%s'",
                          c->name);
     if (m->n_shards != c->n_shards)
         return error_set(err, ERR_MISMATCH,
                          "%s says shards: %u, but the data folder was made with %u; put it back",
                          c->path, (unsigned)c->n_shards, (unsigned)m->n_shards);
-    if (m->n_replicas != fresh->n_replicas)
+    if (m->n_replicas != c->n_replicas)
         return error_set(err, ERR_MISMATCH,
                          "%s says replicas: %u, but the data folder was made with %u; put it back",
-                         c->path, (unsigned)fresh->n_replicas, (unsigned)m->n_replicas);
+                         c->path, (unsigned)c->n_replicas, (unsigned)m->n_replicas);
     return ERR_OK;
 }
 
 enum error_code meta_load_map(struct wal *w, const struct cluster_config *c,
                               struct cluster_map *out, struct error *err)
 {
-    struct cluster_map fresh;
-    cluster_map_init(&fresh, c);
     struct buf b = {0};
-    struct error ignored;
-    enum error_code rc = wal_get_meta(w, MAP_NAME, &b, &ignored);
-    if (rc == ERR_NOT_FOUND) {
-        *out = fresh;
-        rc = store_new_map(w, out, err);
-    } else if (rc != ERR_OK) {
-        rc = error_set(err, rc, "%s", ignored.msg);
-    } else {
+    enum error_code rc = wal_get_meta(w, MAP_NAME, &b, err);
+    if (rc == ERR_OK)
         rc = cluster_map_decode(buf_bytes(&b), out, err);
-        if (rc == ERR_OK)
-            rc = check_map(out, &fresh, c, err);
-    }
+    if (rc == ERR_OK)
+        rc = check_map(out, c, err);
     buf_free(&b);
     return rc;
 }

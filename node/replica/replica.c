@@ -533,6 +533,11 @@ static bool snapshot_at(const struct replica *r, uint64_t index, struct replica_
     return out->term > 0 && out->conf_index > 0;
 }
 
+void replica_set_trailing(struct replica *r, uint64_t trailing)
+{
+    r->options.trailing = trailing > INT_MAX ? INT_MAX : trailing;
+}
+
 /* What a checkpoint at `index` lets go of: the trailing entries stay. */
 static uint64_t trim_point(const struct replica *r, uint64_t index)
 {

@@ -3,12 +3,12 @@
  * print the same. Usage: oneid-test-digest CLUSTER_FILE NODE */
 #include <base/hash.h>
 #include <cluster/config.h>
-#include <cluster/map.h>
 #include <store/store.h>
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct digest {
     uint64_t rows, sum;
@@ -28,8 +28,8 @@ static int fail(const struct error *err)
     return 1;
 }
 
-static int print_shard(const struct cluster_config *c, const struct cluster_map *map, node_id node,
-                       shard_id shard)
+/* Nothing where the node does not hold the shard. */
+static int print_shard(const struct cluster_config *c, node_id node, shard_id shard)
 {
     char path[1024];
     struct error err = {0};
@@ -38,8 +38,10 @@ static int print_shard(const struct cluster_config *c, const struct cluster_map 
     (void)snprintf(path, sizeof path, "%s/node-%u/shard-%u", c->data, node, shard);
     struct store_options o = {.path = path,
                               .map_bytes = (uint64_t)c->map_gb << 30,
-                              .cluster_id = map->cluster_id,
+                              .cluster_id = hash64(bytes_of_str(c->name)),
                               .shard = shard};
+    if (access(path, F_OK) != 0)
+        return 0;
     if (store_open(&o, &s, &err) != ERR_OK)
         return fail(&err);
     store_scan(s, bytes_of(NULL, 0), add, &d);
@@ -53,18 +55,15 @@ static int print_shard(const struct cluster_config *c, const struct cluster_map 
 int main(int argc, char **argv)
 {
     struct cluster_config *c;
-    struct cluster_map map;
     struct error err = {0};
     int rc = 0;
     if (argc != 3)
         return 2;
     if (cluster_config_open(argv[1], &c, &err) != ERR_OK)
         return fail(&err);
-    cluster_map_init(&map, c);
     node_id node = (node_id)strtoul(argv[2], NULL, 10);
-    for (shard_id i = 0; i < map.n_shards && rc == 0; i++)
-        if (cluster_map_place(&map, i, node) >= 0)
-            rc = print_shard(c, &map, node, i);
+    for (shard_id i = 0; i < c->n_shards && rc == 0; i++)
+        rc = print_shard(c, node, i);
     cluster_config_close(c);
     return rc;
 }

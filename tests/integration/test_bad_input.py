@@ -164,29 +164,51 @@ class StartTest(unittest.TestCase):
             f.write(text)
         self.cluster.start()
 
-    def test_a_node_added_to_the_file_does_not_lead_shards_twice(self):
+    def with_node_2(self, port):
+        good = read(self.cluster.file)
+        return good.replace("routers:", f'  - {{id: 2, listen: "tcp://127.0.0.1:{port}"}}\nrouters:', 1)
+
+    def test_a_node_added_to_the_file_alone_holds_nothing(self):
         self.cluster.start()
         self.cluster.events([{"ids": {"openid": f"p{i}"}} for i in range(100)])
         self.cluster.terminate("router-1")
-        good, self.cluster.node_ports = read(self.cluster.file), self.cluster.node_ports + free_ports(1)
+        self.cluster.node_ports = self.cluster.node_ports + free_ports(1)
+        text = self.with_node_2(self.cluster.node_ports[1])
         with open(self.cluster.file, "w", encoding="utf-8") as f:
-            f.write(good.replace("routers:", f'  - {{id: 2, listen: "tcp://127.0.0.1:{self.cluster.node_ports[1]}"}}\nrouters:', 1))
+            f.write(text)
         self.cluster.start_node(2)
-        self.cluster.wait(lambda: "serving" in self.cluster.log("node-2"), "node 2 serves")
+        self.cluster.wait(lambda: "formed as=joiner" in self.cluster.log("node-2"), "node 2 sees that there is a cluster")
         self.cluster.start_router(1)
-        self.cluster.wait(lambda: "map_refused" in self.cluster.log("router-1"), "the router sees that the nodes disagree")
-        self.assertEqual(self.cluster.ctl("count", "true", "--deadline", "500", check=False).returncode, 1)
-        self.cluster.terminate("node-1")
-        out = self.node()
-        self.assertEqual(out.returncode, 1)
-        self.assertIn("put its `nodes` and `replicas` back", out.stderr)
-        for key in ("node-2", "router-1"):
-            self.cluster.terminate(key)
-        with open(self.cluster.file, "w", encoding="utf-8") as f:
-            f.write(good)
-        del self.cluster.node_ports[1]
-        self.cluster.start()
+        self.cluster.wait_serving()
         self.assertEqual(self.cluster.count("true"), 100)
+        self.cluster.terminate("node-1")  # with the new file, too
+        self.cluster.start_node(1)
+        self.cluster.wait_serving()
+        self.assertEqual(self.cluster.count("true"), 100)
+        self.assertFalse([n for n in os.listdir(os.path.join(self.cluster.folder, "data", "node-2")) if n.startswith("shard")])
+
+    def test_nodes_with_other_files_do_not_found_a_cluster(self):
+        """They would deal the shards in two ways, and lead some twice."""
+        self.cluster.node_ports = self.cluster.node_ports + free_ports(1)
+        text = self.with_node_2(self.cluster.node_ports[1])
+        lines = text.splitlines()
+        at = next(i for i, line in enumerate(lines) if "{id: 1, listen" in line)
+        turned = lines[:at] + [lines[at + 1], lines[at]] + lines[at + 2:]
+        good, self.cluster.file = self.cluster.file, os.path.join(self.cluster.folder, "turned.yml")
+        with open(good, "w", encoding="utf-8") as f:
+            f.write(text)
+        with open(self.cluster.file, "w", encoding="utf-8") as f:
+            f.write("\n".join(turned))
+        self.cluster.start_node(2)
+        self.cluster.file = good
+        self.cluster.start_node(1)
+        for key in ("node-1", "node-2"):
+            self.cluster.wait(lambda k=key: "cluster_file_differs" in self.cluster.log(k), f"{key} says so")
+        self.assertNotIn("formed", self.cluster.log("node-1"))
+        self.cluster.terminate("node-2")
+        self.cluster.start_node(2)
+        self.cluster.start_router(1)
+        self.cluster.wait_serving()
 
     def test_cluster_file_with_a_mistake_in_each_section(self):
         good = read(self.cluster.file)

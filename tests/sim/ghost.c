@@ -149,6 +149,7 @@ static bool move_is_allowed(uint8_t from, uint8_t to, enum command_type by)
     case COMMAND_DAY:
     case COMMAND_WATCH_START:
     case COMMAND_WATCH_STOP:
+    case COMMAND_MAP:
     case COMMAND_WATCH_READ:
     case COMMAND_SEGMENTS:
     case COMMAND_LEAD:

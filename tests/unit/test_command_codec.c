@@ -24,7 +24,7 @@ static const enum command_type all_types[] = {
     COMMAND_SEGMENT_DROP, COMMAND_SEGMENT_SYNC, COMMAND_DAY,
     COMMAND_SEGMENTS,     COMMAND_REFRESH,      COMMAND_OVERLAP,
     COMMAND_ROWS,         COMMAND_WATCH_START,  COMMAND_WATCH_STOP,
-    COMMAND_WATCH_READ,   COMMAND_LEAD};
+    COMMAND_WATCH_READ,   COMMAND_LEAD,         COMMAND_MAP};
 enum { N_TYPES = sizeof all_types / sizeof all_types[0] };
 
 static struct identity two_ids[] = {{7, B("13800138000")}, {UINT32_MAX, B("o-1")}};
@@ -260,6 +260,10 @@ static void test_command_required_fields(void **state)
         c.n_exprs = 0;
         if (t == COMMAND_OVERLAP)
             refuse(f, c, "missing exprs");
+        c = full_command(f, t);
+        c.content = (struct bytes){0};
+        if (t == COMMAND_ABSORB || t == COMMAND_SEGMENT_SYNC || t == COMMAND_MAP)
+            refuse(f, c, "missing content");
     }
     struct command c = full_command(f, COMMAND_BREAKDOWN), *got;
     c.by = (struct bytes){0};
@@ -269,7 +273,6 @@ static void test_command_required_fields(void **state)
     refuse(f, c, "missing message_id");
     c = full_command(f, COMMAND_ABSORB);
     c.content = (struct bytes){0};
-    refuse(f, c, "missing content");
     c.epoch = 1; /* a profile that was born merging has none worth saying */
     assert_int_equal(decode_one(f, &c, &got, NULL), ERR_OK);
 }
@@ -313,6 +316,14 @@ static void test_command_limits(void **state)
     c = most;
     c.limit++;
     refuse(f, c, "limit is too great");
+    uint8_t *much = calloc(1, COMMAND_MAP_MAX + 1);
+    assert_non_null(much);
+    c = full_command(f, COMMAND_MAP);
+    c.content = bytes_of(much, COMMAND_MAP_MAX);
+    assert_int_equal(decode_one(f, &c, &got, NULL), ERR_OK);
+    c.content.len++;
+    refuse(f, c, "content is too long");
+    free(much);
     ids[1].value.len++;
     refuse(f, most, "an identity's value is empty or too long");
     ids[1].value.len = 0;
@@ -768,6 +779,7 @@ static void test_names_cover_every_value(void **state)
     assert_false(command_is_query(COMMAND_CHECK));
     assert_true(command_is_query(COMMAND_COUNT) && command_is_query(COMMAND_BREAKDOWN));
     assert_false(command_is_query(COMMAND_WATCH_READ) || command_is_read(COMMAND_WATCH_START));
+    assert_false(command_is_read(COMMAND_MAP) || command_is_query(COMMAND_MAP));
     assert_true(command_is_watch(COMMAND_WATCH_READ) && !command_is_watch(COMMAND_ROWS));
 }
 

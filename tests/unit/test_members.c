@@ -55,6 +55,8 @@ static void init(struct world *w, uint64_t seed)
 {
     *w = (struct world){.rng = rng_of_seed(seed), .next_folder = 100};
     w->map = (struct cluster_map){.epoch = 1, .cluster_id = 7, .n_shards = SHARDS};
+    for (int i = 0; i < NODES; i++)
+        w->map.nodes[w->map.n_nodes++].id = (node_id)(i + 1);
     for (int s = 0; s < SHARDS; s++) {
         w->map.shards[s].n_replicas = REPLICAS;
         for (int r = 0; r < REPLICAS; r++)
@@ -210,11 +212,85 @@ static void test_a_group_of_one_waits_for_nobody(void **state)
     (void)state;
     static struct members m;
     static struct cluster_map map = {.epoch = 1, .cluster_id = 7, .n_shards = 1};
-    map.shards[0].n_replicas = 1;
-    map.shards[0].holders[0].node = 4;
+    map.n_nodes = 1;
+    map.nodes[0].id = 4;
     members_init(&m, &map, 4, 77);
     assert_int_equal(members_form(&m), MEMBERS_FOUNDER);
     assert_int_equal(members_self(&m)->founder, 77);
+}
+
+static void exchange(struct members *a, struct members *b)
+{
+    struct buf hello = {0};
+    struct error err;
+    node_id from;
+    members_put_hello(a, &hello);
+    assert_int_equal(members_hear(b, buf_bytes(&hello), &from, &err), ERR_OK);
+    buf_free(&hello);
+}
+
+/* Two cluster files would deal the shards in two ways. */
+static void test_nodes_that_would_found_from_other_maps_wait(void **state)
+{
+    (void)state;
+    static struct members m[2];
+    static struct cluster_map map = {.epoch = 1, .cluster_id = 7, .n_shards = 1, .n_nodes = 2};
+    map.nodes[0].id = 1;
+    map.nodes[1].id = 2;
+    members_init(&m[0], &map, 1, 10);
+    map.n_shards = 2;
+    members_init(&m[1], &map, 2, 20);
+    for (int i = 0; i < 5; i++) {
+        exchange(&m[0], &m[1]);
+        exchange(&m[1], &m[0]);
+        assert_int_equal(members_form(&m[0]), MEMBERS_FORMING);
+        assert_int_equal(members_form(&m[1]), MEMBERS_FORMING);
+    }
+    assert_true(members_find(&m[0], 2)->differs);
+    map.n_shards = 1; /* its file is mended */
+    members_init(&m[1], &map, 2, 20);
+    for (int i = 0; i < 3; i++) {
+        exchange(&m[0], &m[1]);
+        exchange(&m[1], &m[0]);
+    }
+    assert_int_equal(members_form(&m[0]), MEMBERS_FOUNDER);
+    assert_int_equal(members_form(&m[1]), MEMBERS_FOUNDER);
+}
+
+/* One that is new to a cluster has a file with more nodes than the founders had. */
+static void test_a_node_that_comes_later_joins(void **state)
+{
+    (void)state;
+    static struct members old, late;
+    static struct cluster_map map = {.epoch = 1, .cluster_id = 7, .n_shards = 1, .n_nodes = 1};
+    map.nodes[0].id = 1;
+    members_init(&old, &map, 1, 10);
+    assert_int_equal(members_form(&old), MEMBERS_FOUNDER);
+    map.n_nodes = 2;
+    map.nodes[1].id = 2;
+    members_init(&late, &map, 2, 20);
+    exchange(&old, &late);
+    assert_int_equal(members_form(&late), MEMBERS_JOINER);
+    exchange(&late, &old); /* it is not in the map yet: that changes nothing */
+    assert_null(members_find(&old, 2));
+    struct member *of = members_add(&old, 2);
+    assert_ptr_equal(members_add(&old, 2), of);
+    exchange(&late, &old);
+    assert_int_equal(of->folder, 20);
+}
+
+static void test_who_gets_a_shard_back_is_another_replica(void **state)
+{
+    (void)state;
+    uint64_t founder = replica_id_of(7, 3, 0);
+    assert_int_equal(folder_of_replica(founder), 7);
+    for (uint32_t since = 1; since < 1000; since++) {
+        uint64_t id = replica_id_of(7, 3, since);
+        assert_int_equal(node_of_replica(id), 3);
+        assert_int_not_equal(id, founder);
+        assert_int_not_equal(id, replica_id_of(7, 3, since + 1));
+        assert_int_not_equal(id, replica_id_of(8, 3, since));
+    }
 }
 
 static void test_a_hello_of_another_cluster_or_damaged_is_refused(void **state)
@@ -241,6 +317,9 @@ int main(void)
         cmocka_unit_test(test_founders_agree_whatever_happens),
         cmocka_unit_test(test_folders_may_be_lost_one_after_the_other_until_no_founder_is_left),
         cmocka_unit_test(test_a_group_of_one_waits_for_nobody),
+        cmocka_unit_test(test_nodes_that_would_found_from_other_maps_wait),
+        cmocka_unit_test(test_a_node_that_comes_later_joins),
+        cmocka_unit_test(test_who_gets_a_shard_back_is_another_replica),
         cmocka_unit_test(test_a_hello_of_another_cluster_or_damaged_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

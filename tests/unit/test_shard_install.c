@@ -49,7 +49,7 @@ static struct store_options options(const struct world *w, const char *folder)
 {
     return (struct store_options){.path = folder,
                                   .map_bytes = (uint64_t)w->config->map_gb << 30,
-                                  .cluster_id = w->shared.map.cluster_id,
+                                  .cluster_id = w->shared.slots.cluster_id,
                                   .shard = SHARD};
 }
 
@@ -60,14 +60,14 @@ static void open_wal(struct world *w)
     (void)snprintf(path, sizeof path, "%s/log", w->dir);
     struct wal_options o = {.path = path,
                             .map_bytes = UINT64_C(1) << 30,
-                            .cluster_id = w->shared.map.cluster_id,
+                            .cluster_id = w->shared.slots.cluster_id,
                             .node = 1};
     ok(wal_open(&o, &w->wal, &err), &err);
 }
 
 static uint64_t voter(uint64_t node)
 {
-    return replica_id_of(7, (node_id)node);
+    return replica_id_of(7, (node_id)node, 0);
 }
 
 /* The configuration of a group of three, to be freed. */
@@ -97,6 +97,20 @@ static void write_old_log(struct world *w)
     buf_free(&conf);
 }
 
+/* The shard is on nodes 1 to 3, on the first one since that epoch. */
+static void put_map(struct world *w, uint32_t since)
+{
+    static struct cluster_map map;
+    map = w->shared.slots;
+    map.epoch = since + 1;
+    map.shards[SHARD].n_replicas = map.shards[SHARD].n_holders = 3;
+    for (node_id i = 0; i < 3; i++)
+        map.shards[SHARD].holders[i] = (struct map_replica){.node = i + 1U, .since = i ? 0 : since};
+    if (!w->shared.map.now)
+        assert_true(maps_open(&w->shared));
+    assert_true(maps_put(&w->shared, &map));
+}
+
 static void make(struct world *w)
 {
     struct error err = {0};
@@ -106,11 +120,10 @@ static void make(struct world *w)
     w->config->map_gb = 1;
     w->shared.config = w->config;
     w->shared.node = 1;
-    cluster_map_init(&w->shared.map, w->config);
-    w->shared.map.shards[SHARD].n_replicas = 3;
-    for (node_id i = 0; i < 3; i++)
-        w->shared.map.shards[SHARD].holders[i].node = i + 1U;
-    members_init(&w->shared.members, &w->shared.map, 1, 7);
+    cluster_map_init(&w->shared.slots, w->config);
+    w->shared.n_shards = w->shared.slots.n_shards;
+    put_map(w, 0);
+    members_init(&w->shared.members, &w->shared.slots, 1, 7);
     (void)snprintf(w->shared.folder, sizeof w->shared.folder, "%s", w->dir);
 
     char folder[700];
@@ -133,6 +146,7 @@ static void make(struct world *w)
 
 static void unmake(struct world *w)
 {
+    maps_close(&w->shared);
     cluster_config_close(w->config);
     tempdir_remove(w->dir);
 }
@@ -232,13 +246,13 @@ static enum error_code open_shard(struct world *w, struct error *err)
 {
     open_wal(w);
     w->shard = (struct shard){.shared = &w->shared, .id = SHARD};
+    assert_int_equal(pthread_rwlock_init(&w->shard.in_place, NULL), 0);
     return shard_open(&w->shard, w->wal, err);
 }
 
 static void close_shard(struct world *w)
 {
-    replica_close(w->shard.replica);
-    shard_close_state(&w->shard);
+    shard_close_replica(&w->shard);
     (void)pthread_rwlock_destroy(&w->shard.in_place);
     wal_close(w->wal);
 }
@@ -352,6 +366,43 @@ static void test_a_lost_state_is_refused_with_the_reason(void **state)
     unmake(&w);
 }
 
+/* The node gave the shard up and got it back while it was down: it begins empty, under a new name.
+ */
+static void test_a_shard_that_comes_back_begins_anew(void **state)
+{
+    (void)state;
+    struct world w;
+    struct error err = {0};
+    struct wal_shard ws;
+    make(&w);
+    ok(open_shard(&w, &err), &err);
+    uint64_t was = w.shard.replica_id;
+    close_shard(&w);
+    put_map(&w, 5);
+    for (int again = 0; again < 2; again++) {
+        ok(open_shard(&w, &err), &err);
+        assert_int_not_equal(w.shard.replica_id, was);
+        assert_int_equal(store_durable_index(w.shard.store), again ? 3 : 0);
+        ok(wal_load(w.wal, SHARD, &ws, &err), &err);
+        assert_int_equal(ws.term, again ? 9 : 0);
+        if (!again) { /* what it does from now on stays */
+            put_marker(w.shard.store, "anew", 3);
+            ok(wal_begin(w.wal, &err), &err);
+            ok(wal_put_vote(w.wal, SHARD, 9, voter(2), &err), &err);
+            struct wal_snapshot snapshot = {.index = 3, .term = 8, .conf_index = 1};
+            struct buf conf = configuration();
+            snapshot.conf = buf_bytes(&conf);
+            ok(wal_trim(w.wal, SHARD, 3, &snapshot, &err), &err);
+            ok(wal_commit(w.wal, &err), &err);
+            buf_free(&conf);
+        }
+        shard_close_replica(&w.shard);
+        (void)pthread_rwlock_destroy(&w.shard.in_place);
+        wal_close(w.wal);
+    }
+    unmake(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -360,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_a_state_ahead_of_its_log_is_still_refused),
         cmocka_unit_test(test_a_damaged_state_is_not_put_in_place),
         cmocka_unit_test(test_a_lost_state_is_refused_with_the_reason),
+        cmocka_unit_test(test_a_shard_that_comes_back_begins_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -28,7 +28,7 @@ struct node {
     struct cluster_node entries[2];
     char *listen[2]; /* what the entries point to */
     struct host_shared shared;
-    struct shard shard;
+    struct shard shards[SHARD + 1], *shard;
     struct transfer_thread transfer;
     struct server *server;
     struct inbox *front_inbox;
@@ -111,11 +111,11 @@ static void ok(enum error_code rc, const struct error *err)
 static void open_store(struct node *n)
 {
     struct error err = {0};
-    struct store_options o = {.path = n->shard.folder,
+    struct store_options o = {.path = n->shard->folder,
                               .map_bytes = UINT64_C(1) << 30,
                               .cluster_id = CLUSTER,
                               .shard = SHARD};
-    ok(store_open(&o, &n->shard.store, &err), &err);
+    ok(store_open(&o, &n->shard->store, &err), &err);
 }
 
 /* Some `mb` of rows that depend on the seed alone. */
@@ -128,11 +128,11 @@ static void fill(struct node *n, uint64_t seed, unsigned mb, uint64_t applied)
         (void)snprintf(key, sizeof key, "key%u", i);
         for (size_t k = 0; k < sizeof value; k++)
             value[k] = (uint8_t)((seed * 31 + i) * (k + 7) >> 3);
-        store_put(n->shard.store, bytes_of_str(key), bytes_of(value, sizeof value));
+        store_put(n->shard->store, bytes_of_str(key), bytes_of(value, sizeof value));
     }
-    store_freeze(n->shard.store, applied);
-    ok(store_write_frozen(n->shard.store, &err), &err);
-    store_release_frozen(n->shard.store);
+    store_freeze(n->shard->store, applied);
+    ok(store_write_frozen(n->shard->store, &err), &err);
+    store_release_frozen(n->shard->store);
 }
 
 static void start(struct node *n)
@@ -147,14 +147,11 @@ static void start(struct node *n)
        &err);
     ok(inbox_open(net, "front", &n->front_inbox, &err), &err);
     ok(inbox_open(net, "transfer", &n->transfer.inbox, &err), &err);
-    ok(inbox_open(net, "shard-3", &n->shard.inbox, &err), &err);
+    ok(inbox_open(net, "shard-3", &n->shard->inbox, &err), &err);
     ok(outbox_open(net, "transfer", &n->to_transfer, &err), &err);
     ok(outbox_open(net, "front", &n->transfer.to_front, &err), &err);
     n->transfer.shared = &n->shared;
-    n->transfer.shards = &n->shard;
-    n->transfer.n_shards = 1;
-    n->transfer.to_shard = calloc(1, sizeof(struct outbox *));
-    ok(outbox_open(net, "shard-3", &n->transfer.to_shard[0], &err), &err);
+    ok(outbox_open(net, "shard-3", &n->shard->to_shard, &err), &err);
     atomic_store(&n->pass, -1);
     atomic_store(&n->stop, false);
     assert_int_equal(pthread_create(&n->transfer.thread, NULL, transfer_thread_main, &n->transfer),
@@ -178,9 +175,8 @@ static void stop(struct node *n)
     assert_int_equal(pthread_join(n->front, NULL), 0);
     outbox_close(n->to_transfer);
     outbox_close(n->transfer.to_front);
-    outbox_close(n->transfer.to_shard[0]);
-    free(n->transfer.to_shard);
-    drop_inbox(n->shard.inbox);
+    outbox_close(n->shard->to_shard);
+    drop_inbox(n->shard->inbox);
     drop_inbox(n->transfer.inbox);
     drop_inbox(n->front_inbox);
     server_close(n->server);
@@ -203,13 +199,18 @@ static void make(struct node *n, node_id id)
     n->config.n_nodes = 2;
     n->config.map_gb = 1;
     n->shared.config = &n->config;
-    n->shared.map.cluster_id = CLUSTER;
+    n->shared.slots.cluster_id = CLUSTER;
     n->shared.node = id;
-    n->shard.shared = &n->shared;
-    n->shard.id = SHARD;
+    assert_true(maps_open(&n->shared));
+    n->shared.shards = n->shards;
+    n->shared.n_shards = SHARD + 1;
+    n->shard = &n->shards[SHARD];
+    n->shard->shared = &n->shared;
+    atomic_store(&n->shard->state, SHARD_OPEN);
+    n->shard->id = SHARD;
     (void)snprintf(n->shared.folder, sizeof n->shared.folder, "%s", n->dir);
-    (void)snprintf(n->shard.folder, sizeof n->shard.folder, "%s/shard-3", n->dir);
-    assert_int_equal(pthread_rwlock_init(&n->shard.in_place, NULL), 0);
+    (void)snprintf(n->shard->folder, sizeof n->shard->folder, "%s/shard-3", n->dir);
+    assert_int_equal(pthread_rwlock_init(&n->shard->in_place, NULL), 0);
     open_store(n);
     start(n);
     set_endpoint(n, id, server_endpoint(n->server));
@@ -218,8 +219,9 @@ static void make(struct node *n, node_id id)
 static void unmake(struct node *n)
 {
     stop(n);
-    store_close(n->shard.store);
-    assert_int_equal(pthread_rwlock_destroy(&n->shard.in_place), 0);
+    store_close(n->shard->store);
+    assert_int_equal(pthread_rwlock_destroy(&n->shard->in_place), 0);
+    maps_close(&n->shared);
     for (int i = 0; i < 2; i++)
         free(n->listen[i]);
     tempdir_remove(n->dir);
@@ -249,7 +251,7 @@ static void unmake_pair(struct pair *p)
 static void ask(struct node *n, node_id from, uint64_t at_least)
 {
     struct message *m = message_new(MESSAGE_FETCH_STATE);
-    m->shard = &n->shard;
+    m->shard = n->shard;
     m->node = from;
     m->seq = at_least;
     message_send(n->to_transfer, m);
@@ -259,9 +261,9 @@ static void ask(struct node *n, node_id from, uint64_t at_least)
 static struct message *answer_within(struct node *n, int seconds)
 {
     msec_t end = clock_mono_ms() + seconds * 1000;
-    struct waitable wait = {.inbox = n->shard.inbox};
+    struct waitable wait = {.inbox = n->shard->inbox};
     while (clock_mono_ms() < end) {
-        struct message *m = inbox_take(n->shard.inbox);
+        struct message *m = inbox_take(n->shard->inbox);
         if (m)
             return m;
         (void)endpoint_wait(&wait, 1, 100);
@@ -302,18 +304,18 @@ static void check_state(struct pair *p, uint64_t applied)
     char file[700];
     struct error err = {0};
     uint64_t here = 0, there = 0;
-    struct store_options o = {.path = p->b.shard.folder,
+    struct store_options o = {.path = p->b.shard->folder,
                               .map_bytes = UINT64_C(1) << 30,
                               .cluster_id = CLUSTER,
                               .shard = SHARD};
-    (void)snprintf(file, sizeof file, "%s/install.mdb", p->b.shard.folder);
-    store_close(p->b.shard.store);
+    (void)snprintf(file, sizeof file, "%s/install.mdb", p->b.shard->folder);
+    store_close(p->b.shard->store);
     ok(store_install(&o, file, &err), &err);
     open_store(&p->b);
-    assert_int_equal(store_durable_index(p->b.shard.store), applied);
-    store_scan(p->a.shard.store, bytes_of(NULL, 0), same, p->b.shard.store);
-    store_scan(p->a.shard.store, bytes_of(NULL, 0), count_rows, &there);
-    store_scan(p->b.shard.store, bytes_of(NULL, 0), count_rows, &here);
+    assert_int_equal(store_durable_index(p->b.shard->store), applied);
+    store_scan(p->a.shard->store, bytes_of(NULL, 0), same, p->b.shard->store);
+    store_scan(p->a.shard->store, bytes_of(NULL, 0), count_rows, &there);
+    store_scan(p->b.shard->store, bytes_of(NULL, 0), count_rows, &here);
     assert_int_equal(here, there);
 }
 
@@ -356,7 +358,7 @@ static void test_a_state_moves_from_node_to_node(void **state)
     ask(&p->b, 1, 50);
     assert_int_equal(answer(&p->b, &applied), ERR_OK);
     assert_int_equal(applied, 50);
-    assert_int_equal(size_of(p->b.shard.folder, "incoming.mdb"), 0);
+    assert_int_equal(size_of(p->b.shard->folder, "incoming.mdb"), 0);
     check_state(p, 50);
     wait_for_copies(&p->a, 0); /* closed: gone */
     unmake_pair(p);
@@ -408,7 +410,7 @@ static void test_a_receiver_that_restarts_begins_again(void **state)
         (void)endpoint_wait(NULL, 0, 5);
     }
     stop(&p->b);
-    assert_int_equal(size_of(p->b.shard.folder, "incoming.mdb"), 0);
+    assert_int_equal(size_of(p->b.shard->folder, "incoming.mdb"), 0);
     atomic_store(&p->a.pass, -1);
     start(&p->b);
     ask(&p->b, 1, 50);
@@ -439,7 +441,7 @@ static void test_a_full_disk_is_waited_out(void **state)
     atomic_store(&p->a.pass, -1);
     struct message *m = answer_within(&p->b, 4);
     assert_null(m);
-    uint64_t size = size_of(p->b.shard.folder, "incoming.mdb");
+    uint64_t size = size_of(p->b.shard->folder, "incoming.mdb");
     assert_in_range(size, 5 << 20, (7 << 20) + 1000);
     limit_file_size(RLIM_INFINITY);
     assert_int_equal(answer(&p->b, &applied), ERR_OK);
@@ -454,12 +456,13 @@ static void test_what_cannot_be_is_answered_with_a_reason(void **state)
     uint64_t applied;
     ask(&p->b, 9, 50);
     assert_int_equal(answer(&p->b, &applied), ERR_NOT_FOUND);
-    p->a.shared.map.cluster_id = CLUSTER; /* but b belongs elsewhere: found before it is in place */
-    p->b.shared.map.cluster_id = CLUSTER + 1;
+    p->a.shared.slots.cluster_id =
+        CLUSTER; /* but b belongs elsewhere: found before it is in place */
+    p->b.shared.slots.cluster_id = CLUSTER + 1;
     ask(&p->b, 1, 50);
     assert_int_equal(answer(&p->b, &applied), ERR_MISMATCH);
-    assert_int_equal(size_of(p->b.shard.folder, "install.mdb"), 0);
-    assert_int_equal(size_of(p->b.shard.folder, "incoming.mdb"), 0);
+    assert_int_equal(size_of(p->b.shard->folder, "install.mdb"), 0);
+    assert_int_equal(size_of(p->b.shard->folder, "incoming.mdb"), 0);
     unmake_pair(p);
 }
 

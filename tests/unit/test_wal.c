@@ -281,6 +281,53 @@ static void test_wal_installed_snapshot_replaces_a_log_that_differs(void **state
     tempdir_remove(dir);
 }
 
+static void test_wal_forgets_one_shard_and_keeps_the_others(void **state)
+{
+    (void)state;
+    char *dir = tempdir_make();
+    struct wal *w = open_at(dir);
+    struct wal_snapshot snapshot = {.index = 2, .term = 1, .conf_index = 1, .conf = b("conf")};
+    begin(w);
+    for (uint16_t shard = 4; shard <= 6; shard++) {
+        assert_int_equal(wal_put_vote(w, shard, 3, 9, NULL), ERR_OK);
+        append(w, shard, 1, 1, "abcd");
+        assert_int_equal(wal_trim(w, shard, 2, &snapshot, NULL), ERR_OK);
+    }
+    assert_int_equal(wal_put_meta(w, "of-5", b("x"), NULL), ERR_OK);
+    commit(w);
+    begin(w);
+    assert_int_equal(wal_forget(w, 5, NULL), ERR_OK);
+    assert_int_equal(wal_forget(w, 77, NULL), ERR_OK); /* was never here */
+    wal_abort(w);
+    assert_log(w, 5, 3, "cd");
+    assert_vote(w, 5, 3, 9);
+    begin(w);
+    assert_int_equal(wal_forget(w, 5, NULL), ERR_OK);
+    assert_int_equal(wal_del_meta(w, "of-5", NULL), ERR_OK);
+    assert_int_equal(wal_del_meta(w, "of-77", NULL), ERR_OK);
+    commit(w);
+    for (int round = 0; round < 2; round++) {
+        struct wal_shard s;
+        struct buf out = {0};
+        assert_log(w, 5, 1, "");
+        assert_vote(w, 5, 0, 0);
+        assert_int_equal(wal_load(w, 5, &s, NULL), ERR_OK);
+        assert_int_equal(s.snapshot.index, 0);
+        assert_int_equal(s.snapshot.conf.len, 0);
+        assert_int_equal(wal_get_meta(w, "of-5", &out, NULL), ERR_NOT_FOUND);
+        assert_log(w, 4, 3, "cd");
+        assert_log(w, 6, 3, "cd");
+        assert_vote(w, 6, 3, 9);
+        w = reopen(w, dir);
+    }
+    begin(w);
+    append(w, 5, 1, 1, "new");
+    commit(w);
+    assert_log(w, 5, 1, "new");
+    wal_close(w);
+    tempdir_remove(dir);
+}
+
 static void test_wal_abort_restores_everything(void **state)
 {
     (void)state;
@@ -737,6 +784,7 @@ int main(void)
         cmocka_unit_test(test_wal_refuses_gaps),
         cmocka_unit_test(test_wal_trims_to_a_snapshot),
         cmocka_unit_test(test_wal_installed_snapshot_replaces_a_log_that_differs),
+        cmocka_unit_test(test_wal_forgets_one_shard_and_keeps_the_others),
         cmocka_unit_test(test_wal_abort_restores_everything),
         cmocka_unit_test(test_wal_keeps_values_of_the_node),
         cmocka_unit_test(test_wal_of_another_cluster_or_node_is_refused),

@@ -28,6 +28,7 @@ enum command_type {
     COMMAND_DAY,
     COMMAND_WATCH_START = 24,
     COMMAND_WATCH_STOP,
+    COMMAND_MAP,
     /* Reads at the leader. */
     COMMAND_LOCATE = 32,
     COMMAND_GET,
@@ -51,11 +52,12 @@ enum command_type {
 const char *command_type_name(enum command_type t);
 
 enum {
-    COMMAND_LIMIT_MAX = 1000000,    /* greatest `limit` */
-    COMMAND_TEXT_MAX = 64 * 1024,   /* bytes of `expr` and of `by` */
-    COMMAND_EXPRS_MAX = 8,          /* of an OVERLAP */
-    COMMAND_FIELDS_MAX = 64,        /* of ROWS */
-    COMMAND_CATALOGUE_MAX = 5 << 20 /* bytes of `content` of a SEGMENT_SYNC */
+    COMMAND_LIMIT_MAX = 1000000,     /* greatest `limit` */
+    COMMAND_TEXT_MAX = 64 * 1024,    /* bytes of `expr` and of `by` */
+    COMMAND_EXPRS_MAX = 8,           /* of an OVERLAP */
+    COMMAND_FIELDS_MAX = 64,         /* of ROWS */
+    COMMAND_CATALOGUE_MAX = 5 << 20, /* bytes of `content` of a SEGMENT_SYNC */
+    COMMAND_MAP_MAX = 1 << 20        /* of a MAP */
 };
 
 /* Why an identity of an event was not linked, or a piece of it not taken. Recorded, counted,
@@ -116,6 +118,9 @@ struct skip {
  * WATCH_START  name. The segment is watched from here on, and was asked for on this day. → OK,
  *         ERROR (NOT_FOUND: no such segment; BUSY: this shard has not heard of it; why it cannot be)
  * WATCH_STOP   name. → OK
+ * MAP     content: a change of the cluster map (cluster/placement.h). At shard 0.
+ *         → OK (content: the encoded map afterwards; version: the task that was begun or cancelled,
+ *           else 0), ERROR (why it cannot be: the map is as it was; BUSY: there is none yet)
  * DAY     today: the day that the cluster's time zone has. Proposed by the shard itself. → OK
  * LOCATE  profile, ids[0] (optional: is it here?), want_content.
  *         → HERE (LIVE, holds ids[0]; epoch), GOTO (profile), MERGING (other = target, epoch, ids:

@@ -68,6 +68,8 @@ enum error_code wal_append(struct wal *w, uint16_t shard, uint64_t index,
  * snapshot is newer. */
 enum error_code wal_trim(struct wal *w, uint16_t shard, uint64_t upto,
                          const struct wal_snapshot *snapshot, struct error *err);
+/* All of the shard: it is as if it had never been here. */
+enum error_code wal_forget(struct wal *w, uint16_t shard, struct error *err);
 /* Synced. ERR_DISK_FULL: nothing of the transaction happened, the caller may do it all again later.
  * Any other error is final: the process must stop, the state of the disk is unknown. */
 enum error_code wal_commit(struct wal *w, struct error *err);
@@ -80,6 +82,8 @@ enum error_code wal_put_meta(struct wal *w, const char *name, struct bytes value
                              struct error *err);
 enum error_code wal_get_meta(struct wal *w, const char *name, struct buf *out,
                              struct error *err); /* ERR_NOT_FOUND */
+/* It need not be there. */
+enum error_code wal_del_meta(struct wal *w, const char *name, struct error *err);
 
 uint64_t wal_disk_bytes(const struct wal *w);
 

@@ -19,6 +19,7 @@
  *   'G' name, 'g'                    saved segments, and the version of all of them
  *   'd'                              the day of the shard's log
  *   'w' name                         a watched segment, and when it was last asked for
+ *   'M'                              the cluster map; at shard 0 only
  *   'm' / 't' be64 one_id            merges in flight / tombstones, with the time they began
  *   'S'                              counters, allocators, machine clock
  *
@@ -83,6 +84,10 @@ enum error_code machine_error(const struct machine *m, struct error *err);
 struct catalogue *machine_catalogue(const struct machine *m);
 /* The day that the log has come to: 0 before the first DAY. */
 int32_t machine_today(const struct machine *m);
+
+/* Shard 0: the cluster map, as of the newest COMMAND_MAP; NULL: there is none yet, or this is
+ * another shard. Borrowed until the next machine_apply. */
+const struct cluster_map *machine_map(const struct machine *m);
 
 /* The watched segments with their expressions, INDEX_WATCHES_MAX at most, for index_set_watches;
  * the names live until the next machine_apply, the texts also in `arena`. They have to be told

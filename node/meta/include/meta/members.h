@@ -1,15 +1,16 @@
 /* Which data folders the nodes of the cluster have.
  *
  * Every folder has a number of its own, made at its first start and kept in its log. A replica's id
- * is that number and its node's: so a node whose folder was lost is another replica, which has no
- * vote until the group takes it in, and messages to the one that is gone go nowhere.
+ * is made of that number, its node's, and the epoch that gave it the shard: so a node whose folder
+ * was lost, or that gave the shard up and gets it back, is another replica, which has no vote until
+ * the group takes it in, and messages to the one that is gone go nowhere.
  *
  * At the first start of a cluster the nodes tell each other their folders (MESSAGE_HELLO). A node
  * founds its shards when all the others say the same as it, so that a new cluster begins when all
- * its nodes are there; or when one that has founded already says that this very folder is among the
- * founders. Where another folder of this node is among them, this one is new: it joins, empty, and
- * founds nothing. So it does when all the others have been heard and none of them has founded, but
- * one has joined: the founders' folders are all gone by and by.
+ * its nodes are there and have the same first map; or when one that has founded already says that
+ * this very folder is among the founders. Where another folder of this node is among them, this one
+ * is new: it joins, empty, and founds nothing. So it does when all the others have been heard and
+ * none of them has founded, but one has joined: the founders' folders are all gone by and by.
  *
  * A core: no clock, socket or disk. One owner, one thread.
  */
@@ -22,10 +23,8 @@
 typedef uint64_t folder_id;
 enum { FOLDER_RANDOM_BITS = 16, REPLICA_NODE_BITS = 16 };
 
-static inline uint64_t replica_id_of(folder_id folder, node_id node)
-{
-    return folder << REPLICA_NODE_BITS | node;
-}
+/* `since`: as in the map (cluster/map.h). The founders' ids show their folders. */
+uint64_t replica_id_of(folder_id folder, node_id node, uint32_t since);
 static inline node_id node_of_replica(uint64_t replica)
 {
     return (node_id)(replica & ((1U << REPLICA_NODE_BITS) - 1));
@@ -49,21 +48,24 @@ struct member {
     bool is_founded;   /* FORMING: has founded, and this folder is among its founders */
     bool is_heard;     /* FORMING: since this process began */
     bool is_joiner;    /* FORMING: has joined: there is a cluster already */
+    bool differs;      /* FORMING: would found from another map: it has another cluster file */
 };
 
 struct members {
     uint64_t cluster_id;
+    uint64_t digest; /* of the map that this node would found from */
     node_id self;
     enum members_state state;
     bool is_unsaved; /* what must be stored before anybody is told: a node that forgot what it said
                         could agree to two different groups of founders */
     size_t n;
-    struct member
-        list[CLUSTER_NODES_MAX]; /* this node first; it alone where nothing is replicated */
+    struct member list[CLUSTER_NODES_MAX]; /* this node first */
 };
 
-/* A new folder. */
+/* A new folder. `map`: the one of a first start; its nodes are the founders, if they all agree. */
 void members_init(struct members *m, const struct cluster_map *map, node_id self, folder_id folder);
+/* A node that came to the cluster later; NULL: there is no room. */
+struct member *members_add(struct members *m, node_id node);
 /* NULL: not of the cluster. */
 struct member *members_find(struct members *m, node_id node);
 const struct member *members_self(const struct members *m);
@@ -71,7 +73,7 @@ const struct member *members_self(const struct members *m);
 /* What this node says of itself and the founders; appended. */
 void members_put_hello(const struct members *m, struct buf *out);
 /* What another one said. ERR_MISMATCH: of another cluster; ERR_MALFORMED. `*from` is set on
- * success; a node that the map does not have changes nothing. */
+ * success; a node that is not in the list changes nothing. */
 enum error_code members_hear(struct members *m, struct bytes hello, node_id *from,
                              struct error *err);
 /* Moves on from FORMING when what was heard allows it, and returns the state. A group of one needs

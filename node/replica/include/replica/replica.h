@@ -52,7 +52,8 @@ struct replica_snapshot {
 };
 
 struct replica_options {
-    uint64_t id;                /* this replica in its group; never 0, never used again once gone */
+    uint64_t id;                /* this replica in its group; never 0, never used again once its
+                                   disk has forgotten it */
     uint32_t seed;              /* of the random election time-outs; differs between replicas */
     msec_t election_timeout_ms; /* waits are drawn from [1, 2) of it; 0 = 1000 */
     msec_t heartbeat_ms;        /* below the election time-out; 0 = a tenth of it */
@@ -200,6 +201,8 @@ enum error_code replica_receive(struct replica *r, msec_t now, uint64_t from, st
  * while another trim is pending. ERR_INVALID: above what was handed out by APPLY. */
 enum error_code replica_checkpointed(struct replica *r, msec_t now, uint64_t index,
                                      struct replica_effects *out);
+/* From now on, see replica_options. */
+void replica_set_trailing(struct replica *r, uint64_t trailing);
 /* A linearizable read: READ_READY or READ_FAILED with this token, now or later, exactly once
  * (replica_close drops silently). */
 enum error_code replica_read(struct replica *r, msec_t now, uint64_t token,
@@ -213,8 +216,8 @@ enum error_code replica_loaded(struct replica *r, msec_t now, const struct repli
 
 /* The leader changes one member: adds one as standby or spare, makes one a voter, demotes or
  * removes one. Making a voter may take a while (it must catch up first) and may be given up
- * silently: look at replica_members. A removed id is never used again; a replica that lost its disk
- * comes back under a new one. ERR_NOT_LEADER. ERR_BUSY: another change is under way, or this leader
+ * silently: look at replica_members. A removed id may come back as long as its disk remembers all
+ * that it promised; a replica that lost its disk comes back under a new one. ERR_NOT_LEADER. ERR_BUSY: another change is under way, or this leader
  * has yet to commit an entry of its term (it has begun to): again in a moment. ERR_INVALID: nothing
  * would change, a new member as voter, or the leader itself, which must hand over first. */
 enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
