@@ -29,7 +29,7 @@ struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
     return w->result;
 }
 
-static struct oneid_result *run(struct oneid_client *c, const struct request *r)
+struct oneid_result *blocking_run(struct oneid_client *c, const struct request *r)
 {
     struct waiter w = {0};
     enum oneid_code code = blocking_check(c);
@@ -76,7 +76,7 @@ struct oneid_result *oneid_profile_of_one_id(struct oneid_client *c, uint64_t pr
 struct oneid_result *oneid_count(struct oneid_client *c, const char *expr)
 {
     struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const char *cursor,
@@ -86,7 +86,7 @@ struct oneid_result *oneid_list(struct oneid_client *c, const char *expr, const 
                         .expr = bytes_of_str(expr),
                         .cursor = bytes_of_str(cursor),
                         .limit = limit};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_export(struct oneid_client *c, const char *expr,
@@ -104,7 +104,7 @@ struct oneid_result *oneid_breakdown(struct oneid_client *c, const char *expr, c
 {
     struct request r = {
         .type = REQUEST_BREAKDOWN, .expr = bytes_of_str(expr), .by = bytes_of_str(by)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *expr, const char *by,
@@ -114,13 +114,13 @@ struct oneid_result *oneid_breakdown_two(struct oneid_client *c, const char *exp
                         .expr = bytes_of_str(expr),
                         .by = bytes_of_str(by),
                         .by2 = bytes_of_str(by2)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_explain(struct oneid_client *c, const char *expr)
 {
     struct request r = {.type = REQUEST_COUNT, .expr = bytes_of_str(expr), .explain = true};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *exprs, size_t n)
@@ -131,7 +131,7 @@ struct oneid_result *oneid_overlap(struct oneid_client *c, const char *const *ex
     struct request r = {.type = REQUEST_OVERLAP,
                         .exprs = list,
                         .n_exprs = n < COMMAND_EXPRS_MAX + 1 ? n : COMMAND_EXPRS_MAX + 1};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *name,
@@ -139,55 +139,55 @@ struct oneid_result *oneid_segment_define(struct oneid_client *c, const char *na
 {
     struct request r = {
         .type = REQUEST_SEGMENT_DEFINE, .name = bytes_of_str(name), .expr = bytes_of_str(expr)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_segment_drop(struct oneid_client *c, const char *name)
 {
     struct request r = {.type = REQUEST_SEGMENT_DROP, .name = bytes_of_str(name)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_segments(struct oneid_client *c, const char *name)
 {
     struct request r = {.type = REQUEST_SEGMENTS, .name = bytes_of_str(name)};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_refresh(struct oneid_client *c)
 {
     struct request r = {.type = REQUEST_REFRESH};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_stats(struct oneid_client *c)
 {
     struct request r = {.type = REQUEST_STATS};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_status(struct oneid_client *c)
 {
     struct request r = {.type = REQUEST_STATUS};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_lead(struct oneid_client *c, uint16_t shard, uint16_t node)
 {
     struct request r = {.type = REQUEST_LEAD, .shard = shard, .node = node};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, uint32_t limit)
 {
     struct request r = {.type = REQUEST_REFUSED, .cursor = bytes_of_str(cursor), .limit = limit};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 struct oneid_result *oneid_check(struct oneid_client *c)
 {
     struct request r = {.type = REQUEST_CHECK};
-    return run(c, &r);
+    return blocking_run(c, &r);
 }
 
 /* --- many at once --- */

@@ -77,6 +77,9 @@ enum oneid_code blocking_check(struct oneid_client *c);
 struct oneid_result *blocking_wait(struct oneid_client *c, enum oneid_code code,
                                    const struct waiter *w);
 
+/* Submits it and waits. */
+struct oneid_result *blocking_run(struct oneid_client *c, const struct request *r);
+
 /* --- turn.c --- */
 /* Queues a call at the active router, sending when a batch is full. */
 void turn_enqueue(struct oneid_client *c, struct call *call, msec_t now);
@@ -89,6 +92,10 @@ uint32_t turn_time_left(const struct call *call, msec_t now);
 /* --- status.c --- */
 /* False: memory is out. */
 bool status_build(const struct response *r, struct arena *arena, struct oneid_result *out);
+
+/* --- nodes.c --- */
+/* False: memory is out. */
+bool map_build(const struct response *r, struct arena *arena, struct oneid_result *out);
 
 /* --- result.c --- */
 /* The response as the application sees it; all of it lives in `arena`. False: no memory. */

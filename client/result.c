@@ -416,11 +416,12 @@ bool result_build(const struct response *r, struct arena *arena, struct oneid_re
         .n_explain = r->n_explain,
         .router_ns = r->nanos,
         .age_ms = r->age_ms,
+        .task = r->task,
     };
     add_profile(&b, r, out);
     add_rows(&b, r, out);
     add_events(&b, r, out);
-    b.failed |= !status_build(r, arena, out);
+    b.failed |= !status_build(r, arena, out) || !map_build(r, arena, out);
     return !b.failed;
 }
 

@@ -152,7 +152,7 @@ enum oneid_code client_submit(struct oneid_client *c, const struct request *r, u
     call->patience_ms = (msec_t)c->retry_ms + r->wait_ms;
     struct request stamped = *r;
     stamped.deadline_ms = turn_time_left(call, now);
-    stamped.stale_ok = c->stale_ok && request_may_be_stale(r->type);
+    stamped.stale_ok = (r->stale_ok || c->stale_ok) && request_may_be_stale(r->type);
     request_encode(&stamped, &call->item);
     turn_enqueue(c, call, now);
     return ONEID_OK;

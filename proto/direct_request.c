@@ -13,7 +13,7 @@ static bool has_others(const struct request *r)
 {
     return r->expr.len || r->by.len || r->cursor.len || r->limit || r->name.len || r->n_exprs ||
            r->by2.len || r->n_fields || r->explain || r->wait_ms || r->shard || r->node ||
-           r->stale_ok;
+           r->change.len || r->stale_ok;
 }
 DIRECT_KNOWS_ALL_UP_TO(struct request, stale_ok);
 

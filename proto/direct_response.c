@@ -10,7 +10,7 @@ static bool has_others(const struct response *r)
            r->cursor.len || r->n_lines || r->n_shards || r->map_epoch || r->n_findings ||
            r->n_segments || r->catalogue || r->n_combos || r->rows.len || r->n_rows ||
            r->n_fields || r->events.len || r->n_events || r->n_explain || r->nanos ||
-           r->n_carrying || r->n_nodes || r->router.len || r->age_ms;
+           r->n_carrying || r->n_nodes || r->router.len || r->map.len || r->task || r->age_ms;
 }
 DIRECT_KNOWS_ALL_UP_TO(struct response, age_ms);
 

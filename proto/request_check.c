@@ -1,8 +1,12 @@
+#include <cluster/placement.h>
 #include <proto/request.h>
 
 #include <math.h>
 
-enum { WATCH_TOKEN_MAX = 2 << 20 }; /* of as many shards as there can be */
+enum {
+    WATCH_TOKEN_MAX = 2 << 20, /* of as many shards as there can be */
+    CHANGE_MAX = 1024
+};
 
 /* In the words of the language's own errors. */
 static const char TOO_LONG[] = "column 1: expected at most 65536 bytes, found more";
@@ -163,6 +167,20 @@ static bool check_query(struct checker *c, const struct request *r)
            check_text(c, r->by2, NAME_MAX_LEN, "name to break down by is too long");
 }
 
+/* Clients begin and cancel tasks; what else can be done to the map, the cluster does itself. */
+static bool check_change(struct checker *c, struct bytes change)
+{
+    struct placement_change p;
+    if (change.len > CHANGE_MAX)
+        return fail(c, ERR_TOO_LARGE, "the change of the map is too large");
+    if (placement_change_decode(change, &p, NULL) != ERR_OK ||
+        (p.op != PLACEMENT_BEGIN && p.op != PLACEMENT_CANCEL))
+        return fail(c, ERR_INVALID, "expected a task of a node, or the end of one");
+    if (p.op == PLACEMENT_BEGIN && !bytes_is_utf8(p.request.listen))
+        return fail(c, ERR_INVALID, "not UTF-8");
+    return true;
+}
+
 enum error_code request_check(const struct request *r, struct error *err)
 {
     struct checker c = {.err = err};
@@ -210,6 +228,10 @@ enum error_code request_check(const struct request *r, struct error *err)
     case REQUEST_REFUSED:
     case REQUEST_STATUS:
     case REQUEST_CHECK:
+    case REQUEST_NODES:
+        break;
+    case REQUEST_NODE_TASK:
+        (void)check_change(&c, r->change);
         break;
     case REQUEST_LEAD:
         (void)((r->node > 0 && r->node <= UINT16_MAX) ||

@@ -8,7 +8,7 @@ bool request_may_be_stale(enum request_type t)
 {
     return t == REQUEST_RESOLVE || t == REQUEST_PROFILE || t == REQUEST_COUNT ||
            t == REQUEST_LIST || t == REQUEST_BREAKDOWN || t == REQUEST_OVERLAP ||
-           t == REQUEST_EXPORT;
+           t == REQUEST_EXPORT || t == REQUEST_NODES;
 }
 
 const char *request_type_name(enum request_type t)
@@ -52,6 +52,10 @@ const char *request_type_name(enum request_type t)
         return "UNWATCH";
     case REQUEST_LEAD:
         return "LEAD";
+    case REQUEST_NODES:
+        return "NODES";
+    case REQUEST_NODE_TASK:
+        return "NODE_TASK";
     case REQUEST_TYPE_END:
         break;
     }
@@ -110,6 +114,7 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.wait_ms = r->wait_ms;
     m.shard = r->shard;
     m.node = r->node;
+    m.change = binary_of(r->change);
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -177,6 +182,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .wait_ms = m->wait_ms,
         .shard = m->shard,
         .node = m->node,
+        .change = bytes_of_binary(m->change),
     };
     return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&

@@ -28,6 +28,8 @@ static const struct {
     [REQUEST_WATCH] = {"watch", ROLE_READER, false},
     [REQUEST_UNWATCH] = {"unwatch", ROLE_ADMIN, true}, /* it ends the watch of others, too */
     [REQUEST_LEAD] = {"lead", ROLE_ADMIN, true},
+    [REQUEST_NODES] = {"nodes", ROLE_READER, false},
+    [REQUEST_NODE_TASK] = {"node_task", ROLE_ADMIN, true},
 };
 
 static bool is_listed(enum request_type type)

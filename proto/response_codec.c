@@ -155,6 +155,8 @@ void response_encode_generic(const struct response *r, struct buf *out)
     m.n_nodes = r->n_nodes;
     m.nodes = nodes_of(&s, r->nodes, r->n_nodes);
     m.router = binary_of(r->router);
+    m.map = binary_of(r->map);
+    m.task = r->task;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -341,6 +343,8 @@ static bool take_response(struct decoder *d, const ProtobufCMessage *base, void 
         .n_events = m->n_events,
         .nanos = m->nanos,
         .router = bytes_of_binary(m->router),
+        .map = bytes_of_binary(m->map),
+        .task = m->task,
         .age_ms = m->age_ms,
     };
     return take_refused(d, m, r) && check_response(d, r) &&

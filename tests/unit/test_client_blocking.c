@@ -1,6 +1,7 @@
 /* The blocking calls, against a router on a thread of its own. */
 #include "fake_router.h"
 
+#include <cluster/placement.h>
 #include <oneid/oneid.h>
 #include <proto/rows.h>
 #include <proto/status.h>
@@ -143,6 +144,53 @@ static struct response status_answer(void)
     return r;
 }
 
+/* Node 4 takes shard 1 over from node 2: task 3, of which nothing is done yet. */
+static void fill_map(struct cluster_map *m)
+{
+    static struct cluster_node nodes[] = {{1, "tcp://a:1", ""}, {2, "tcp://b:1", ""}};
+    struct cluster_config c = {
+        .name = "t", .n_shards = 2, .n_replicas = 1, .nodes = nodes, .n_nodes = 2};
+    cluster_map_init(m, &c);
+    m->epoch = 9;
+    m->nodes[1].state = MAP_NODE_LEAVING;
+    m->nodes[m->n_nodes++] = (struct map_node){.id = 4, .listen = "tcp://d:1"};
+    m->shards[1].holders[1] = m->shards[1].holders[0];
+    m->shards[1].holders[0] = (struct map_replica){.since = 9, .node = 4};
+    m->shards[1].n_holders = 2;
+    m->shards[1].is_moving = true;
+    m->shards[1].task = m->last_task = 3;
+    m->shards[1].changed = 9;
+    m->tasks[m->n_tasks++] =
+        (struct map_task){3, MAP_TASK_REPLACE, MAP_TASK_RUNNING, 2, 4, 1, 1700000000123, 0};
+}
+
+/* Says that node 5 is not possible, and that task 8 has a map that cannot be read. */
+static struct response map_answer(const struct request *q)
+{
+    static uint8_t room[1000];
+    struct placement_change c = {.op = PLACEMENT_READ};
+    struct cluster_map *m = malloc(sizeof *m);
+    struct buf b = {0};
+    fill_map(m);
+    cluster_map_encode(m, &b);
+    free(m);
+    assert_true(b.len <= sizeof room);
+    memcpy(room, b.data, b.len);
+    struct response r = {.map = bytes_of(room, b.len), .task = 3};
+    buf_free(&b);
+    if (q->type == REQUEST_NODES && !q->stale_ok)
+        return (struct response){.code = ERR_TIMEOUT};
+    if (q->type == REQUEST_NODE_TASK)
+        assert_int_equal(placement_change_decode(q->change, &c, NULL), ERR_OK);
+    if (c.op == PLACEMENT_CANCEL)
+        r.map.len -= c.task == 8;
+    else if (c.op == PLACEMENT_BEGIN && c.request.node == 5)
+        return (struct response){.code = ERR_CONFLICT, .text = bytes_of_str("no room")};
+    else if (c.op == PLACEMENT_BEGIN)
+        r.task = (uint32_t)(100U * c.request.kind + c.request.other + c.request.listen.len);
+    return r;
+}
+
 /* What this router says to each type of question. */
 static struct response answer_to(const struct request *q, struct bytes profile)
 {
@@ -191,6 +239,9 @@ static struct response answer_to(const struct request *q, struct bytes profile)
         return status_answer();
     case REQUEST_LEAD:
         return (struct response){.code = q->shard == 7 && q->node == 3 ? ERR_OK : ERR_NOT_FOUND};
+    case REQUEST_NODES:
+    case REQUEST_NODE_TASK:
+        return map_answer(q);
     case REQUEST_TYPE_END:
         break;
     }
@@ -470,6 +521,59 @@ static void test_status_tells_of_nodes_and_their_replicas(void **state)
     oneid_result_free(r);
 }
 
+static void test_nodes_and_their_tasks_are_shown(void **state)
+{
+    struct world *w = *state;
+    struct oneid_result *r = oneid_nodes(w->client, true);
+    assert_int_equal(r->code, ONEID_OK);
+    const struct oneid_map *m = r->map;
+    assert_true(m->epoch == 9 && m->n_replicas == 1);
+    assert_int_equal(m->n_nodes, 3);
+    assert_string_equal(m->nodes[0].endpoint, "tcp://a:1");
+    assert_true(m->nodes[0].replicas == 1 && m->nodes[0].leads == 1 && m->nodes[0].leaving == 0);
+    assert_int_equal(m->nodes[1].state, ONEID_NODE_LEAVING);
+    assert_true(m->nodes[1].replicas == 0 && m->nodes[1].leads == 0 && m->nodes[1].leaving == 1);
+    assert_true(m->nodes[2].node == 4 && m->nodes[2].replicas == 1 && m->nodes[2].leads == 1);
+    assert_int_equal(m->n_tasks, 1);
+    const struct oneid_task *t = &m->tasks[0];
+    assert_true(t->id == 3 && t->kind == ONEID_TASK_REPLACE && t->state == ONEID_TASK_RUNNING);
+    assert_true(t->node == 2 && t->other == 4 && t->n_shards == 1 && t->left == 1);
+    assert_true(t->began_ms == 1700000000123 && t->ended_ms == 0);
+    assert_int_equal(m->n_shards, 2);
+    assert_true(!m->shards[0].moving && m->shards[1].moving && m->shards[1].task == 3);
+    assert_int_equal(m->shards[1].n_holders, 2);
+    const struct oneid_holder *h = m->shards[1].holders;
+    assert_true(h[0].node == 4 && h[0].wanted && !h[0].settled);
+    assert_true(h[1].node == 2 && !h[1].wanted && h[1].settled);
+    oneid_result_free(r);
+    r = oneid_nodes(w->client, false);
+    assert_int_equal(r->code, ONEID_ERR_TIMEOUT);
+    assert_null(r->map);
+    oneid_result_free(r);
+}
+
+static void expect_task(struct oneid_result *r, enum oneid_code code, uint32_t task)
+{
+    assert_int_equal(r->code, code);
+    assert_int_equal(r->task, task);
+    oneid_result_free(r);
+}
+
+static void test_node_tasks_are_begun_and_cancelled(void **state)
+{
+    struct world *w = *state;
+    expect_task(oneid_node_add(w->client, 4, "tcp://d:1"), ONEID_OK, 109);
+    expect_task(oneid_node_drain(w->client, 4), ONEID_OK, 200);
+    expect_task(oneid_node_remove(w->client, 4), ONEID_OK, 300);
+    expect_task(oneid_node_replace(w->client, 4, 7, NULL), ONEID_OK, 407);
+    expect_task(oneid_node_replace(w->client, 4, 7, "tcp"), ONEID_OK, 410);
+    expect_task(oneid_node_cancel(w->client, 3), ONEID_OK, 3);
+    struct oneid_result *r = oneid_node_drain(w->client, 5);
+    assert_string_equal(r->text, "no room");
+    expect_task(r, ONEID_ERR_CONFLICT, 0);
+    expect_task(oneid_node_cancel(w->client, 8), ONEID_ERR_INTERNAL, 3);
+}
+
 static void test_batch_larger_than_in_flight_gives_a_code_for_each(void **state)
 {
     struct world *w = *state;
@@ -517,6 +621,8 @@ int main(void)
         T(test_rows_of_an_export_are_read),
         T(test_questions_of_operators_are_answered),
         T(test_status_tells_of_nodes_and_their_replicas),
+        T(test_nodes_and_their_tasks_are_shown),
+        T(test_node_tasks_are_begun_and_cancelled),
         T(test_batch_larger_than_in_flight_gives_a_code_for_each),
         cmocka_unit_test(test_one_ids_read_back_as_they_are_printed),
     };

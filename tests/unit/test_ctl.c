@@ -1,4 +1,6 @@
+#include "commands.h"
 #include "lines.h"
+#include "node.h"
 #include "options.h"
 #include "progress.h"
 #include "rejects.h"
@@ -27,6 +29,7 @@ static const struct command COMMANDS[] = {
     {"list", "EXPR", 1, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR, "", NULL, run_nothing},
     {"breakdown", "EXPR", 1, TAKES_BY, "", NULL, run_nothing},
     {"config", "", 0, 0, "", NULL, run_nothing},
+    {"node", "VERB", 1, TAKES_MORE | TAKES_WAIT, "", NULL, run_node},
     {NULL, NULL, 0, 0, NULL, NULL, NULL},
 };
 
@@ -104,6 +107,8 @@ static void test_wrong_usage_says_what_is_wrong(void **state)
         {"count x --jsonx", "unknown option --jsonx"},
         {"count x --json=1", "--json takes no value"},
         {"breakdown x", "--by TRAIT is missing"},
+        {"count x --wait", "count takes no --wait"},
+        {"node", "VERB is missing"},
     };
     for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
         struct options o;
@@ -112,6 +117,106 @@ static void test_wrong_usage_says_what_is_wrong(void **state)
         if (!strstr(err.msg, BAD[i].says))
             fail_msg("%s: %s", BAD[i].line, err.msg);
     }
+}
+
+/* --- node --- */
+
+static int node_command(const char *line)
+{
+    struct options o;
+    struct error err;
+    assert_int_equal(parse_line(line, &o, &err), ERR_OK);
+    assert_string_equal(o.command->name, "node");
+    return o.command->run(&o);
+}
+
+/* Nothing is asked of a cluster: there is none. */
+static void test_node_says_what_its_verbs_take(void **state)
+{
+    (void)state;
+    static const char *const BAD[] = {"node grow 3",
+                                      "node list 3",
+                                      "node list --wait",
+                                      "node add",
+                                      "node add 4 tcp://a:1 more",
+                                      "node add 0 tcp://a:1",
+                                      "node add 65536 tcp://a:1",
+                                      "node drain node-3",
+                                      "node remove -- -1",
+                                      "node replace 3",
+                                      "node replace 3 tcp://a:1",
+                                      "node task",
+                                      "node task 4294967296",
+                                      "node cancel 3x"};
+    for (size_t i = 0; i < sizeof BAD / sizeof BAD[0]; i++) {
+        if (node_command(BAD[i]) != EXIT_USAGE)
+            fail_msg("%s", BAD[i]);
+    }
+    assert_int_equal(node_command("node drain 3 -c /nonexistent.yml"), EXIT_PROBLEM);
+    assert_int_equal(node_command("node task 3 --wait -c /nonexistent.yml"), EXIT_PROBLEM);
+}
+
+static void test_node_tasks_are_described(void **state)
+{
+    (void)state;
+    char text[64];
+    struct oneid_task t = {.id = 7,
+                           .kind = ONEID_TASK_REPLACE,
+                           .state = ONEID_TASK_RUNNING,
+                           .node = 3,
+                           .other = 5,
+                           .n_shards = 12,
+                           .left = 4};
+    task_describe(&t, text, sizeof text);
+    assert_string_equal(text, "replace node 3 by node 5");
+    task_state(&t, text, sizeof text);
+    assert_string_equal(text, "running, 4 of 12 shards left");
+    t.kind = ONEID_TASK_DRAIN;
+    t.state = ONEID_TASK_CANCELLED;
+    task_describe(&t, text, sizeof text);
+    assert_string_equal(text, "drain node 3");
+    task_state(&t, text, sizeof text);
+    assert_string_equal(text, "cancelled, 12 shards");
+}
+
+static const struct oneid_holder MOVING[] = {{5, true, false}, {1, true, true}, {3, false, true}};
+static const struct oneid_placement PLACES[] = {
+    {.shard = 0, .task = 7, .holders = MOVING, .n_holders = 2},
+    {.shard = 1, .moving = true, .task = 7, .holders = MOVING, .n_holders = 3},
+    {.shard = 2, .moving = true, .task = 8, .holders = MOVING, .n_holders = 3}};
+static const struct oneid_task TASKS[] = {
+    {7, ONEID_TASK_DRAIN, ONEID_TASK_RUNNING, 3, 0, 2, 1, 5, 0}};
+static const struct oneid_map_node MAP_NODES[] = {{3, ONEID_NODE_DRAINED, "tcp://c:1", 0, 0, 1},
+                                                  {5, ONEID_NODE_IN, "tcp://e:1", 2, 1, 0}};
+static const struct oneid_map MAP = {9, 3, MAP_NODES, 2, TASKS, 1, PLACES, 3};
+
+static void emit_map(struct emit *e)
+{
+    static const struct oneid_node heard[] = {{.node = 3, .answers = true}};
+    struct oneid_result status = {.nodes = heard, .n_nodes = 1};
+    emit_object(e, NULL);
+    node_emit_moves(e, &MAP, task_find(&MAP, 7));
+    node_emit_nodes(e, &MAP, &status);
+    emit_end(e);
+}
+
+static char *emitted(void (*emit)(struct emit *e));
+
+static void test_nodes_and_tasks_come_out_as_json(void **state)
+{
+    (void)state;
+    assert_null(task_find(&MAP, 8));
+    assert_string_equal(
+        emitted(emit_map),
+        "{\"task\":7,\"kind\":\"drain\",\"state\":\"running\",\"node\":3,\"shards\":2,\"left\":1,"
+        "\"began\":5,\"moving\":[{\"shard\":1,\"holders\":["
+        "{\"node\":5,\"wanted\":true,\"settled\":false},{\"node\":1,\"wanted\":true,\"settled\":"
+        "true},"
+        "{\"node\":3,\"wanted\":false,\"settled\":true}]}],\"nodes\":["
+        "{\"node\":3,\"state\":\"drained\",\"endpoint\":\"tcp://c:1\",\"replicas\":0,\"leads\":0,"
+        "\"leaving\":1,\"up\":true},"
+        "{\"node\":5,\"state\":\"in\",\"endpoint\":\"tcp://e:1\",\"replicas\":2,\"leads\":1,"
+        "\"leaving\":0}]}\n");
 }
 
 /* --- lines --- */
@@ -347,6 +452,9 @@ int main(void)
         cmocka_unit_test(test_options_may_stand_before_and_behind_words),
         cmocka_unit_test(test_help_and_version_need_nothing_else),
         cmocka_unit_test(test_wrong_usage_says_what_is_wrong),
+        cmocka_unit_test(test_node_says_what_its_verbs_take),
+        cmocka_unit_test(test_node_tasks_are_described),
+        cmocka_unit_test(test_nodes_and_tasks_come_out_as_json),
         cmocka_unit_test(test_lines_come_out_one_by_one),
         cmocka_unit_test(test_line_longer_than_allowed_is_skipped),
         cmocka_unit_test(test_empty_input_has_no_lines),

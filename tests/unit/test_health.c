@@ -1,4 +1,5 @@
 /* Each way in which a cluster is not as it should be is found, and a healthy one has none. */
+#include "guard.h"
 #include "health.h"
 
 #include <setjmp.h>
@@ -20,6 +21,14 @@ struct world {
     struct oneid_router self[2];
     struct oneid_shard shards[2][SHARDS];
     struct oneid_result status[2], stats[2];
+    struct oneid_map_node map_nodes[NODES + 1];
+    struct oneid_holder holders[SHARDS][NODES + 1];
+    struct oneid_placement placements[SHARDS];
+    struct oneid_task task;
+    struct oneid_map map;
+    struct oneid_result map_answer;
+    struct cluster_node named[NODES + 1];
+    struct cluster_config config;
     struct survey survey;
 };
 
@@ -74,6 +83,33 @@ static void fill_router(struct world *w, int r)
                                                  .stats = &w->stats[r]};
 }
 
+static void fill_map(struct world *w)
+{
+    static const char *const ENDPOINTS[] = {"tcp://a:1", "tcp://b:1", "tcp://c:1", "tcp://d:1"};
+    for (uint16_t i = 0; i <= NODES; i++) {
+        w->map_nodes[i] =
+            (struct oneid_map_node){.node = (uint16_t)(i + 1), .endpoint = ENDPOINTS[i]};
+        w->named[i] = (struct cluster_node){(node_id)(i + 1), ENDPOINTS[i], ""};
+    }
+    for (uint16_t s = 0; s < SHARDS; s++) {
+        for (uint16_t i = 0; i < NODES; i++)
+            w->holders[s][i] = (struct oneid_holder){(uint16_t)(i + 1), true, true};
+        w->placements[s] =
+            (struct oneid_placement){.shard = s, .holders = w->holders[s], .n_holders = NODES};
+    }
+    w->map = (struct oneid_map){.epoch = 1,
+                                .n_replicas = NODES,
+                                .nodes = w->map_nodes,
+                                .n_nodes = NODES,
+                                .tasks = &w->task,
+                                .shards = w->placements,
+                                .n_shards = SHARDS};
+    w->map_answer = (struct oneid_result){.map = &w->map};
+    w->config = (struct cluster_config){.nodes = w->named, .n_nodes = NODES};
+    for (int r = 0; r < 2; r++)
+        w->survey.routers[r].map = &w->map_answer;
+}
+
 static int setup(void **state)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -82,6 +118,7 @@ static int setup(void **state)
             fill_replica(w, n, s);
     fill_router(w, 0);
     fill_router(w, 1);
+    fill_map(w);
     w->survey.n_routers = w->survey.n_answers = 2;
     *state = w;
     return 0;
@@ -126,7 +163,7 @@ static void test_routers_that_are_away(void **state)
 {
     struct world *w = *state;
     w->survey.routers[1].answers = false;
-    w->survey.routers[1].status = w->survey.routers[1].stats = NULL;
+    w->survey.routers[1].status = w->survey.routers[1].stats = w->survey.routers[1].map = NULL;
     assert_int_equal(found(w, NULL, 1, FINDING_ROUTER_AWAY).router, 2);
     w->survey.routers[0].answers = false; /* nobody says anything of the rest */
     w->survey.routers[0].status = w->survey.routers[0].stats = NULL;
@@ -145,7 +182,8 @@ static void test_nodes_that_are_away_or_cut_off(void **state)
     w->replicas[0][1].led_ms = 1000;
     f = found(w, NULL, 1, FINDING_NODE_AWAY);
     assert_int_equal(f.node, 2);
-    assert_non_null(strstr(f.what, "no connection"));
+    assert_non_null(strstr(f.what, "node 2 at tcp://b:1 does not answer: no connection"));
+    assert_non_null(strstr(f.mend, "oneidctl node replace 2 NEW ENDPOINT"));
 }
 
 static void test_shards_without_a_leader_and_why(void **state)
@@ -284,9 +322,159 @@ static void test_schemas_and_maps_are_the_same_everywhere(void **state)
     w->nodes[0][1].schema_digest = 23;
     assert_int_equal(found(w, NULL, 1, FINDING_SCHEMA_DIFFERS).node, 2);
     w->nodes[0][1].schema_digest = 22;
+    w->nodes[0][1].map_digest = 12;
+    assert_int_equal(found(w, NULL, 1, FINDING_MAP_DIFFERS).node, 2);
+}
+
+static void test_maps_that_stay_behind(void **state)
+{
+    struct world *w = *state;
+    struct survey before = w->survey;
+    struct oneid_map older = w->map;
+    struct oneid_result older_answer = {.map = &older};
+    before.routers[0].map = before.routers[1].map = &older_answer;
     w->self[1].map_epoch = 2;
-    w->self[1].map_digest = 12; /* the newest: all the others are behind */
-    (void)found(w, NULL, 4, FINDING_MAP_DIFFERS);
+    w->self[1].map_digest = 12; /* the newest: all the others are behind ... */
+    (void)found(w, NULL, 4, FINDING_MAP_BEHIND);
+    (void)found(w, &before, 0, FINDING_MAP_BEHIND); /* ... of what was not there just before */
+    older.epoch = 2;
+    for (int i = 0; i < NODES - 1; i++) {
+        w->nodes[0][i].map_epoch = 2;
+        w->nodes[0][i].map_digest = 12;
+    }
+    w->self[0].map_epoch = 2;
+    w->self[0].map_digest = 12;
+    assert_int_equal(found(w, &before, 1, FINDING_MAP_BEHIND).node, 3);
+}
+
+/* --- the map --- */
+
+/* Task 7 gives shard 1 to node 4 in place of node 3. */
+static void move_shard(struct world *w)
+{
+    w->map.n_nodes = NODES + 1;
+    w->holders[1][3] = w->holders[1][2];
+    w->holders[1][3].wanted = false;
+    w->holders[1][2] = (struct oneid_holder){4, true, false};
+    w->placements[1].n_holders = NODES + 1;
+    w->placements[1].moving = true;
+    w->placements[1].task = 7;
+    w->map.n_tasks = 1;
+    w->task = (struct oneid_task){.id = 7,
+                                  .kind = ONEID_TASK_REPLACE,
+                                  .state = ONEID_TASK_RUNNING,
+                                  .node = 3,
+                                  .other = 4,
+                                  .n_shards = 1,
+                                  .left = 1};
+}
+
+static void test_tasks_that_wait_for_a_node(void **state)
+{
+    struct world *w = *state;
+    move_shard(w);
+    struct finding f = found(w, NULL, 1, FINDING_TASK_WAITS);
+    assert_int_equal(f.node, 4);
+    assert_non_null(strstr(f.what, "task 7 (replace node 3 by node 4) waits with 1 of its shards"));
+    assert_non_null(strstr(f.mend, "oneidctl node cancel 7"));
+    w->task.state = ONEID_TASK_CANCELLING;
+    f = found(w, NULL, 1, FINDING_TASK_WAITS);
+    assert_null(strstr(f.mend, "cancel"));
+    w->task.state = ONEID_TASK_DONE;
+    w->task.left = 0;
+    w->placements[1].moving = false;
+    (void)found(w, NULL, 0, FINDING_TASK_WAITS);
+}
+
+static void test_members_that_a_task_moves_are_no_finding(void **state)
+{
+    struct world *w = *state;
+    w->members[1][0].role = ONEID_STANDBY;
+    struct findings all = {0};
+    health_check(&w->survey, NULL, &all);
+    assert_int_equal(all.n, 2); /* few_voters, standby */
+    findings_close(&all);
+    w->placements[1].moving = true;
+    (void)found(w, NULL, 0, FINDING_STANDBY);
+}
+
+static void test_shards_with_fewer_replicas_than_the_cluster_wants(void **state)
+{
+    struct world *w = *state;
+    w->holders[1][2].wanted = false;
+    w->placements[2].n_holders = 2;
+    struct finding f = found(w, NULL, 1, FINDING_FEW_REPLICAS);
+    assert_non_null(strstr(f.what, "2 shards (shard 1 is the first) have fewer than 3"));
+    assert_non_null(strstr(f.mend, "node add"));
+}
+
+static void test_the_cluster_file_and_the_map_name_the_same_nodes(void **state)
+{
+    struct world *w = *state;
+    w->survey.config = &w->config;
+    for (int r = 0; r < 2; r++) {
+        w->self[r].schema_digest = schema_digest(&w->config.schema);
+        for (int i = 0; i < NODES; i++)
+            w->nodes[r][i].schema_digest = w->self[r].schema_digest;
+    }
+    (void)found(w, NULL, 0, FINDING_NODE_NOT_NAMED);
+    w->config.n_nodes = NODES + 1;
+    struct finding f = found(w, NULL, 1, FINDING_NODE_NOT_ADDED);
+    assert_int_equal(f.node, 4);
+    assert_non_null(strstr(f.mend, "oneidctl node add 4 tcp://d:1"));
+    w->config.n_nodes = NODES - 1;
+    f = found(w, NULL, 1, FINDING_NODE_NOT_NAMED);
+    assert_int_equal(f.node, 3);
+    assert_non_null(strstr(f.mend, "{id: 3, listen: tcp://c:1}"));
+    w->map_nodes[2].state = ONEID_NODE_LEAVING; /* nobody needs to write it down any more */
+    (void)found(w, NULL, 0, FINDING_NODE_NOT_NAMED);
+}
+
+/* --- the guard of remove --- */
+
+static void test_a_node_may_leave_while_a_majority_of_the_others_answers(void **state)
+{
+    struct world *w = *state;
+    struct guard g;
+    assert_true(guard_removal(&w->survey, 3, &g));
+    lose_node(w, 0, 2); /* that node itself is away: the others are two of two */
+    lose_node(w, 1, 2);
+    assert_true(guard_removal(&w->survey, 3, &g));
+    assert_true(guard_removal(&w->survey, 9, &g)); /* it holds nothing */
+}
+
+static void test_a_node_may_not_leave_when_another_one_is_away(void **state)
+{
+    struct world *w = *state;
+    struct guard g;
+    lose_node(w, 0, 1);
+    lose_node(w, 1, 1);
+    assert_false(guard_removal(&w->survey, 3, &g)); /* one of two answers */
+    assert_int_equal(g.n_shards, 3);
+    assert_string_equal(g.what, "shards 0, 1, 2 would have no majority without node 3: node 2 does "
+                                "not answer");
+    assert_non_null(strstr(g.help, "oneidctl node replace 2 NEW ENDPOINT"));
+    w->members[2][1].role = ONEID_SPARE; /* no voter of shard 2 */
+    assert_false(guard_removal(&w->survey, 3, &g));
+    assert_int_equal(g.n_shards, 2);
+    assert_true(guard_removal(&w->survey, 2, &g)); /* who is away is who leaves */
+}
+
+static void test_the_only_replica_has_to_be_there(void **state)
+{
+    struct world *w = *state;
+    struct guard g;
+    for (int n = 0; n < NODES; n++)
+        w->replicas[n][0].n_members = 1; /* shard 0 is on node 1 alone */
+    w->placements[0].n_holders = 1;
+    assert_true(guard_removal(&w->survey, 1, &g));
+    lose_node(w, 0, 0);
+    lose_node(w, 1, 0);
+    for (int n = 1; n < NODES; n++)
+        w->nodes[0][n].n_replicas = w->nodes[1][n].n_replicas = 0;
+    assert_false(guard_removal(&w->survey, 1, &g));
+    assert_non_null(strstr(g.what, "node 1 does not answer"));
+    assert_non_null(strstr(g.help, "start node 1"));
 }
 
 static void test_what_one_router_does_not_reach(void **state)
@@ -330,6 +518,14 @@ int main(void)
         T(test_merges_and_saved_segments),
         T(test_clocks_are_held_against_the_median),
         T(test_schemas_and_maps_are_the_same_everywhere),
+        T(test_maps_that_stay_behind),
+        T(test_tasks_that_wait_for_a_node),
+        T(test_members_that_a_task_moves_are_no_finding),
+        T(test_shards_with_fewer_replicas_than_the_cluster_wants),
+        T(test_the_cluster_file_and_the_map_name_the_same_nodes),
+        T(test_a_node_may_leave_while_a_majority_of_the_others_answers),
+        T(test_a_node_may_not_leave_when_another_one_is_away),
+        T(test_the_only_replica_has_to_be_there),
         T(test_what_one_router_does_not_reach),
         T(test_what_passes_by_is_no_finding),
     };

@@ -1,4 +1,5 @@
 #include <base/rng.h>
+#include <cluster/placement.h>
 #include <proto/envelope.h>
 #include <proto/request.h>
 #include <proto/trust.h>
@@ -67,6 +68,7 @@ static struct request full_request(enum request_type t)
         .wait_ms = 30000,
         .shard = 1023,
         .node = UINT16_MAX,
+        .change = B("\1\3\5"), /* the end of task 5 */
     };
 }
 
@@ -137,6 +139,8 @@ static struct response full_response(void)
         .nodes = nodes,
         .n_nodes = 2,
         .router = B("\0router"),
+        .map = B("\0map"),
+        .task = 77,
     };
 }
 
@@ -210,6 +214,7 @@ static void assert_request(const struct request *a, const struct request *b)
     assert_int_equal(a->wait_ms, b->wait_ms);
     assert_int_equal(a->shard, b->shard);
     assert_int_equal(a->node, b->node);
+    assert_bytes(a->change, b->change);
 }
 
 static void assert_line(const struct refused_line *a, const struct refused_line *b)
@@ -298,6 +303,8 @@ static void assert_nodes(const struct response *a, const struct response *b)
         assert_bytes(a->nodes[i].text, b->nodes[i].text);
     }
     assert_bytes(a->router, b->router);
+    assert_bytes(a->map, b->map);
+    assert_int_equal(a->task, b->task);
 }
 
 static void assert_response(const struct response *a, const struct response *b)
@@ -608,6 +615,39 @@ static void test_every_request_has_a_name_and_a_role(void **state)
 
 /* --- request_check --- */
 
+static void expect_change(const struct placement_change *change, enum error_code code)
+{
+    struct buf b = {0};
+    placement_change_encode(change, &b);
+    struct request r = {.type = REQUEST_NODE_TASK, .change = buf_bytes(&b)};
+    assert_int_equal(request_check(&r, NULL), code);
+    r.change.len--;
+    assert_int_not_equal(request_check(&r, NULL), ERR_OK);
+    buf_free(&b);
+}
+
+static void test_check_of_a_change_of_the_map(void **state)
+{
+    (void)state;
+    static uint8_t big[2000] = {'x'};
+    struct placement_change c = {.op = PLACEMENT_BEGIN,
+                                 .request = {MAP_TASK_ADD, 4, 0, B("tcp://10.0.0.4:7001")}};
+    expect_change(&c, ERR_OK);
+    c.request = (struct placement_request){MAP_TASK_REPLACE, 4, 5, B("tcp://10.0.0.4:7001")};
+    expect_change(&c, ERR_OK);
+    c.request.listen = bytes_of("\xFF", 1);
+    expect_change(&c, ERR_INVALID);
+    c.request.listen = bytes_of(big, sizeof big);
+    expect_change(&c, ERR_TOO_LARGE);
+    expect_change(&(struct placement_change){.op = PLACEMENT_CANCEL, .task = 9}, ERR_OK);
+    /* What only the cluster does itself. */
+    expect_change(&(struct placement_change){.op = PLACEMENT_SEED, .map = B("map")}, ERR_INVALID);
+    expect_change(&(struct placement_change){.op = PLACEMENT_SETTLE, .shard = 1}, ERR_INVALID);
+    expect_change(&(struct placement_change){.op = PLACEMENT_READ}, ERR_INVALID);
+    struct request none = {.type = REQUEST_NODE_TASK};
+    assert_int_equal(request_check(&none, NULL), ERR_INVALID);
+}
+
 static void expect_verdict(const struct event_message *e, enum error_code code, const char *why)
 {
     struct request r = {.type = REQUEST_INGEST, .event = e};
@@ -742,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_request_mutated_never_crashes),
         cmocka_unit_test(test_request_arena_limit_at_every_step),
         cmocka_unit_test(test_check_takes_the_samples),
+        cmocka_unit_test(test_check_of_a_change_of_the_map),
         cmocka_unit_test(test_check_of_an_event),
         cmocka_unit_test(test_check_of_values),
         cmocka_unit_test(test_check_of_questions),

@@ -18,6 +18,7 @@ int run_refused(const struct options *o);
 int run_check(const struct options *o);
 int run_fix(const struct options *o);
 int run_leader(const struct options *o);
+int run_node(const struct options *o);
 int run_config(const struct options *o);
 int run_keygen(const struct options *o);
 

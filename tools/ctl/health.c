@@ -1,4 +1,4 @@
-#include "health.h"
+#include "health_parts.h"
 
 #include <base/clock.h>
 
@@ -43,14 +43,7 @@ void findings_confirm(struct findings *f, const struct findings *again)
     f->n = n;
 }
 
-/* What is being looked at. */
-struct look {
-    const struct survey *v, *before;
-    const struct oneid_result *any; /* names the nodes */
-    struct findings *out;
-};
-
-static struct finding *add(struct look *l, enum finding_kind kind)
+struct finding *finding_add(struct look *l, enum finding_kind kind)
 {
     struct findings *f = l->out;
     if (f->n == f->cap) {
@@ -64,8 +57,7 @@ static struct finding *add(struct look *l, enum finding_kind kind)
     return x;
 }
 
-static void what(struct finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void what(struct finding *f, const char *fmt, ...)
+void finding_says(struct finding *f, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -73,8 +65,7 @@ static void what(struct finding *f, const char *fmt, ...)
     va_end(args);
 }
 
-static void mend(struct finding *f, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static void mend(struct finding *f, const char *fmt, ...)
+void finding_mend(struct finding *f, const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
@@ -95,12 +86,29 @@ static void check_routers(struct look *l)
         const struct router_state *r = &l->v->routers[i];
         if (r->answers)
             continue;
-        struct finding *f = add(l, FINDING_ROUTER_AWAY);
+        struct finding *f = finding_add(l, FINDING_ROUTER_AWAY);
         f->router = (uint16_t)(i + 1);
-        what(f, "router %s does not answer: %.120s", r->endpoint, r->text);
-        mend(f, "start it: oneid-router -c FILE -r ID; if it runs, see its log (map_refused, "
-                "refused_messages)");
+        finding_says(f, "router %s does not answer: %.120s", r->endpoint, r->text);
+        finding_mend(f,
+                     "start it: oneid-router -c FILE -r ID; if it runs, see its log (map_refused, "
+                     "refused_messages)");
     }
+}
+
+static void say_away(const struct look *l, struct finding *f, const struct oneid_node *named)
+{
+    const char *endpoint = "";
+    for (size_t i = 0; l->map && i < l->map->n_nodes; i++) {
+        if (l->map->nodes[i].node == named->node)
+            endpoint = l->map->nodes[i].endpoint;
+    }
+    f->node = named->node;
+    finding_says(f, "node %u%s%.80s does not answer: %.80s", named->node, endpoint[0] ? " at " : "",
+                 endpoint, named->text);
+    finding_mend(f,
+                 "start it: oneid-node -c FILE -n %u; if it runs, see its log; if it is lost for "
+                 "good: oneidctl node replace %u NEW ENDPOINT, or oneidctl node remove %u",
+                 named->node, named->node, named->node);
 }
 
 static void check_nodes(struct look *l)
@@ -110,15 +118,13 @@ static void check_nodes(struct look *l)
         const struct oneid_node *n = survey_node(l->v, named->node);
         struct finding *f;
         if (!n) {
-            f = add(l, FINDING_NODE_AWAY);
-            f->node = named->node;
-            what(f, "node %u does not answer: %.120s", named->node, named->text);
-            mend(f, "start it: oneid-node -c FILE -n %u; if it runs, see its log", named->node);
+            f = finding_add(l, FINDING_NODE_AWAY);
+            say_away(l, f, named);
         } else if (n->is_stopping) {
-            f = add(l, FINDING_NODE_STOPPING);
+            f = finding_add(l, FINDING_NODE_STOPPING);
             f->node = n->node;
-            what(f, "node %u is shutting down", n->node);
-            mend(f, "start it again when it has ended: oneid-node -c FILE -n %u", n->node);
+            finding_says(f, "node %u is shutting down", n->node);
+            finding_mend(f, "start it again when it has ended: oneid-node -c FILE -n %u", n->node);
         }
     }
 }
@@ -132,13 +138,14 @@ static void check_links(struct look *l)
             const struct oneid_node *n = &r->status->nodes[k];
             if (n->answers || !survey_node(l->v, n->node))
                 continue;
-            struct finding *f = add(l, FINDING_NODE_CUT_OFF);
+            struct finding *f = finding_add(l, FINDING_NODE_CUT_OFF);
             f->node = n->node;
             f->router = (uint16_t)(i + 1);
-            what(f, "router %s does not reach node %u, which others reach: %.80s", r->endpoint,
-                 n->node, n->text);
-            mend(f, "look at the network between the two, and whether the router's cluster file "
-                    "has the node's address");
+            finding_says(f, "router %s does not reach node %u, which others reach: %.80s",
+                         r->endpoint, n->node, n->text);
+            finding_mend(
+                f, "look at the network between the two, and whether the router's cluster file "
+                   "has the node's address");
         }
     }
 }
@@ -160,12 +167,12 @@ static void check_served(struct look *l, uint16_t shard)
         for (size_t k = 0; r->stats && r->stats->code == ONEID_OK && k < r->stats->n_shards; k++) {
             if (r->stats->shards[k].shard != shard || r->stats->shards[k].reachable)
                 continue;
-            struct finding *f = add(l, FINDING_NOT_SERVED);
+            struct finding *f = finding_add(l, FINDING_NOT_SERVED);
             f->shard = mark_of_shard(shard);
             f->router = (uint16_t)(i + 1);
-            what(f, "shard %u has a leader but does not answer through router %s", shard,
-                 r->endpoint);
-            mend(f, "look at the network between the router and the leader's node");
+            finding_says(f, "shard %u has a leader but does not answer through router %s", shard,
+                         r->endpoint);
+            finding_mend(f, "look at the network between the router and the leader's node");
         }
     }
 }
@@ -179,28 +186,37 @@ static void no_leader(struct look *l, uint16_t shard)
         n_here += r != NULL;
         n_wanted = r ? r->wanted_voters : n_wanted;
     }
-    struct finding *f = add(l, FINDING_NO_LEADER);
+    struct finding *f = finding_add(l, FINDING_NO_LEADER);
     f->shard = mark_of_shard(shard);
-    what(f, "shard %u has no leader: it serves nothing", shard);
+    finding_says(f, "shard %u has no leader: it serves nothing", shard);
     if (n_here == 0)
-        mend(f, "start the nodes that hold it: none of them answers");
+        finding_mend(f, "start the nodes that hold it: none of them answers");
     else if (2 * n_here <= n_wanted)
-        mend(f, "start its nodes: %zu of %zu replicas answer, a majority is needed", n_here,
-             n_wanted);
+        finding_mend(f, "start its nodes: %zu of %zu replicas answer, a majority is needed", n_here,
+                     n_wanted);
     else
-        mend(f, "an election takes about 2 s; if it stays, the nodes do not reach each other: see "
-                "`role` in their logs");
+        finding_mend(
+            f, "an election takes about 2 s; if it stays, the nodes do not reach each other: see "
+               "`role` in their logs");
+}
+
+/* A task changes its replicas: members come and go. What holds that up is found by itself. */
+static bool is_moving(const struct look *l, uint16_t shard)
+{
+    return l->map && shard < l->map->n_shards && l->map->shards[shard].moving;
 }
 
 static void check_voters(struct look *l, const struct oneid_replica *leader)
 {
     size_t n = count_voters(leader);
-    if (n >= leader->wanted_voters)
+    if (n >= leader->wanted_voters || is_moving(l, leader->shard))
         return;
-    struct finding *f = add(l, FINDING_FEW_VOTERS);
+    struct finding *f = finding_add(l, FINDING_FEW_VOTERS);
     f->shard = mark_of_shard(leader->shard);
-    what(f, "shard %u has %zu voters, %u are wanted", leader->shard, n, leader->wanted_voters);
-    mend(f, "the leader takes missing ones in by itself once their nodes answer: start them");
+    finding_says(f, "shard %u has %zu voters, %u are wanted", leader->shard, n,
+                 leader->wanted_voters);
+    finding_mend(f,
+                 "the leader takes missing ones in by itself once their nodes answer: start them");
 }
 
 static void check_lag(struct look *l, const struct oneid_replica *leader,
@@ -214,20 +230,23 @@ static void check_lag(struct look *l, const struct oneid_replica *leader,
     for (size_t i = 0; then && i < then->n_members; i++)
         moves &= then->members[i].node != m->node || then->members[i].match != m->match;
     bool is_standby = m->role == ONEID_STANDBY;
+    if (is_standby && is_moving(l, leader->shard))
+        return;
     if (!survey_node(l->v, m->node) || (!is_standby && lag <= HEALTH_LAG_ENTRIES))
         return; /* that it is away is said already */
-    struct finding *f = add(l, is_standby ? FINDING_STANDBY : FINDING_REPLICA_LAGS);
+    struct finding *f = finding_add(l, is_standby ? FINDING_STANDBY : FINDING_REPLICA_LAGS);
     f->shard = mark_of_shard(leader->shard);
     f->node = m->node;
-    what(f, "shard %u on node %u is %s%" PRIu64 " entries behind%s", leader->shard, m->node,
-         is_standby ? "no voter yet, " : "", lag, moves ? "" : " and stands still");
+    finding_says(f, "shard %u on node %u is %s%" PRIu64 " entries behind%s", leader->shard, m->node,
+                 is_standby ? "no voter yet, " : "", lag, moves ? "" : " and stands still");
     const struct oneid_replica *r = survey_replica(survey_node(l->v, m->node), leader->shard);
     if (r && r->is_fetching)
-        mend(f, "it gets another replica's state: look again; see state_needed in its log");
+        finding_mend(f, "it gets another replica's state: look again; see state_needed in its log");
     else if (moves)
-        mend(f, "it is catching up: look again");
+        finding_mend(f, "it is catching up: look again");
     else
-        mend(f, "see the log of node %u (disk_full, state_needed) and the network to it", m->node);
+        finding_mend(f, "see the log of node %u (disk_full, state_needed) and the network to it",
+                     m->node);
 }
 
 /* Members of a folder that is not the node's any more. */
@@ -241,13 +260,14 @@ static void check_folders(struct look *l, const struct oneid_replica *leader)
             is_double |= leader->members[k].node == m->node;
         if (!is_double && (!n || n->folder == m->folder))
             continue;
-        struct finding *f = add(l, FINDING_MEMBER_LOST);
+        struct finding *f = finding_add(l, FINDING_MEMBER_LOST);
         f->shard = mark_of_shard(leader->shard);
         f->node = m->node;
-        what(f, "shard %u has a member of a folder that node %u does not have any more",
-             leader->shard, m->node);
-        mend(f, "the leader replaces it by the node's present folder by itself; if it stays, start "
-                "the shard's other nodes");
+        finding_says(f, "shard %u has a member of a folder that node %u does not have any more",
+                     leader->shard, m->node);
+        finding_mend(
+            f, "the leader replaces it by the node's present folder by itself; if it stays, start "
+               "the shard's other nodes");
     }
 }
 
@@ -256,25 +276,26 @@ static void check_place(struct look *l, const struct oneid_replica *leader, uint
     const struct oneid_node *wanted = survey_node(l->v, leader->wanted);
     if (node == leader->wanted || leader->led_ms < HEALTH_ELSEWHERE_MS || !wanted)
         return;
-    struct finding *f = add(l, FINDING_LEADER_ELSEWHERE);
+    struct finding *f = finding_add(l, FINDING_LEADER_ELSEWHERE);
     f->shard = mark_of_shard(leader->shard);
     f->node = leader->wanted;
     f->fix = FIX_LEADER;
-    what(f, "shard %u is led by node %u for %" PRId64 " s, the map wants node %u", leader->shard,
-         node, leader->led_ms / 1000, leader->wanted);
-    mend(f, "oneidctl leader %u %u", leader->shard, leader->wanted);
+    finding_says(f, "shard %u is led by node %u for %" PRId64 " s, the map wants node %u",
+                 leader->shard, node, leader->led_ms / 1000, leader->wanted);
+    finding_mend(f, "oneidctl leader %u %u", leader->shard, leader->wanted);
 }
 
 static void check_merges(struct look *l, const struct oneid_replica *leader)
 {
     if (leader->stuck == 0)
         return;
-    struct finding *f = add(l, FINDING_MERGES_STUCK);
+    struct finding *f = finding_add(l, FINDING_MERGES_STUCK);
     f->shard = mark_of_shard(leader->shard);
-    what(f, "shard %u has %" PRIu64 " merges that are older than a minute", leader->shard,
-         leader->stuck);
-    mend(f, "a router finishes them: start one; if one runs, the other shard of the merge does "
-            "not answer");
+    finding_says(f, "shard %u has %" PRIu64 " merges that are older than a minute", leader->shard,
+                 leader->stuck);
+    finding_mend(
+        f, "a router finishes them: start one; if one runs, the other shard of the merge does "
+           "not answer");
 }
 
 static void check_catalogue(struct look *l, const struct oneid_replica *leader)
@@ -283,12 +304,12 @@ static void check_catalogue(struct look *l, const struct oneid_replica *leader)
     const struct oneid_replica *authority = survey_leader(l->v, 0, &node);
     if (!authority || leader->catalogue >= authority->catalogue)
         return;
-    struct finding *f = add(l, FINDING_CATALOGUE_BEHIND);
+    struct finding *f = finding_add(l, FINDING_CATALOGUE_BEHIND);
     f->shard = mark_of_shard(leader->shard);
     f->fix = FIX_CATALOGUE;
-    what(f, "shard %u has version %" PRIu64 " of the saved segments, shard 0 has %" PRIu64,
-         leader->shard, leader->catalogue, authority->catalogue);
-    mend(f, "oneidctl segment refresh");
+    finding_says(f, "shard %u has version %" PRIu64 " of the saved segments, shard 0 has %" PRIu64,
+                 leader->shard, leader->catalogue, authority->catalogue);
+    finding_mend(f, "oneidctl segment refresh");
 }
 
 static void check_shard(struct look *l, uint16_t shard)
@@ -331,23 +352,23 @@ static void check_replica(struct look *l, const struct oneid_node *n, const stru
     struct finding *f;
     int64_t limit_ms = 1000 * (int64_t)n->checkpoint_seconds * HEALTH_CHECKPOINT_PERIODS;
     if (r->said_ms > HEALTH_SAID_MS) {
-        f = add(l, FINDING_THREAD_STUCK);
-        what(f, "shard %u on node %u has said nothing for %" PRId64 " s", r->shard, n->node,
-             r->said_ms / 1000);
-        mend(f, "see the log and the disk of node %u; restart it if it stays", n->node);
+        f = finding_add(l, FINDING_THREAD_STUCK);
+        finding_says(f, "shard %u on node %u has said nothing for %" PRId64 " s", r->shard, n->node,
+                     r->said_ms / 1000);
+        finding_mend(f, "see the log and the disk of node %u; restart it if it stays", n->node);
     } else if (r->checkpoint_fails) {
-        f = add(l, FINDING_DISK_FULL);
-        what(f, "node %u cannot write the checkpoint of shard %u: its disk is full", n->node,
-             r->shard);
-        mend(f, "free space on node %u: it goes on by itself", n->node);
+        f = finding_add(l, FINDING_DISK_FULL);
+        finding_says(f, "node %u cannot write the checkpoint of shard %u: its disk is full",
+                     n->node, r->shard);
+        finding_mend(f, "free space on node %u: it goes on by itself", n->node);
     } else if (r->dirty_ms > limit_ms || r->memtable_bytes > 4 * r->memtable_limit) {
-        f = add(l, FINDING_CHECKPOINT_BEHIND);
-        what(f,
-             "shard %u on node %u has changes of %" PRId64 " s and %" PRIu64
-             " MiB in no checkpoint",
-             r->shard, n->node, r->dirty_ms / 1000, r->memtable_bytes >> 20);
-        mend(f, "the disk of node %u is too slow for what is written, or its log says why",
-             n->node);
+        f = finding_add(l, FINDING_CHECKPOINT_BEHIND);
+        finding_says(f,
+                     "shard %u on node %u has changes of %" PRId64 " s and %" PRIu64
+                     " MiB in no checkpoint",
+                     r->shard, n->node, r->dirty_ms / 1000, r->memtable_bytes >> 20);
+        finding_mend(f, "the disk of node %u is too slow for what is written, or its log says why",
+                     n->node);
     } else {
         return;
     }
@@ -359,15 +380,16 @@ static void check_disk(struct look *l, const struct oneid_node *n)
 {
     struct finding *f;
     if (n->disk_full) {
-        f = add(l, FINDING_DISK_FULL);
-        what(f, "node %u cannot write its log: its disk is full, it refuses writes", n->node);
-        mend(f, "free space on node %u: it goes on by itself", n->node);
+        f = finding_add(l, FINDING_DISK_FULL);
+        finding_says(f, "node %u cannot write its log: its disk is full, it refuses writes",
+                     n->node);
+        finding_mend(f, "free space on node %u: it goes on by itself", n->node);
     } else if (n->disk_total && n->disk_free < n->disk_total / 100 * HEALTH_DISK_PERCENT &&
                n->disk_free >> 20 < HEALTH_DISK_MIB) {
-        f = add(l, FINDING_DISK_NEARLY_FULL);
-        what(f, "node %u has %" PRIu64 " MiB of its disk left, less than %d %%", n->node,
-             n->disk_free >> 20, HEALTH_DISK_PERCENT);
-        mend(f, "free space on node %u", n->node);
+        f = finding_add(l, FINDING_DISK_NEARLY_FULL);
+        finding_says(f, "node %u has %" PRIu64 " MiB of its disk left, less than %d %%", n->node,
+                     n->disk_free >> 20, HEALTH_DISK_PERCENT);
+        finding_mend(f, "free space on node %u", n->node);
     } else {
         return;
     }
@@ -439,7 +461,7 @@ static int by_clock(const void *a, const void *b)
 
 static struct finding *add_about(struct look *l, enum finding_kind kind, const struct process *p)
 {
-    struct finding *f = add(l, kind);
+    struct finding *f = finding_add(l, kind);
     f->node = p->node;
     f->router = p->router;
     return f;
@@ -455,10 +477,10 @@ static void check_clocks(struct look *l, struct process *list, size_t n)
         if (off <= HEALTH_CLOCK_MS && off >= -HEALTH_CLOCK_MS)
             continue;
         struct finding *f = add_about(l, FINDING_CLOCK_OFF, &list[i]);
-        what(f, "the clock of %s is %" PRId64 ".%" PRId64 " s %s of the others'", list[i].name,
-             (off < 0 ? -off : off) / 1000, (off < 0 ? -off : off) % 1000 / 100,
-             off < 0 ? "behind" : "ahead");
-        mend(f, "set it there (chrony or another NTP client)");
+        finding_says(f, "the clock of %s is %" PRId64 ".%" PRId64 " s %s of the others'",
+                     list[i].name, (off < 0 ? -off : off) / 1000,
+                     (off < 0 ? -off : off) % 1000 / 100, off < 0 ? "behind" : "ahead");
+        finding_mend(f, "set it there (chrony or another NTP client)");
     }
 }
 
@@ -469,27 +491,53 @@ static void check_schema(struct look *l, const struct process *list, size_t n)
         if (list[i].schema == wanted)
             continue;
         struct finding *f = add_about(l, FINDING_SCHEMA_DIFFERS, &list[i]);
-        what(f, "%s was started with another schema than %s has", list[i].name,
-             l->v->config ? "this cluster file" : list[0].name);
-        mend(f, "give it the same cluster file, and restart it");
+        finding_says(f, "%s was started with another schema than %s has", list[i].name,
+                     l->v->config ? "this cluster file" : list[0].name);
+        finding_mend(f, "give it the same cluster file, and restart it");
     }
+}
+
+static uint64_t newest_epoch(const struct process *list, size_t n)
+{
+    uint64_t newest = 0;
+    for (size_t i = 0; i < n; i++)
+        newest = list[i].map_epoch > newest ? list[i].map_epoch : newest;
+    return newest;
+}
+
+/* Of the look before this one: every process should have that by now. 0: there was none. */
+static uint64_t epoch_before(const struct look *l)
+{
+    const struct oneid_map *m = l->before ? survey_map(l->before) : NULL;
+    return m ? m->epoch : 0;
 }
 
 static void check_maps(struct look *l, const struct process *list, size_t n)
 {
-    const struct process *newest = &list[0];
-    for (size_t i = 1; i < n; i++) {
-        if (list[i].map_epoch > newest->map_epoch)
-            newest = &list[i];
+    uint64_t due = epoch_before(l), newest = newest_epoch(list, n);
+    const struct process *first = NULL; /* with the newest map */
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].map_epoch >= (due ? due : newest))
+            continue;
+        struct finding *f = add_about(l, FINDING_MAP_BEHIND, &list[i]);
+        finding_says(f,
+                     "%s has the cluster map of epoch %" PRIu64 ", there is one of epoch %" PRIu64,
+                     list[i].name, list[i].map_epoch, newest);
+        finding_mend(f, "nodes and routers tell each other of newer maps by themselves; if it "
+                        "stays, look at the network between it and the others, and at its log");
     }
     for (size_t i = 0; i < n; i++) {
-        if (list[i].map == newest->map && list[i].map_epoch == newest->map_epoch)
+        if (list[i].map_epoch != newest)
+            continue;
+        if (!first)
+            first = &list[i];
+        if (list[i].map == first->map)
             continue;
         struct finding *f = add_about(l, FINDING_MAP_DIFFERS, &list[i]);
-        what(f, "%s has another cluster map (epoch %" PRIu64 ") than %s (epoch %" PRIu64 ")",
-             list[i].name, list[i].map_epoch, newest->name, newest->map_epoch);
-        mend(f, "the cluster files that they were started with name other nodes or shards: give "
-                "both the same, and restart the one that is wrong");
+        finding_says(f, "%s has another cluster map of epoch %" PRIu64 " than %s", list[i].name,
+                     newest, first->name);
+        finding_mend(f, "the cluster files that they were founded with name other nodes or shards: "
+                        "give both the same, and restart the one that is wrong");
     }
 }
 
@@ -508,7 +556,8 @@ static void check_agreement(struct look *l)
 
 void health_check(const struct survey *v, const struct survey *before, struct findings *out)
 {
-    struct look l = {.v = v, .before = before, .any = survey_any(v), .out = out};
+    struct look l = {
+        .v = v, .before = before, .any = survey_any(v), .map = survey_map(v), .out = out};
     check_routers(&l);
     if (!l.any)
         return; /* nobody says anything of the rest */
@@ -516,5 +565,6 @@ void health_check(const struct survey *v, const struct survey *before, struct fi
     check_links(&l);
     check_shards(&l);
     check_insides(&l);
+    health_check_map(&l);
     check_agreement(&l);
 }

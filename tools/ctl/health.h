@@ -28,7 +28,12 @@
     X(CATALOGUE_BEHIND, "catalogue_behind")                                                        \
     X(CLOCK_OFF, "clock_off")                                                                      \
     X(SCHEMA_DIFFERS, "schema_differs")                                                            \
-    X(MAP_DIFFERS, "map_differs")
+    X(MAP_DIFFERS, "map_differs")                                                                  \
+    X(MAP_BEHIND, "map_behind")                                                                    \
+    X(TASK_WAITS, "task_waits")                                                                    \
+    X(FEW_REPLICAS, "few_replicas")                                                                \
+    X(NODE_NOT_NAMED, "node_not_named")                                                            \
+    X(NODE_NOT_ADDED, "node_not_added")
 
 enum finding_kind {
 #define X(name, text) FINDING_##name,

@@ -24,6 +24,20 @@ static const char SEGMENT_HELP[] =
     "  segment refresh            the numbers of members of all, in one pass\n"
     "  segment overlap A B ...    2 to 8 names or expressions: who is in which of them\n\n";
 
+static const char NODE_HELP[] =
+    "  node list                        the cluster's nodes, and what each holds\n"
+    "  node add ID [ENDPOINT]           takes a new node in, and gives it its share of replicas\n"
+    "  node drain ID                    moves everything off a node, which stays, empty\n"
+    "  node remove ID                   moves everything off a node, and strikes it off\n"
+    "  node replace OLD NEW [ENDPOINT]  NEW takes the place of OLD, which is struck off\n"
+    "  node tasks                       what was asked for, and how far it is\n"
+    "  node task ID                     one of them, with the shards that still move\n"
+    "  node cancel ID                   takes a task back, as far as it is not done\n"
+    "ENDPOINT is \"tcp://host:port\"; without it, the one that the cluster file has for the node.\n"
+    "Each begins a task and does not wait for its end; asked for again, it is the same task.\n\n"
+    "  --wait             until the task has ended, with its progress on standard error; the exit\n"
+    "                     status says whether it did what was asked for\n";
+
 static const char WATCH_HELP[] =
     "  --from WHERE       now (default): what comes; start: everybody in it, then what comes;\n"
     "                     or a token that an earlier watch gave\n"
@@ -77,6 +91,8 @@ static const struct command COMMANDS[] = {
      NULL, run_fix},
     {"leader", "SHARD NODE", 2, TAKES_ROUTER, "Hands the leadership of a shard to a node", NULL,
      run_leader},
+    {"node", "VERB", 1, TAKES_ROUTER | TAKES_MORE | TAKES_WAIT,
+     "Nodes: list, add, drain, remove, replace, tasks, task, cancel", NODE_HELP, run_node},
     {"keygen", "", 0, TAKES_KEYGEN | TAKES_OUT, "Makes keys: for people, applications, processes",
      KEYGEN_HELP, run_keygen},
     {"config", "", 0, 0, "Processes and data folder of the cluster file, for scripts", NULL,

@@ -39,7 +39,8 @@ enum option_id {
     OPTION_NAME,
     OPTION_ROLES,
     OPTION_ALL,
-    OPTION_STALE
+    OPTION_STALE,
+    OPTION_WAIT
 };
 
 struct option {
@@ -77,6 +78,7 @@ static const struct option OPTIONS[] = {
     {"roles", NULL, OPTION_ROLES, true, TAKES_KEYGEN},
     {"all", NULL, OPTION_ALL, false, TAKES_KEYGEN},
     {"stale", NULL, OPTION_STALE, false, TAKES_STALE},
+    {"wait", NULL, OPTION_WAIT, false, TAKES_WAIT},
 };
 
 struct parser {
@@ -212,6 +214,9 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_STALE:
         out->stale = true;
+        return true;
+    case OPTION_WAIT:
+        out->wait = true;
         return true;
     }
     return false;

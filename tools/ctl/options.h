@@ -27,7 +27,8 @@ enum {
     TAKES_WATCH = 1 << 10,  /* --from, --token-file, --once, --stop */
     TAKES_OUT = 1 << 11,    /* --out: of export and keygen */
     TAKES_KEYGEN = 1 << 12, /* --name, --roles, --all */
-    TAKES_STALE = 1 << 13
+    TAKES_STALE = 1 << 13,
+    TAKES_WAIT = 1 << 14
 };
 
 struct options;
@@ -60,6 +61,7 @@ struct options {
     bool all;
     bool explain, counts, once, stop;
     bool stale;
+    bool wait;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;
 };

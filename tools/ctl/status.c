@@ -1,5 +1,6 @@
 /* status: routers, nodes, and each shard's replicas. */
 #include "commands.h"
+#include "node.h"
 #include "session.h"
 #include "show.h"
 #include "survey.h"
@@ -44,6 +45,22 @@ static const char *member_role_name(enum oneid_role role)
     return NAMES[role];
 }
 
+/* NULL: no map is known, or it does not have the node. */
+static const struct oneid_map_node *place_of(const struct survey *v, uint16_t node)
+{
+    const struct oneid_map *m = survey_map(v);
+    for (size_t i = 0; m && i < m->n_nodes; i++) {
+        if (m->nodes[i].node == node)
+            return &m->nodes[i];
+    }
+    return NULL;
+}
+
+static bool goes_on(const struct oneid_task *t)
+{
+    return t->state == ONEID_TASK_RUNNING || t->state == ONEID_TASK_CANCELLING;
+}
+
 /* --- JSON --- */
 
 static void emit_routers(struct emit *e, const struct survey *v)
@@ -67,6 +84,11 @@ static void emit_nodes(struct emit *e, const struct survey *v)
         emit_object(e, NULL);
         emit_unsigned(e, "node", any->nodes[i].node);
         emit_bool(e, "up", n != NULL);
+        const struct oneid_map_node *place = place_of(v, any->nodes[i].node);
+        if (place) {
+            emit_string(e, "endpoint", place->endpoint);
+            emit_string(e, "state", node_state_name(place->state));
+        }
         if (n) {
             emit_integer(e, "up_ms", n->up_ms);
             emit_unsigned(e, "log_bytes", n->log_bytes);
@@ -124,6 +146,21 @@ static void emit_shard(struct emit *e, const struct survey *v, const struct onei
     emit_end(e);
 }
 
+/* Those that go on. */
+static void emit_tasks(struct emit *e, const struct survey *v)
+{
+    const struct oneid_map *m = survey_map(v);
+    emit_array(e, "tasks");
+    for (size_t i = 0; m && i < m->n_tasks; i++) {
+        if (!goes_on(&m->tasks[i]))
+            continue;
+        emit_object(e, NULL);
+        node_emit_task(e, &m->tasks[i]);
+        emit_end(e);
+    }
+    emit_end(e);
+}
+
 static void emit_status(const struct survey *v)
 {
     struct emit e;
@@ -137,6 +174,7 @@ static void emit_status(const struct survey *v)
     for (size_t i = 0; stats && i < stats->n_shards; i++)
         emit_shard(&e, v, &stats->shards[i]);
     emit_end(&e);
+    emit_tasks(&e, v);
     emit_unsigned(&e, "map_epoch", stats ? stats->map_epoch : 0);
     emit_unsigned(&e, "in_flight_merges", stats ? stats->in_flight_merges : 0);
     emit_end(&e);
@@ -144,16 +182,21 @@ static void emit_status(const struct survey *v)
 
 /* --- text --- */
 
-static void show_node(const struct oneid_node *named, const struct oneid_node *n)
+static void show_node(const struct survey *v, const struct oneid_node *named)
 {
+    const struct oneid_node *n = survey_node(v, named->node);
+    const struct oneid_map_node *place = place_of(v, named->node);
     if (!n) {
-        (void)printf("node    %-4u does not answer: %s\n", named->node, named->text);
+        (void)printf("node    %-4u %s%sdoes not answer: %s\n", named->node,
+                     place ? place->endpoint : "", place ? " " : "", named->text);
         return;
     }
     (void)printf("node    %-4u up %" PRId64 " min, log %.1f MiB", n->node, n->up_ms / MINUTE_MS,
                  (double)n->log_bytes / (1 << 20));
     if (n->disk_total)
         (void)printf(", disk %.0f %% free", 100 * (double)n->disk_free / (double)n->disk_total);
+    if (place && place->state != ONEID_NODE_IN)
+        (void)printf(", %s", node_state_name(place->state));
     (void)printf("%s%s\n", n->disk_full ? ", DISK FULL" : "",
                  n->is_stopping ? ", shutting down" : "");
 }
@@ -193,6 +236,15 @@ static void show_shard(const struct survey *v, const struct oneid_shard *s)
     (void)printf("\n");
 }
 
+static void show_tasks(const struct survey *v)
+{
+    const struct oneid_map *m = survey_map(v);
+    for (size_t i = 0; m && i < m->n_tasks; i++) {
+        if (goes_on(&m->tasks[i]))
+            node_show_task(&m->tasks[i]);
+    }
+}
+
 static void show_status(const struct survey *v)
 {
     const struct oneid_result *any = survey_any(v), *stats = best_stats(v);
@@ -200,7 +252,8 @@ static void show_status(const struct survey *v)
         (void)printf("router  %s  %s\n", v->routers[i].endpoint,
                      v->routers[i].answers ? "answers" : "does not answer");
     for (size_t i = 0; any && i < any->n_nodes; i++)
-        show_node(&any->nodes[i], survey_node(v, any->nodes[i].node));
+        show_node(v, &any->nodes[i]);
+    show_tasks(v);
     if (!stats)
         return;
     for (size_t i = 0; i < stats->n_shards; i++)

@@ -27,6 +27,7 @@ static void probe(struct survey *v, const struct options *o, struct router_state
     if (r->answers) {
         v->n_answers++;
         r->status = result;
+        r->map = oneid_nodes(s.client, true);
         r->stats = stats ? oneid_stats(s.client) : NULL;
     } else {
         (void)snprintf(r->text, sizeof r->text, "%s", result ? result->text : "out of memory");
@@ -57,6 +58,7 @@ void survey_close(struct survey *v)
     for (size_t i = 0; i < v->n_routers; i++) {
         oneid_result_free(v->routers[i].status);
         oneid_result_free(v->routers[i].stats);
+        oneid_result_free(v->routers[i].map);
     }
     cluster_config_close(v->config);
 }
@@ -91,6 +93,17 @@ const struct oneid_result *survey_any(const struct survey *v)
             return v->routers[i].status;
     }
     return NULL;
+}
+
+const struct oneid_map *survey_map(const struct survey *v)
+{
+    const struct oneid_map *newest = NULL;
+    for (size_t i = 0; i < v->n_routers; i++) {
+        const struct oneid_map *m = v->routers[i].map ? v->routers[i].map->map : NULL;
+        if (m && (!newest || m->epoch > newest->epoch))
+            newest = m;
+    }
+    return newest;
 }
 
 const struct oneid_replica *survey_leader(const struct survey *v, uint16_t shard, uint16_t *node)

@@ -14,6 +14,7 @@ struct router_state {
     int64_t asked_ms, heard_ms;  /* this machine's wall clock */
     struct oneid_result *status; /* NULL: it does not answer */
     struct oneid_result *stats;  /* of the shards; NULL: not asked for, or no answer */
+    struct oneid_result *map;    /* the cluster map that it has; NULL: it does not answer */
 };
 
 struct survey {
@@ -31,6 +32,8 @@ void survey_close(struct survey *v);
 const struct oneid_node *survey_node(const struct survey *v, uint16_t node);
 /* The replica that leads by the newest term, and its node; NULL: none does. */
 const struct oneid_replica *survey_leader(const struct survey *v, uint16_t shard, uint16_t *node);
+/* The newest cluster map that a router has; NULL: nobody showed one. */
+const struct oneid_map *survey_map(const struct survey *v);
 /* Of the cluster's nodes, as a router names them; NULL: none answers. */
 const struct oneid_result *survey_any(const struct survey *v);
 const struct oneid_replica *survey_replica(const struct oneid_node *n, uint16_t shard);

@@ -263,6 +263,63 @@ struct oneid_router {
     uint64_t map_epoch, map_digest, schema_digest, catalogue, refused, in_flight;
 };
 
+/* The cluster map: which nodes there are, who holds what, and the tasks that change that. */
+enum oneid_node_state {
+    ONEID_NODE_IN,
+    ONEID_NODE_DRAINED, /* gets no replicas; those that it has are on their way elsewhere */
+    ONEID_NODE_LEAVING  /* the same, and then it is struck off */
+};
+struct oneid_map_node {
+    uint16_t node;
+    enum oneid_node_state state;
+    const char *endpoint;
+    uint32_t replicas; /* that it is to hold; */
+    uint32_t leads;    /* of these, that it is to lead */
+    uint32_t leaving;  /* that it still has to give up */
+};
+struct oneid_holder {
+    uint16_t node;
+    bool wanted;  /* false: it is to give the shard up */
+    bool settled; /* it had the shard when that was last as it should be */
+};
+struct oneid_placement {
+    uint16_t shard;
+    bool moving;   /* not yet as it should be */
+    uint32_t task; /* that changed it last; 0: none did */
+    const struct oneid_holder *holders;
+    size_t n_holders;
+};
+enum oneid_task_kind {
+    ONEID_TASK_ADD = 1, /* `node` comes in and gets its share of replicas */
+    ONEID_TASK_DRAIN,   /* the replicas of `node` go to others; it stays, empty */
+    ONEID_TASK_REMOVE,  /* likewise, and it is struck off */
+    ONEID_TASK_REPLACE  /* `other` takes the place of `node`, which is struck off */
+};
+enum oneid_task_state {
+    ONEID_TASK_RUNNING = 1,
+    ONEID_TASK_DONE,
+    ONEID_TASK_CANCELLING, /* what it moved is on its way back */
+    ONEID_TASK_CANCELLED
+};
+struct oneid_task {
+    uint32_t id;
+    enum oneid_task_kind kind;
+    enum oneid_task_state state;
+    uint16_t node, other;       /* other: of REPLACE, else 0 */
+    uint32_t n_shards, left;    /* that it changes; that are not yet as it wants them */
+    int64_t began_ms, ended_ms; /* 0: it has not ended */
+};
+struct oneid_map {
+    uint64_t epoch;
+    uint32_t n_replicas;                /* that each shard should have */
+    const struct oneid_map_node *nodes; /* by rising number */
+    size_t n_nodes;
+    const struct oneid_task *tasks; /* the newest 32, by rising id */
+    size_t n_tasks;
+    const struct oneid_placement *shards;
+    size_t n_shards;
+};
+
 struct oneid_result {
     enum oneid_code code;
     const char *text;                    /* "" when there is nothing to say */
@@ -301,10 +358,12 @@ struct oneid_result {
     uint64_t router_ns; /* explain: from the first question to the last answer */
     const struct oneid_row *rows;
     size_t n_rows, n_fields;
-    const struct oneid_node *nodes; /* status: all of the cluster file of the router */
+    const struct oneid_node *nodes; /* status: all of the router's cluster map */
     size_t n_nodes;
     const struct oneid_router *router; /* status: the one that answered */
     uint32_t age_ms;                   /* stale_ok: at most so old; 0: as of now */
+    const struct oneid_map *map;       /* oneid_nodes and node tasks; NULL: none came */
+    uint32_t task;                     /* node tasks: the id */
 };
 
 ONEID_API void oneid_result_free(struct oneid_result *result);
@@ -436,6 +495,28 @@ ONEID_API struct oneid_result *oneid_status(struct oneid_client *c);
 /* Asks the leader of a shard to hand over to its replica on `node`. ONEID_OK: it has begun to, or
  * that one leads; oneid_status shows who does. Leadership goes back to where the map wants it. */
 ONEID_API struct oneid_result *oneid_lead(struct oneid_client *c, uint16_t shard, uint16_t node);
+
+/* --- nodes that come, go and are replaced (docs/operations.md) --- */
+
+/* The cluster map. `known`: as the router knows it, which also answers when shard 0, which keeps
+ * the map, does not. */
+ONEID_API struct oneid_result *oneid_nodes(struct oneid_client *c, bool known);
+/* These begin a task and do not wait for its end: `task` is its id, `map` what is wanted from now
+ * on. The same call again is the same task, as long as nothing has undone it.
+ * ONEID_ERR_USAGE, ONEID_ERR_INVALID: the endpoint or a number; ONEID_ERR_NOT_FOUND: no such node;
+ * ONEID_ERR_CONFLICT: not possible as the cluster is. */
+/* `endpoint` NULL: the map has the node already (it was drained). */
+ONEID_API struct oneid_result *oneid_node_add(struct oneid_client *c, uint16_t node,
+                                              const char *endpoint);
+ONEID_API struct oneid_result *oneid_node_drain(struct oneid_client *c, uint16_t node);
+ONEID_API struct oneid_result *oneid_node_remove(struct oneid_client *c, uint16_t node);
+/* `endpoint` is that of `other`; NULL: as with oneid_node_add. */
+ONEID_API struct oneid_result *oneid_node_replace(struct oneid_client *c, uint16_t node,
+                                                  uint16_t other, const char *endpoint);
+/* Wants back what was before the task, where that is not settled yet.
+ * ONEID_ERR_CONFLICT: it has ended. */
+ONEID_API struct oneid_result *oneid_node_cancel(struct oneid_client *c, uint32_t task);
+
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
                                              uint32_t limit);
 ONEID_API struct oneid_result *oneid_check(struct oneid_client *c);

@@ -29,7 +29,9 @@ enum request_type {
     REQUEST_EXPORT,
     REQUEST_WATCH, /* events of a watched segment */
     REQUEST_UNWATCH,
-    REQUEST_LEAD, /* the shard shall be led by this node */
+    REQUEST_LEAD,      /* the shard shall be led by this node */
+    REQUEST_NODES,     /* the cluster map: nodes, their tasks, who holds what */
+    REQUEST_NODE_TASK, /* a node comes, goes or is replaced, or that is taken back */
     REQUEST_TYPE_END
 };
 
@@ -89,12 +91,14 @@ struct request {
     struct bytes by2;     /* BREAKDOWN: the second trait; empty: none */
     struct bytes *fields; /* EXPORT: names of traits, and level, tags, channels */
     size_t n_fields;
-    bool explain;     /* COUNT */
-    uint32_t wait_ms; /* WATCH: how long to wait where there is nothing */
-    uint32_t shard;   /* LEAD */
-    uint32_t node;    /* LEAD */
-    bool
-        stale_ok; /* RESOLVE, PROFILE and questions on segments: any replica may answer, as it is */
+    bool explain;        /* COUNT */
+    uint32_t wait_ms;    /* WATCH: how long to wait where there is nothing */
+    uint32_t shard;      /* LEAD */
+    uint32_t node;       /* LEAD */
+    struct bytes change; /* NODE_TASK: a BEGIN or CANCEL of cluster/placement.h, encoded */
+    /* RESOLVE, PROFILE and questions on segments: any replica may answer, as it is. NODES: the
+     * router may, with the map that it has. */
+    bool stale_ok;
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -211,6 +215,8 @@ struct response {
     struct node_answer *nodes; /* STATUS */
     size_t n_nodes;
     struct bytes router; /* STATUS: packed; status_router_decode */
+    struct bytes map;    /* NODES, NODE_TASK: encoded; cluster_map_decode */
+    uint32_t task;       /* NODE_TASK: its id */
     uint32_t age_ms;     /* stale_ok: how old the answer may be at most; 0: as of now */
 };
 
