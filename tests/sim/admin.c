@@ -65,15 +65,25 @@ static bool mend(struct group *g)
 {
     struct world *w = g->w;
     uint64_t want[NODES_MAX];
-    size_t n = 0;
+    bool is_there[MEMBERS_MAX];
     struct roster_change c;
+    struct roster r = {.have = g->members,
+                       .is_there = is_there,
+                       .n_have = g->n,
+                       .want = want,
+                       .is_complete = true,
+                       .self = g->leader->r.id};
 
     for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
         const struct hosted *h = &w->nodes[i].hosted[g->shard];
         if (h->r.id && !h->removed)
-            want[n++] = h->r.id;
+            want[r.n_want++] = h->r.id;
     }
-    if (!roster_next(g->members, g->n, want, n, g->leader->r.id, &c))
+    for (size_t i = 0; i < g->n; i++) {
+        const struct hosted *h = node_find(w, g->shard, g->members[i].id);
+        is_there[i] = h && w->nodes[h->node].up;
+    }
+    if (!roster_next(&r, &c))
         return false;
     change(g, c.id, c.role);
     return true;
