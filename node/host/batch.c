@@ -93,22 +93,24 @@ enum error_code batch_add(struct batch *b, const struct message *m, struct error
     return ERR_OK;
 }
 
+/* The command that is applied here is the one that others read in the log: it borrows nothing. */
 void batch_add_own(struct batch *b, const struct command *c)
 {
     struct batch_request *q = arena_zalloc(&b->arena, sizeof *q);
-    struct command *copy = arena_zalloc(&b->arena, sizeof *copy);
-    if (!q || !copy)
-        return; /* it is proposed again */
+    struct command *copy = NULL;
     struct buf body = {0};
+    size_t n = 0;
     command_encode(c, &body);
-    *copy = *c;
-    *q = (struct batch_request){.commands = copy, .n = 1, .is_own = true};
-    *b->last = q;
-    b->last = &q->next;
-    b->n_requests++;
-    b->n_commands++;
-    buf_put_u32(&b->entry, 1);
-    buf_put_bytes(&b->entry, buf_bytes(&body));
+    struct bytes kept = arena_copy(&b->arena, buf_bytes(&body));
+    if (q && kept.data && command_decode(kept, 1, &b->arena, &copy, &n, NULL) == ERR_OK) {
+        *q = (struct batch_request){.commands = copy, .n = 1, .is_own = true};
+        *b->last = q;
+        b->last = &q->next;
+        b->n_requests++;
+        b->n_commands++;
+        buf_put_u32(&b->entry, 1);
+        buf_put_bytes(&b->entry, kept);
+    } /* else it is proposed again */
     buf_free(&body);
 }
 
