@@ -81,7 +81,7 @@ void audit_note(struct router *r, const struct sender *who, enum request_type ty
     put_field(&line, "name", name);
     put_field(&line, "action", request_name(type));
     if (subject[0])
-        put_field(&line, "segment", subject);
+        put_field(&line, type == REQUEST_NODE_TASK ? "task" : "segment", subject);
     put_field(&line, "outcome", error_name(outcome));
     buf_put(&line, "}\n", 2);
     if (!append(r, buf_bytes(&line)))

@@ -28,9 +28,14 @@ static bool is_audited(const struct request *q)
     return request_is_audited(q->type) && (q->type != REQUEST_EXPORT || q->cursor.len == 0);
 }
 
-/* A copy of the segment's name, perhaps empty; NULL: no memory. */
+/* A copy of the segment's name, perhaps empty, or what happens to which node; NULL: no memory. */
 static char *subject_of(const struct request *q)
 {
+    char what[48];
+    if (q->type == REQUEST_NODE_TASK) {
+        errands_describe(q, what, sizeof what);
+        return strdup(what);
+    }
     char *s = calloc(1, q->name.len + 1);
     if (s && q->name.len)
         memcpy(s, q->name.data, q->name.len);

@@ -8,6 +8,7 @@
 
 #include <cluster/map.h>
 #include <follow/follow.h>
+#include <gather/errand.h>
 #include <gather/gather.h>
 #include <gather/survey.h>
 #include <metrics/http.h>
@@ -61,7 +62,7 @@ struct client_message {
     bool dirty;
 };
 
-/* One request in flight: a saga, a gather, a follow or a survey. */
+/* One request in flight: a saga, a gather, a follow, a survey or an errand. */
 struct task {
     uint32_t number, generation; /* of the slot in the table; which use of it */
     bool used;
@@ -69,6 +70,7 @@ struct task {
     struct gather *gather;
     struct follow *follow;
     struct survey *survey;
+    struct errand *errand;
     enum request_type type;
     struct client_message *client; /* NULL: the router's own (sweeps) */
     uint32_t item;                 /* position in the client's message */
@@ -250,6 +252,13 @@ void follows_reply(struct router *r, struct task *t, shard_id shard, uint32_t ca
                    const struct reply *reply);
 void follows_tick(struct router *r, struct task *t);
 
+/* --- errands.c: the cluster map and its changes, for clients --- */
+void errands_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms);
+void errands_reply(struct router *r, struct task *t, const struct reply *reply);
+void errands_tick(struct router *r, struct task *t);
+/* For the audit log: which change of which node. */
+void errands_describe(const struct request *q, char *out, size_t size);
+
 /* --- figures.c: for Prometheus. On the HTTP port's thread --- */
 void figures_show(void *router, struct buf *out);
 bool figures_is_serving(void *router, struct buf *out);
@@ -279,7 +288,7 @@ bool nodes_is_away(struct router *r, node_id id);
 void maps_refresh(struct router *r);
 /* An answer says which epoch its node has: a later one is asked for. */
 void maps_see_epoch(struct router *r, uint64_t epoch);
-/* An encoded map that a node sent. */
+/* An encoded map that a node sent; `node` 0: the leader of shard 0. */
 void maps_take(struct router *r, node_id node, struct bytes body);
 
 /* --- shards.c: batches to and from shards --- */

@@ -126,6 +126,8 @@ static void end_task(struct router *r, struct task *t)
     t->follow = NULL;
     survey_free(t->survey);
     t->survey = NULL;
+    errand_free(t->errand);
+    t->errand = NULL;
     t->used = false;
     r->wake_ms[t->number] = INT64_MAX;
     r->free_tasks[TASKS_MAX - r->n_tasks--] = t->number;
@@ -463,6 +465,8 @@ static void start_request(struct router *r, struct client_message *c, uint32_t i
         follows_start(r, t, q, deadline_of(r, q));
     else if (q->type == REQUEST_STATUS)
         surveys_start(r, t, deadline_of(r, q));
+    else if (q->type == REQUEST_NODES || q->type == REQUEST_NODE_TASK)
+        errands_start(r, t, q, deadline_of(r, q));
     else
         start_gather(r, t, q, NULL);
 }
@@ -477,7 +481,7 @@ static bool is_asked_by(const struct task *t, const struct peer *peer, uint64_t 
 static void cancel_task(struct router *r, struct task *t)
 {
     struct response resp = {.code = ERR_CANCELLED, .text = bytes_of_str("the call was cancelled")};
-    if (t->follow || t->survey)
+    if (t->follow || t->survey || t->errand)
         tasks_end(r, t, &resp);
     if (!t->gather)
         return;
@@ -549,6 +553,10 @@ void tasks_reply(struct router *r, const struct ref *ref, shard_id shard, const 
         follows_reply(r, t, shard, ref->call, reply);
         return;
     }
+    if (t->errand) {
+        errands_reply(r, t, reply);
+        return;
+    }
     if (t->gather) {
         r->gather_effects.n = 0;
         gather_reply(t->gather, shard, ref->call, reply, r->now, &r->gather_effects);
@@ -591,6 +599,8 @@ void tasks_tick(struct router *r)
             follows_tick(r, t);
         } else if (t->survey) {
             surveys_tick(r, t);
+        } else if (t->errand) {
+            errands_tick(r, t);
         } else if (t->gather) {
             r->gather_effects.n = 0;
             gather_tick(t->gather, r->now, &r->gather_effects);
@@ -646,6 +656,7 @@ void tasks_close(struct router *r)
         gather_free(t->gather);
         follow_free(t->follow);
         survey_free(t->survey);
+        errand_free(t->errand);
         saga_free(t->saga);
     }
     tasks_flush(r);

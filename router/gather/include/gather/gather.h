@@ -56,8 +56,9 @@ struct gather_effects {
 void gather_effects_free(struct gather_effects *fx);
 
 struct gather_start {
-    /* Everything but INGEST, RESOLVE, PROFILE, STATUS and watches; copied. NULL: no client asks,
-     * the catalogue is fetched, and carried to the shards whose `versions` are behind. */
+    /* Everything but INGEST, RESOLVE, PROFILE, STATUS, NODES, NODE_TASK and watches; copied. NULL:
+     * no client asks, the catalogue is fetched, and carried to the shards whose `versions` are
+     * behind. */
     const struct request *request;
     const struct schema *schema;  /* kept */
     const node_id *node_of_shard; /* kept; for STATS */
