@@ -50,6 +50,8 @@ static enum errand_step fail(struct errand *e, enum error_code code)
 static enum errand_step give_up(struct errand *e)
 {
     static const char WHAT[] = "shard 0, which keeps the cluster map, ";
+    if (e->sends == 0)
+        return fail(e, error_set(&e->err, ERR_TIMEOUT, "no time was left to ask shard 0"));
     if (e->trouble.code == ERR_OK)
         return fail(e, error_set(&e->err, ERR_TIMEOUT, "%sdid not answer in time", WHAT));
     return fail(

@@ -88,6 +88,15 @@ static void test_errand_is_sent_again_soon_when_it_was_put_off(void **state)
     errand_free(e);
 }
 
+static void test_errand_without_time_is_not_sent(void **state)
+{
+    (void)state;
+    struct errand *e = errand_new(bytes_of_str("change"), NOW, NOW + ERRAND_MARGIN_MS);
+    assert_int_equal(errand_tick(e, NOW), ERRAND_ANSWER);
+    assert_int_equal(errand_answer(e)->code, ERR_TIMEOUT);
+    errand_free(e);
+}
+
 static void test_errand_that_is_refused_says_why(void **state)
 {
     (void)state;
@@ -105,6 +114,7 @@ int main(void)
         cmocka_unit_test(test_errand_brings_the_map_back),
         cmocka_unit_test(test_errand_is_sent_again_while_there_is_no_answer),
         cmocka_unit_test(test_errand_is_sent_again_soon_when_it_was_put_off),
+        cmocka_unit_test(test_errand_without_time_is_not_sent),
         cmocka_unit_test(test_errand_that_is_refused_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

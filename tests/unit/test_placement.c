@@ -435,6 +435,25 @@ static void test_replace_refuses_what_cannot_be(void **state)
     refuse(MAP_TASK_REPLACE, 1, 9, "tcp://10.0.0.1:9", ERR_CONFLICT, "node 1 is drained");
 }
 
+static void test_replace_is_done_when_the_node_has_nothing_left(void **state)
+{
+    (void)state;
+    first_map(4, 2, 1); /* 1 2 1 2 */
+    uint32_t add = fresh(MAP_TASK_ADD, 3, 0, "tcp://10.0.0.1:3");
+    expect_wanted(0, 3, 0, 0); /* node 1 still has it */
+    uint32_t replace = fresh(MAP_TASK_REPLACE, 1, 9, "tcp://10.0.0.1:9");
+    expect_wanted(0, 3, 0, 0);
+    expect_wanted(2, 9, 0, 0);
+    assert_int_equal(cluster_map_task(&m, replace)->n_shards, 2);
+    assert_int_equal(state_of(add), MAP_TASK_DONE);
+    settle(2);
+    assert_int_equal(state_of(replace), MAP_TASK_RUNNING);
+    expect_state(1, MAP_NODE_LEAVING);
+    settle(0);
+    assert_int_equal(state_of(replace), MAP_TASK_DONE);
+    assert_null(cluster_map_node(&m, 1));
+}
+
 static void test_nodes_that_leave_take_part_in_nothing(void **state)
 {
     (void)state;
@@ -844,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_replace_puts_the_other_in_the_same_places),
         cmocka_unit_test(test_replace_by_a_node_that_is_there),
         cmocka_unit_test(test_replace_refuses_what_cannot_be),
+        cmocka_unit_test(test_replace_is_done_when_the_node_has_nothing_left),
         cmocka_unit_test(test_nodes_that_leave_take_part_in_nothing),
         cmocka_unit_test(test_newer_task_has_its_way_and_what_came_between_is_given_up),
         cmocka_unit_test(test_older_task_goes_on_with_what_is_left_to_it),
