@@ -15,6 +15,7 @@ static struct oneid_member *members_of(struct arena *a, const struct status_repl
 static struct oneid_replica replica_of(struct arena *a, const struct status_replica *r)
 {
     return (struct oneid_replica){.shard = r->shard,
+                                  .folder = r->folder,
                                   .said_ms = r->said_ms,
                                   .is_leader = r->is_leader,
                                   .is_changing = r->is_changing,

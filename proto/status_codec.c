@@ -25,10 +25,12 @@ static void fill_replica(struct scratch *s, const struct status_replica *from,
 {
     wire__status_replica__init(to);
     to->shard = from->shard;
+    to->folder = from->folder;
     to->said_ms = from->said_ms;
     to->is_leader = from->is_leader;
     to->is_changing = from->is_changing;
     to->is_fetching = from->is_fetching;
+    FOLDER
     to->leader = from->leader;
     to->wanted = from->wanted;
     to->wanted_voters = from->wanted_voters;
@@ -129,6 +131,7 @@ static bool take_replica(struct decoder *d, const Wire__StatusReplica *m, struct
         return decoder_fail(d, "shard or node out of range");
     *r = (struct status_replica){
         .shard = (shard_id)m->shard,
+        .folder = m->folder,
         .said_ms = m->said_ms,
         .is_leader = m->is_leader != 0,
         .is_changing = m->is_changing != 0,

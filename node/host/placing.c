@@ -230,7 +230,8 @@ static void since_name(char *name, shard_id shard)
     (void)snprintf(name, NAME_BYTES, "since-%u", shard);
 }
 
-static enum error_code read_since(struct wal *wal, shard_id shard, uint32_t *since, struct error *err)
+static enum error_code read_since(struct wal *wal, shard_id shard, uint32_t *since,
+                                  struct error *err)
 {
     char name[NAME_BYTES];
     struct buf value = {0};

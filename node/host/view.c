@@ -62,6 +62,7 @@ static struct status_replica status_of(struct shard *s, msec_t now)
     index_get_stats(s->index, &ix);
     return (struct status_replica){
         .shard = s->id,
+        .folder = folder_of_replica(s->replica_id),
         .is_leader = s->leader,
         .is_changing = st.is_changing,
         .is_fetching = install_is_pending(s),

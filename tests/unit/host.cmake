@@ -3,3 +3,6 @@ target_include_directories(test_query_pool PRIVATE $<TARGET_PROPERTY:oneid_host,
 oneid_test(NAME test_roster SOURCES test_roster.c USES oneid_host oneid_meta oneid_replica)
 target_include_directories(test_roster PRIVATE $<TARGET_PROPERTY:oneid_host,SOURCE_DIR>)
 oneid_test(NAME test_members SOURCES test_members.c USES oneid_meta)
+oneid_test(NAME test_greeting SOURCES test_greeting.c USES oneid_meta)
+oneid_test(NAME test_batch SOURCES test_batch.c USES oneid_host)
+target_include_directories(test_batch PRIVATE $<TARGET_PROPERTY:oneid_host,SOURCE_DIR>)

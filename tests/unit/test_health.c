@@ -38,6 +38,7 @@ static void fill_replica(struct world *w, uint16_t node, uint16_t shard)
     w->members[shard][node] =
         (struct oneid_member){(uint16_t)(node + 1), 100U + node, ONEID_VOTER, LAST};
     w->replicas[node][shard] = (struct oneid_replica){.shard = shard,
+                                                      .folder = 100U + node,
                                                       .is_leader = leads,
                                                       .leader = (uint16_t)(shard + 1),
                                                       .wanted = (uint16_t)(shard + 1),

@@ -17,6 +17,7 @@ static struct status_node full_node(struct status_replica *replicas)
 {
     replicas[0] = (struct status_replica){.shard = 1023,
                                           .said_ms = 5,
+                                          .folder = 21,
                                           .is_leader = true,
                                           .is_changing = true,
                                           .is_fetching = true,
@@ -80,6 +81,7 @@ static void test_a_node_reads_back_as_it_was(void **state)
     const struct status_replica *r = &got->replicas[0];
     assert_true(r->is_leader && r->is_changing && r->is_fetching && r->checkpoint_fails);
     assert_true(r->wanted == 2 && r->wanted_voters == 3 && r->last == 9 && r->stuck == 20);
+    assert_int_equal(r->folder, 21);
     assert_int_equal(r->n_members, 2);
     assert_int_equal(r->members[1].node, UINT16_MAX);
     assert_true(r->members[1].match == UINT64_MAX);

@@ -249,7 +249,7 @@ static void check_lag(struct look *l, const struct oneid_replica *leader,
                      m->node);
 }
 
-/* Members of a folder that is not the node's any more. */
+/* Members that are not the node's replica any more: its folder was made anew. */
 static void check_folders(struct look *l, const struct oneid_replica *leader)
 {
     for (size_t i = 0; i < leader->n_members; i++) {
@@ -258,7 +258,8 @@ static void check_folders(struct look *l, const struct oneid_replica *leader)
         bool is_double = false;
         for (size_t k = 0; k < i; k++)
             is_double |= leader->members[k].node == m->node;
-        if (!is_double && (!n || n->folder == m->folder))
+        const struct oneid_replica *r = survey_replica(n, leader->shard);
+        if (!is_double && (!r || r->folder == m->folder))
             continue;
         struct finding *f = finding_add(l, FINDING_MEMBER_LOST);
         f->shard = mark_of_shard(leader->shard);

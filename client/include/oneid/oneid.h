@@ -216,8 +216,8 @@ struct oneid_shard {
 };
 
 enum oneid_role { ONEID_STANDBY, ONEID_VOTER, ONEID_SPARE };
-/* A replica of a shard, as another one knows it. `folder` says which data folder of its node is
- * meant: a folder that was made anew is another replica. */
+/* A replica of a shard, as another one knows it. `folder` says which replica of its node is meant:
+ * a data folder that was made anew, and one that got the shard back, is another one. */
 struct oneid_member {
     uint16_t node;
     uint64_t folder;
@@ -227,6 +227,7 @@ struct oneid_member {
 /* What a replica says of itself, whether it leads or not. */
 struct oneid_replica {
     uint16_t shard;
+    uint64_t folder; /* its own, as in oneid_member */
     int64_t said_ms; /* age of what follows */
     bool is_leader, is_changing;
     bool is_fetching; /* it gets another replica's state in place of its own */

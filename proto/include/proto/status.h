@@ -17,14 +17,16 @@ enum status_role { STATUS_STANDBY = 0, STATUS_VOTER = 1, STATUS_SPARE = 2 };
 /* A replica of the group, as another one knows it. */
 struct status_member {
     node_id node;
-    uint64_t folder; /* meta/members.h */
+    uint64_t folder; /* what its id says beside the node (meta/members.h): a folder that was made
+                        anew, and one that got the shard back, has another */
     enum status_role role;
     uint64_t match; /* at the leader: stored there up to this index; else 0 */
 };
 
 struct status_replica {
     shard_id shard;
-    msec_t said_ms; /* age of what follows: an idle thread says it about once a second */
+    uint64_t folder; /* its own, as in status_member */
+    msec_t said_ms;  /* age of what follows: an idle thread says it about once a second */
     bool is_leader;
     bool is_changing; /* a change of members is under way */
     bool is_fetching; /* it gets another replica's state in place of its own */
