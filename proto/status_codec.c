@@ -30,7 +30,6 @@ static void fill_replica(struct scratch *s, const struct status_replica *from,
     to->is_leader = from->is_leader;
     to->is_changing = from->is_changing;
     to->is_fetching = from->is_fetching;
-    FOLDER
     to->leader = from->leader;
     to->wanted = from->wanted;
     to->wanted_voters = from->wanted_voters;
