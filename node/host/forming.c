@@ -246,14 +246,10 @@ static enum error_code open_peers(struct front *f, const struct cluster_map *fir
                                   struct error *err)
 {
     const struct members *m = &f->shared->members;
-    char kept[MAP_ENDPOINT_MAX];
-    for (size_t i = 1; i < m->n; i++) {
-        const char *endpoint = placing_endpoint(f->shared, first, m->list[i].node, kept);
-        enum error_code rc = link_open_unqueued(f->shared->net, endpoint, &f->peers[i], err);
-        if (rc != ERR_OK)
-            return error_wrap(err, "node %u", m->list[i].node);
-    }
-    return ERR_OK;
+    enum error_code rc = ERR_OK;
+    for (size_t i = 1; i < m->n && rc == ERR_OK; i++)
+        rc = placing_link(f->shared, first, m->list[i].node, &f->peers[i], err);
+    return rc;
 }
 
 /* The map to begin with: the founders', or none, and then one of another node's. */

@@ -456,9 +456,9 @@ static inline uint64_t maps_epoch(struct host_shared *h)
 }
 
 /* --- placing.c, see placing.h --- */
-/* Where a node listens: the cluster file goes before the map. NULL: not known. */
-const char *placing_endpoint(struct host_shared *h, const struct cluster_map *map, node_id node,
-                             char kept[MAP_ENDPOINT_MAX]);
+/* A link to a node, wherever the cluster file says that it is, or else the map. Unqueued. */
+enum error_code placing_link(struct host_shared *h, const struct cluster_map *map, node_id node,
+                             struct link **out, struct error *err);
 
 /* --- host.c --- */
 enum error_code host_start_thread(pthread_t *thread, bool *started, const char *name,

@@ -9,6 +9,7 @@
 #include "placing.h"
 
 #include <base/clock.h>
+#include <proto/security.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +19,9 @@
 
 /* --- other nodes --- */
 
-const char *placing_endpoint(struct host_shared *h, const struct cluster_map *map, node_id node,
-                             char kept[MAP_ENDPOINT_MAX])
+/* The cluster file goes before the map. NULL: not known. */
+static const char *endpoint_of(struct host_shared *h, const struct cluster_map *map, node_id node,
+                               char kept[MAP_ENDPOINT_MAX])
 {
     const struct cluster_config *c = h->config;
     for (size_t i = 0; i < c->n_nodes; i++) {
@@ -31,6 +33,19 @@ const char *placing_endpoint(struct host_shared *h, const struct cluster_map *ma
         return NULL;
     (void)snprintf(kept, MAP_ENDPOINT_MAX, "%s", of->listen);
     return kept;
+}
+
+enum error_code placing_link(struct host_shared *h, const struct cluster_map *map, node_id node,
+                             struct link **out, struct error *err)
+{
+    char kept[MAP_ENDPOINT_MAX];
+    const char *endpoint = endpoint_of(h, map, node, kept);
+    if (!endpoint)
+        return error_set(err, ERR_NOT_FOUND, "the cluster has no node %u", node);
+    enum error_code rc = net_know_node(h->net, endpoint, node, err);
+    if (rc == ERR_OK)
+        rc = link_open_unqueued(h->net, endpoint, out, err);
+    return rc == ERR_OK ? ERR_OK : error_wrap(err, "node %u", node);
 }
 
 static bool is_named(const struct host_shared *h, const struct cluster_map *map, node_id node)
@@ -45,7 +60,6 @@ static bool is_named(const struct host_shared *h, const struct cluster_map *map,
 static void open_link(struct front *f, const struct cluster_map *map, node_id node)
 {
     struct host_shared *h = f->shared;
-    char kept[MAP_ENDPOINT_MAX];
     struct error err;
     const struct member *m = members_add(&h->members, node);
     if (!m) {
@@ -56,11 +70,10 @@ static void open_link(struct front *f, const struct cluster_map *map, node_id no
         return;
     }
     size_t at = (size_t)(m - h->members.list);
-    const char *endpoint = placing_endpoint(h, map, node, kept);
-    if (node == h->node || f->peers[at] || !endpoint)
+    if (node == h->node || f->peers[at])
         return;
-    if (link_open_unqueued(h->net, endpoint, &f->peers[at], &err) != ERR_OK)
-        log_event(h->log, LOG_LEVEL_ERROR, "no_link", "node=%u text=\"%s\"", node, err.msg);
+    if (placing_link(h, map, node, &f->peers[at], &err) != ERR_OK)
+        log_event(h->log, LOG_LEVEL_ERROR, "no_link", "text=\"%s\"", err.msg);
     host_show_folders(h);
 }
 

@@ -225,12 +225,7 @@ static void perform(struct receiving *r, const struct fetch_effects *effects)
 static enum error_code open_all(struct receiving *r, struct error *err)
 {
     struct host_shared *h = r->thread->shared;
-    char path[TRANSFER_PATH_MAX], kept[MAP_ENDPOINT_MAX];
-    const struct cluster_map *map = maps_hold(h);
-    const char *endpoint = placing_endpoint(h, map, r->from, kept);
-    maps_release(map);
-    if (!endpoint)
-        return error_set(err, ERR_NOT_FOUND, "the cluster has no node %u", r->from);
+    char path[TRANSFER_PATH_MAX];
     struct fetch_options o = {
         .at_least = r->at_least, .node = h->node, .size_max = (uint64_t)h->config->map_gb << 30};
     r->fetch = fetch_new(&o);
@@ -240,7 +235,10 @@ static enum error_code open_all(struct receiving *r, struct error *err)
     r->file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (r->file < 0)
         return error_set_sys(err, ERR_IO, errno, "%s: cannot make it", path);
-    return link_open_unqueued(h->net, endpoint, &r->link, err);
+    const struct cluster_map *map = maps_hold(h);
+    enum error_code rc = placing_link(h, map, r->from, &r->link, err);
+    maps_release(map);
+    return rc;
 }
 
 void receiving_begin(struct receiving *r, const struct message *m, uint64_t asker)

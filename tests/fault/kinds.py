@@ -1,12 +1,13 @@
 """The kinds of faults. Each harms the cluster, waits, and heals it; `w` has cluster, wire, rng."""
+import json
 import signal
 import time
 
-from world import CLOCK_NODE, DISK_NODE, HOSTS, NODES, ROUTERS
+from world import CLOCK_NODE, DISK_NODE, HOSTS, ROUTERS
 
 
 def some_node(w):
-    return f"node-{w.rng.randint(1, NODES)}"
+    return f"node-{w.rng.choice(w.cluster.members)}"
 
 
 def others(key):
@@ -46,11 +47,38 @@ def stop(w):
 
 def rolling(w):
     """Every node is ended by SIGTERM and started again, one after the other."""
-    for i in range(NODES):
-        key = f"node-{i + 1}"
+    for i in w.cluster.members:
+        key = f"node-{i}"
         w.cluster.terminate(key)
         w.cluster.start_key(key)
         w.wait_healthy()
+
+
+def replace(w):
+    """The node that the cluster has not takes the place of one of its, which may be dead; and somebody is killed meanwhile."""
+    c = w.cluster
+    old, new = w.rng.choice(c.members), c.spare
+    is_dead, disturbed = w.rng.random() < 0.3, w.rng.random() < 0.5
+    w.say(f"{old}{' (dead)' if is_dead else ''} by {new}")
+    c.name_nodes(c.members + [new])
+    c.start_node(new)
+    if is_dead:
+        c.kill(f"node-{old}")
+    task = json.loads(c.ctl("node", "replace", str(old), str(new), "--json").stdout)["task"]
+    if disturbed:
+        pause(w, 0, 1)
+        key = f"node-{w.rng.choice([n for n in c.members + [new] if not (is_dead and n == old)])}"
+        w.say(f"kill {key}")
+        c.kill(key)
+        pause(w, 0, 2)
+        c.start_key(key)
+    c.wait(lambda: json.loads(c.ctl("node", "task", str(task), "--json").stdout)["state"] == "done", f"task {task} is done")
+    if not is_dead:
+        c.terminate(f"node-{old}")
+    c.wipe(f"node-{old}")
+    c.members = sorted(set(c.members) - {old} | {new})
+    c.spare = old
+    c.name_nodes(c.members)
 
 
 def router(w):
@@ -109,7 +137,7 @@ def slow(w):
 
 def disk(w):
     """The disk of a node is full for a while."""
-    w.say(f"node-{DISK_NODE}")
+    w.say(f"node-{DISK_NODE}{'' if DISK_NODE in w.cluster.members else ' (not in the cluster)'}")
     w.cluster.fill_disk()
     pause(w, 2, 6)
     w.cluster.free_disk()
@@ -127,5 +155,5 @@ def clock(w):
 NEED_WIRE = {"cut": cut, "cut_peers": cut_peers, "one_way": one_way, "slow": slow}
 NEED_DISK = {"disk": disk}
 NEED_CLOCK = {"clock": clock}
-NEED_NOTHING = {"kill": kill, "wipe": wipe, "stop": stop, "rolling": rolling, "router": router}
+NEED_NOTHING = {"kill": kill, "wipe": wipe, "stop": stop, "rolling": rolling, "replace": replace, "router": router}
 ALL = NEED_NOTHING | NEED_WIRE | NEED_DISK | NEED_CLOCK

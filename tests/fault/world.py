@@ -2,6 +2,7 @@
 import glob
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,10 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from harness import BIN, Cluster  # noqa: E402
 
 NODES, ROUTERS, SHARDS = 3, 2, 6
+SPARE = NODES + 1  # a node that the cluster begins without
 DISK_NODE, CLOCK_NODE = 3, 2  # the ones with a small disk, and with a clock that can be set
 DISK_MB = 512
-HOSTS = [f"node-{i + 1}" for i in range(NODES)] + [f"router-{i + 1}" for i in range(ROUTERS)] + ["client"]
+HOSTS = [f"node-{i + 1}" for i in range(SPARE)] + [f"router-{i + 1}" for i in range(ROUTERS)] + ["client"]
 
 
 class Wire:
@@ -64,8 +66,12 @@ def faketime_library():
 class FaultCluster(Cluster):
     def __init__(self, wire, folder, small_disk, clock_library):
         self.wire = wire
-        super().__init__(nodes=NODES, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault", secure=True,
+        super().__init__(nodes=SPARE, shards=SHARDS, routers=ROUTERS, replicas=NODES, folder=folder, name="fault", secure=True,
                          host_of=(lambda key: wire.ips[key]) if wire else lambda key: "127.0.0.1")
+        self.members, self.spare = list(range(1, NODES + 1)), SPARE
+        with open(self.file, encoding="utf-8") as f:
+            self.lines = f.read().splitlines()
+        self.name_nodes(self.members)
         self.clock_library = clock_library
         self.clock_file = os.path.join(folder, "clock")
         self.set_clock(0)
@@ -73,6 +79,28 @@ class FaultCluster(Cluster):
             os.makedirs(self.node_folder(DISK_NODE), mode=0o700)
             subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m,mode=0700", "tmpfs",
                             self.node_folder(DISK_NODE)], check=True)
+
+    def is_of_other(self, line, nodes):
+        """Is that the line of a node that is none of these?"""
+        found = re.match(r"\s*- \{id: (\d+), listen: \"(\S+)\"", line)
+        return found and found[2] in self.ends() and int(found[1]) not in nodes
+
+    def ends(self):
+        return [f"tcp://{self.wire.ips[f'node-{i + 1}'] if self.wire else '127.0.0.1'}:{p}" for i, p in enumerate(self.node_ports)]
+
+    def name_nodes(self, nodes):
+        """The cluster file names these, from now on."""
+        with open(self.file + ".new", "w", encoding="utf-8") as f:
+            f.write("\n".join(line for line in self.lines if not self.is_of_other(line, nodes)))
+        os.replace(self.file + ".new", self.file)
+
+    def start(self):
+        for i in self.members:
+            self.start_node(i)
+        for i in range(ROUTERS):
+            self.start_router(i + 1)
+        self.wait_serving()
+        return self
 
     def node_folder(self, i):
         return os.path.join(self.folder, "data", f"node-{i}")
@@ -108,7 +136,7 @@ class FaultCluster(Cluster):
 
     def wipe(self, key):
         folder = self.node_folder(int(key.split("-")[1]))
-        for name in os.listdir(folder):  # not the folder: it may be a file system of its own
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:  # not the folder: it may be a file system of its own
             path = os.path.join(folder, name)
             (shutil.rmtree if os.path.isdir(path) else os.remove)(path)
 
