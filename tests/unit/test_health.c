@@ -183,7 +183,7 @@ static void test_nodes_that_are_away_or_cut_off(void **state)
     w->replicas[0][1].led_ms = 1000;
     f = found(w, NULL, 1, FINDING_NODE_AWAY);
     assert_int_equal(f.node, 2);
-    assert_non_null(strstr(f.what, "node 2 at tcp://b:1 does not answer: no connection"));
+    assert_non_null(strstr(f.what, "node 2 does not answer: no connection, at tcp://b:1"));
     assert_non_null(strstr(f.mend, "oneidctl node replace 2 NEW ENDPOINT"));
 }
 

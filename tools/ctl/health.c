@@ -103,8 +103,8 @@ static void say_away(const struct look *l, struct finding *f, const struct oneid
             endpoint = l->map->nodes[i].endpoint;
     }
     f->node = named->node;
-    finding_says(f, "node %u%s%.80s does not answer: %.80s", named->node, endpoint[0] ? " at " : "",
-                 endpoint, named->text);
+    finding_says(f, "node %u does not answer: %.80s%s%.80s", named->node, named->text,
+                 endpoint[0] ? ", at " : "", endpoint);
     finding_mend(f,
                  "start it: oneid-node -c FILE -n %u; if it runs, see its log; if it is lost for "
                  "good: oneidctl node replace %u NEW ENDPOINT, or oneidctl node remove %u",

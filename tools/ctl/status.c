@@ -187,8 +187,8 @@ static void show_node(const struct survey *v, const struct oneid_node *named)
     const struct oneid_node *n = survey_node(v, named->node);
     const struct oneid_map_node *place = place_of(v, named->node);
     if (!n) {
-        (void)printf("node    %-4u %s%sdoes not answer: %s\n", named->node,
-                     place ? place->endpoint : "", place ? " " : "", named->text);
+        (void)printf("node    %-4u does not answer: %s%s%s\n", named->node, named->text,
+                     place ? ", at " : "", place ? place->endpoint : "");
         return;
     }
     (void)printf("node    %-4u up %" PRId64 " min, log %.1f MiB", n->node, n->up_ms / MINUTE_MS,
