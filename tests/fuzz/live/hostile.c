@@ -1,5 +1,6 @@
-/* Usage: oneid-fuzz-hostile TRADE KEY_FILE SEED RATE NAME=ENDPOINT=PUBLIC_KEY...
- * TRADE: reader, writer, admin, router, or node-N with the key of node N. NAME: node-N or router-N.
+/* Usage: oneid-fuzz-hostile TRADE KEY_FILE SEED RATE SPOIL NAME=ENDPOINT=PUBLIC_KEY...
+ * TRADE: reader, writer, admin, router, or node-N with the key of node N. SPOIL: how messages are
+ * spoiled (hostile.h), or all. NAME: node-N or router-N.
  * Speaks until standard input ends, then prints what it did as one line of JSON. */
 #include "hostile.h"
 
@@ -78,6 +79,8 @@ static bool send_part(struct hostile *h, struct target *t, struct bytes b, int f
 
 static enum spoil any_spoil(struct hostile *h, const struct target *to)
 {
+    if (h->only != SPOIL_END)
+        return h->only;
     if (below(h, 4000) == 0)
         return SPOIL_OVERSIZED;
     if (h->trade == TRADE_WRITER && to->node == 0 && chance(h, 20) && h->n_once < ONCE_MAX)
@@ -218,16 +221,15 @@ static void hear(struct hostile *h, struct target *t, struct bytes b)
         return;
     }
     h->granted += h->trade < TRADE_ROUTER && t->node != 0;
+    h->epoch = e.epoch ? e.epoch : h->epoch;
     if (e.type == MESSAGE_CLIENT_REPLY)
         hear_responses(h, &e);
     else if (e.type == MESSAGE_SHARD_REPLY)
         hear_replies(h, &e);
     else if (e.type == MESSAGE_STATUS_REPLY)
         hear_status(h, t, &e);
-    else if (e.type == MESSAGE_MAP_REPLY)
-        h->epoch = e.epoch;
-    else if (e.type == MESSAGE_HELLO_REPLY && e.body.len > 9)
-        h->cluster_id = bytes_load_u64(e.body.data + 1);
+    else if (e.type == MESSAGE_HELLO_REPLY)
+        h->cluster_id = hello_cluster(e.body);
 }
 
 static void hear_all(struct hostile *h, struct target *t)
@@ -255,7 +257,7 @@ static bool wait_turn(struct hostile *h)
 static bool knows_enough(const struct hostile *h, const struct target *t)
 {
     return h->trade < TRADE_ROUTER || t->node == 0 ||
-           (h->epoch && t->replica_folder && (h->trade != TRADE_NODE || h->cluster_id));
+           (t->replica_folder && (h->trade != TRADE_NODE || h->cluster_id));
 }
 
 static void run(struct hostile *h, void *context, uint64_t rate)
@@ -320,6 +322,17 @@ static enum trade trade_of(const char *name, node_id *node)
     return TRADE_NODE;
 }
 
+static enum spoil spoil_of(const char *name)
+{
+    for (size_t i = 0; i < SPOIL_END; i++) {
+        if (strcmp(name, SPOIL_NAMES[i]) == 0)
+            return (enum spoil)i;
+    }
+    if (strcmp(name, "all") != 0)
+        die("there is no such SPOIL");
+    return SPOIL_END;
+}
+
 static void add_target(struct hostile *h, const char *text)
 {
     struct target *t = &h->targets[h->n_targets++];
@@ -335,19 +348,20 @@ int main(int argc, char **argv)
 {
     static struct hostile h;
     struct error err;
-    if (argc < 6)
-        die("TRADE KEY_FILE SEED RATE NAME=ENDPOINT=PUBLIC_KEY...");
+    if (argc < 7)
+        die("TRADE KEY_FILE SEED RATE SPOIL NAME=ENDPOINT=PUBLIC_KEY...");
     h.trade = trade_of(argv[1], &h.node);
     if (key_pair_load(argv[2], &h.keys, &err) != ERR_OK)
         die(err.msg);
     h.rng = rng_of_seed(strtoull(argv[3], NULL, 10));
+    h.only = spoil_of(argv[5]);
     h.request_id = 1;
     h.acked = calloc(1, ONCE_MAX);
     arena_init(&h.arena, ARENA_BYTES);
     void *context = zmq_ctx_new();
     if (!h.acked || !context)
         die("out of memory");
-    for (int i = 5; i < argc; i++)
+    for (int i = 6; i < argc; i++)
         add_target(&h, argv[i]);
     for (size_t i = 0; i < h.n_targets; i++)
         open_target(&h, context, &h.targets[i]);

@@ -57,7 +57,8 @@ struct target {
 
 struct hostile {
     enum trade trade;
-    node_id node; /* TRADE_NODE: whose key it is */
+    enum spoil only; /* SPOIL_END: all of them */
+    node_id node;    /* TRADE_NODE: whose key it is */
     struct key_pair keys;
     struct rng rng;
     struct target targets[TARGETS_MAX];
@@ -99,6 +100,8 @@ void message_make_wild(struct hostile *h, const struct target *to, struct buf *o
 
 /* --- spoil.c --- */
 void spoil(struct hostile *h, const struct target *to, enum spoil how, struct buf *message);
+/* The cluster's number in a greeting, see meta/members.h; 0: it is too short for one. */
+uint64_t hello_cluster(struct bytes greeting);
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message);
 
 #endif

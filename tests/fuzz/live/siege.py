@@ -19,13 +19,16 @@ PEERS = {"reader": ("reader", "hostile-reader"), "writer": ("writer", "hostile-w
          "node-3": ("node-3", "node-3")}
 IDENTITIES = re.compile(r"zqmut|zqonce|zqledger|\bp\d+-[0-3]\b")
 SAMPLE = re.compile(r"^(\w+)(?:\{[^}]*\})? (\S+)$", re.M)
-SAMPLES_A_SECOND = 1
+# So small that what a shard keeps of changes and of its log does not grow for minutes.
+LIMITS = "limits: {checkpoint_seconds: 5, memtable_mb: 4, log_keep_mb: 1}"
+SAMPLES_A_SECOND, STATE_EVERY = 1, 5
 
 
 class LiveCluster(Cluster):
     def __init__(self, folder, files):
         self.files = files
-        super().__init__(nodes=NODES, shards=SHARDS, routers=1, replicas=NODES, folder=folder, name="live", secure=True, metrics=True)
+        super().__init__(nodes=NODES, shards=SHARDS, routers=1, replicas=NODES, folder=folder, name="live", secure=True, metrics=True,
+                         limits=LIMITS)
         self.keys = os.path.join(folder, "keys")
         for role in ("reader", "writer", "admin", "unlisted"):
             line = self.ctl("keygen", "--name", f"hostile-{role}", "--roles", "reader" if role == "unlisted" else role).stdout
@@ -37,7 +40,7 @@ class LiveCluster(Cluster):
         # What a sanitizer keeps of freed memory would look like growth.
         options = os.environ.get("ASAN_OPTIONS", "")
         if key != "client":
-            args = ["env", f"ASAN_OPTIONS=quarantine_size_mb=8:{options}"] + args
+            args = ["env", f"ASAN_OPTIONS=quarantine_size_mb=4:thread_local_quarantine_size_kb=16:{options}"] + args
             args = (["prlimit", f"--nofile={self.files}"] if self.files else []) + args
         return args
 
@@ -73,8 +76,8 @@ class Siege:
     def __init__(self, args, folder):
         self.args = args
         self.cluster = LiveCluster(folder, args.files)
-        self.peers, self.rss, self.fds_start = {}, {}, {}
-        self.middle = self.strangers = self.ledger = None
+        self.peers, self.rss, self.state, self.fds_start = {}, {}, {}, {}
+        self.middle = self.before_node = self.strangers = self.ledger = None
 
     # --- the course of it ---
 
@@ -82,21 +85,25 @@ class Siege:
         c = self.cluster.start()
         self.cluster.wait(lambda: self._unwell() == "", "the cluster is well")
         self.pids = {k: p.pid for k, p in c.processes.items()}
-        self.rss = {k: [] for k in self.pids}
+        self.rss, self.state = {k: [] for k in self.pids}, {k: [] for k in self.pids}
         self.fds_start = {k: open_files(p) for k, p in self.pids.items()}
         self.middle = Middle(c.router_ports[0], self.args.seed, every_s=2)
         self.middle.look_for(f"zqledger{self.args.seed}".encode())
+        self.before_node = Middle(c.node_ports[0], self.args.seed + 1, every_s=5)
         self.ledger = self._start_ledger()
         for i, (name, (trade, key)) in enumerate(PEERS.items()):
             self.peers[name] = self._start_peer(trade, key, self.args.seed + i)
         self.strangers = Strangers(c.node_ports + c.router_ports, list(c.metrics_ports.values()), self.args.seed,
-                                   self.middle.recordings, self.args.crowd)
+                                   lambda: self.middle.recordings() + self.before_node.recordings(), self.args.crowd)
 
     def watch(self, seconds):
-        end = time.monotonic() + seconds
+        end, looks = time.monotonic() + seconds, 0
         while time.monotonic() < end and not self._died():
             for key, pid in self.pids.items():
                 self.rss[key].append(rss_kb(pid))
+                if looks % STATE_EVERY == 0:
+                    self.state[key].append(self._state_kb(key))
+            looks += 1
             time.sleep(1 / SAMPLES_A_SECOND)
 
     def end(self):
@@ -107,8 +114,10 @@ class Siege:
         at_end = self._ask("end")
         self.ledger.wait()
         self.middle.close()
+        self.before_node.close()
         for what in ("acked", "reads", "stale", "client_errors"):
             at_end[what] += ledger[what]
+        at_end["codes"] = ledger["codes"] | at_end["codes"]
         unwell = self._wait_well()
         return {"died": died, "unwell": unwell, "ledger": at_end, "once": self._count_once(peers["writer"]),
                 "intruders": 0 if died else self.cluster.count("tag(intruder)"),
@@ -126,12 +135,15 @@ class Siege:
 
     def _start_peer(self, trade, key, seed):
         c = self.cluster
-        targets = [f"node-{i + 1}=tcp://127.0.0.1:{p}={c.public_key(f'node-{i + 1}')}" for i, p in enumerate(c.node_ports)
+        ports = list(c.node_ports)
+        if trade == "router":
+            ports[0] = self.before_node.port
+        targets = [f"node-{i + 1}=tcp://127.0.0.1:{p}={c.public_key(f'node-{i + 1}')}" for i, p in enumerate(ports)
                    if trade != f"node-{i + 1}"]
         router = f"router-1=tcp://127.0.0.1:{c.router_ports[0]}={c.public_key('router-1')}"
         # Clients speak most to routers, and nodes and routers to nodes.
         targets += [router] * (2 * len(targets) if trade in ("reader", "writer", "admin") else 1)
-        return subprocess.Popen([f"{BIN}/oneid-fuzz-hostile", trade, f"{c.keys}/{key}.key", str(seed), str(self.args.rate)] + targets,
+        return subprocess.Popen([f"{BIN}/oneid-fuzz-hostile", trade, f"{c.keys}/{key}.key", str(seed), str(self.args.rate), "all"] + targets,
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def _end_peer(self, p):
@@ -180,16 +192,25 @@ class Siege:
             counted.append(json.loads(out.stdout)["counters"]["points"] if out.returncode == 0 else 0)
         return {"sent": writer.pop("once_sent"), "acked": writer.pop("once_acked"), "counted": counted}
 
-    def _look_at(self, key):
-        health, (_, text) = self.cluster.page(key, "/healthz")[0], self.cluster.page(key, "/metrics")
+    def _figures(self, key):
         figures = {}
-        for name, value in SAMPLE.findall(text):
+        for name, value in SAMPLE.findall(self.cluster.page(key, "/metrics")[1]):
             figures.setdefault(name, []).append(float(value))
+        return figures
+
+    def _state_kb(self, key):
+        """What the process says that its data take in memory."""
+        f = self._figures(key)
+        return int(sum(f.get("oneid_shard_memtable_bytes", []) + f.get("oneid_shard_index_bytes", []))) >> 10
+
+    def _look_at(self, key):
+        health, figures = self.cluster.page(key, "/healthz")[0], self._figures(key)
+        state = self.state[key]
         rss, n = self.rss[key], len(self.rss[key])
         kind = key.split("-")[0]
         of = lambda name: int(max(figures.get(name, [0])))
         return {"rss_middle_kb": median(rss[int(n * 0.45):int(n * 0.55) + 1]), "rss_end_kb": median(rss[int(n * 0.9):]),
-                "rss_most_kb": max(rss), "rss_after_kb": rss_kb(self.pids[key]), "fds_start": self.fds_start[key],
+                "state_middle_kb": state[len(state) // 2], "state_end_kb": state[-1], "rss_most_kb": max(rss), "rss_after_kb": rss_kb(self.pids[key]), "fds_start": self.fds_start[key],
                 "fds_end": open_files(self.pids[key]), "health": health, "term": of("oneid_shard_term"),
                 "refused": of(f"oneid_{kind}_refused_messages_total"),
                 **{c: of(f"oneid_security_{c}_total") for c in ("accepted", "bad_handshake", "unknown_key", "denied", "ended")}}
@@ -228,9 +249,9 @@ class Siege:
         lines += [f"{n:10} {sum(h['sent'].values()):8} {h['kept_back']:9} {h['answers']:8} {h['denied']:8} {h['errors']:8}"
                   for n, h in r["peers"].items()]
         lines += [f"strangers: {sum(r['strangers'].values())}; harmed on the way: {r['harmed']}",
-                  f"{'process':10} {'rss MB: middle':>14} {'end':>6} {'most':>6} {'after':>6} {'refused':>8} {'denied':>8} {'handshake':>9} {'unknown':>8}"]
+                  f"{'process':10} {'rss MB: middle':>14} {'end':>6} {'most':>6} {'after':>6} {'refused':>8} {'denied':>8} {'handshake':>9} {'unknown':>8}  data MB: middle, end"]
         lines += [f"{k:10} {p['rss_middle_kb'] / 1024:14.1f} {p['rss_end_kb'] / 1024:6.1f} {p['rss_most_kb'] / 1024:6.1f} {p['rss_after_kb'] / 1024:6.1f}"
-                  f" {p['refused']:8} {p['denied']:8} {p['bad_handshake']:9} {p['unknown_key']:8}" for k, p in r["processes"].items()]
+                  f" {p['refused']:8} {p['denied']:8} {p['bad_handshake']:9} {p['unknown_key']:8}  {p['state_middle_kb'] / 1024:.1f} {p['state_end_kb'] / 1024:.1f}" for k, p in r["processes"].items()]
         lines += [f"ledger: {r['ledger']['acked']} acknowledged, {r['ledger']['lost']} lost, {r['ledger']['double']} double;"
                   f" once: {sum(r['once']['sent'])} sent, {sum(r['once']['acked'])} acknowledged, {sum(r['once']['counted'])} counted"]
         return "\n".join(lines + [f"FOUND {f}" for f in r["found"]])

@@ -6,7 +6,14 @@
 
 #include <string.h>
 
-enum { FLIPS_MAX = 8, GROWTH_MAX = 64, RANDOM_MAX = 2000, HELLO_HEAD = 9, FETCH_OPEN_ONE_IN = 20 };
+enum {
+    FLIPS_MAX = 8,
+    GROWTH_MAX = 64,
+    RANDOM_MAX = 2000,
+    HELLO_VERSION = 1,
+    FETCH_OPEN_ONE_IN = 20,
+    FOREIGN_SIZE = 19
+};
 enum { AT_TYPE = 3, AT_SHARD = 4, AT_FLAGS = 6, AT_EPOCH = 8, AT_ITEMS = 24, AT_LENGTH = 28 };
 
 static void put_random(struct hostile *h, struct buf *b, size_t n)
@@ -112,7 +119,9 @@ static void put_foreign_hello(struct hostile *h, const struct target *to, struct
 {
     struct envelope e = {.type = MESSAGE_HELLO, .request_id = h->request_id};
     size_t offset = envelope_begin(out);
-    buf_put_u8(out, 1);
+    if (chance(h, 50))
+        buf_put_u8(out, FOREIGN_SIZE);
+    buf_put_u8(out, HELLO_VERSION);
     buf_put_u64(out, h->cluster_id ^ (1 + below(h, 1000)));
     buf_put_varint(out, any_other_node(h, to));
     buf_put_varint(out, UINT64_MAX >> 16);
@@ -226,10 +235,14 @@ static bool is_its_own_raft(struct hostile *h, struct bytes body)
            forge_is_raft(&h->arena, bytes_of(r.p, reader_left(&r)));
 }
 
-static bool is_of_the_cluster(const struct hostile *h, struct bytes hello)
+/* The hello may be behind its length. */
+uint64_t hello_cluster(struct bytes greeting)
 {
-    return h->trade == TRADE_NODE && hello.len > HELLO_HEAD &&
-           bytes_load_u64(hello.data + 1) == h->cluster_id;
+    struct reader r = reader_of(greeting);
+    if (reader_u8(&r) != HELLO_VERSION && reader_u8(&r) != HELLO_VERSION)
+        return 0;
+    uint64_t id = reader_u64(&r);
+    return r.ok ? id : 0;
 }
 
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message)
@@ -246,7 +259,7 @@ bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes m
     case MESSAGE_PEER:
         return !is_its_own_raft(h, e.body);
     case MESSAGE_HELLO:
-        return !is_of_the_cluster(h, e.body);
+        return h->trade != TRADE_NODE || hello_cluster(e.body) != h->cluster_id;
     case MESSAGE_FETCH:
         return transfer_ask_decode(e.body, &ask, &err) != ERR_OK || ask.type != TRANSFER_OPEN ||
                below(h, FETCH_OPEN_ONE_IN) == 0;

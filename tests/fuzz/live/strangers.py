@@ -23,6 +23,20 @@ def noise(rng, n):
     return rng.randbytes(n)
 
 
+def connect_and_say(port, data):
+    """What is answered until the other side ends the connection, or says nothing for a while."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        try:
+            s.sendall(data)
+            s.settimeout(2)
+            while piece := s.recv(1 << 16):
+                heard += piece
+        except OSError:
+            pass
+    return heard
+
+
 # --- ports that speak ZMTP; each returns what is sent, piece by piece ---
 
 def garbage(rng, _):
