@@ -37,7 +37,9 @@ enum trade { TRADE_READER, TRADE_WRITER, TRADE_ADMIN, TRADE_ROUTER, TRADE_NODE }
     X(PARTS, "parts")           /* several parts */                                                \
     X(OVERSIZED, "oversized")   /* one byte more than the server takes */                          \
     X(ONCE, "once")             /* an event, to be counted once however often it is said */        \
-    X(FORGED, "forged")         /* Raft messages and greetings in the name of others */
+    X(FORGED, "forged")         /* Raft messages and greetings in the name of others */            \
+    X(IMPOSTOR, "impostor")     /* a greeting of this cluster that says it is another node, with a \
+                                   new folder. Only when asked for */
 
 enum spoil {
 #define X(name, text) SPOIL_##name,
@@ -65,6 +67,7 @@ struct hostile {
     size_t n_targets;
     struct arena arena;
     uint64_t epoch, cluster_id; /* of the map and the greetings; 0: not known yet */
+    bool has_length;            /* greetings have the hello's length in front, and more behind */
     uint64_t request_id;
     struct buf recent[RECENT];
     uint64_t n_recent;
@@ -101,7 +104,7 @@ void message_make_wild(struct hostile *h, const struct target *to, struct buf *o
 /* --- spoil.c --- */
 void spoil(struct hostile *h, const struct target *to, enum spoil how, struct buf *message);
 /* The cluster's number in a greeting, see meta/members.h; 0: it is too short for one. */
-uint64_t hello_cluster(struct bytes greeting);
+uint64_t hello_cluster(struct bytes greeting, bool *has_length);
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message);
 
 #endif

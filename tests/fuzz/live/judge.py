@@ -5,7 +5,7 @@
 RSS_FACTOR, RSS_MORE_KB = 1.15, 40 << 10
 FDS_MORE = 24
 FORGED_TERM = 1000000000  # as live/forge.h
-RARE = ("oversized", "once", "forged")  # not by all peers, or not in each short run
+RARE = ("oversized", "once", "forged", "impostor")  # not by all peers, or not in each short run
 
 
 def memory(key, middle_kb, end_kb):

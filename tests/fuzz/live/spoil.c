@@ -11,8 +11,8 @@ enum {
     GROWTH_MAX = 64,
     RANDOM_MAX = 2000,
     HELLO_VERSION = 1,
-    FETCH_OPEN_ONE_IN = 20,
-    FOREIGN_SIZE = 19
+    HELLO_JOINER = 2,
+    FETCH_OPEN_ONE_IN = 20
 };
 enum { AT_TYPE = 3, AT_SHARD = 4, AT_FLAGS = 6, AT_EPOCH = 8, AT_ITEMS = 24, AT_LENGTH = 28 };
 
@@ -114,20 +114,43 @@ static void put_forged_peer(struct hostile *h, const struct target *to, struct b
     envelope_finish(out, offset, &e);
 }
 
+/* Node `node` has a new folder, the newest that there can be, and has founded nothing. */
+static void put_hello(struct hostile *h, uint64_t cluster, node_id node, struct buf *out)
+{
+    struct buf hello = {0};
+    struct envelope e = {.type = MESSAGE_HELLO, .request_id = h->request_id};
+    size_t offset = envelope_begin(out);
+    buf_put_u8(&hello, HELLO_VERSION);
+    buf_put_u64(&hello, cluster);
+    buf_put_varint(&hello, node);
+    buf_put_varint(&hello, UINT64_MAX >> 16);
+    buf_put_u8(&hello, HELLO_JOINER);
+    buf_put_varint(&hello, 0);
+    if (h->has_length)
+        buf_put_bytes(out, buf_bytes(&hello));
+    else
+        buf_put(out, hello.data, hello.len);
+    for (int i = 0; h->has_length && i < 2; i++)
+        buf_put_varint(out, 0); /* no map, no shards */
+    buf_free(&hello);
+    envelope_finish(out, offset, &e);
+}
+
 /* Of another cluster: as a node whose cluster file is that of somebody else. */
 static void put_foreign_hello(struct hostile *h, const struct target *to, struct buf *out)
 {
-    struct envelope e = {.type = MESSAGE_HELLO, .request_id = h->request_id};
-    size_t offset = envelope_begin(out);
-    if (chance(h, 50))
-        buf_put_u8(out, FOREIGN_SIZE);
-    buf_put_u8(out, HELLO_VERSION);
-    buf_put_u64(out, h->cluster_id ^ (1 + below(h, 1000)));
-    buf_put_varint(out, any_other_node(h, to));
-    buf_put_varint(out, UINT64_MAX >> 16);
-    buf_put_u8(out, (uint8_t)below(h, 3));
-    buf_put_varint(out, 0);
-    envelope_finish(out, offset, &e);
+    put_hello(h, h->cluster_id ^ (1 + below(h, 1000)), any_other_node(h, to), out);
+}
+
+static void pose(struct hostile *h, const struct target *to, struct buf *out)
+{
+    buf_reset(out);
+    for (node_id node = 1; node <= NODES_MAX; node++) {
+        if (node != h->node && node != to->node) {
+            put_hello(h, h->cluster_id, node, out);
+            return;
+        }
+    }
 }
 
 static void forge(struct hostile *h, const struct target *to, struct buf *out)
@@ -197,6 +220,9 @@ void spoil(struct hostile *h, const struct target *to, enum spoil how, struct bu
     case SPOIL_FORGED:
         forge(h, to, b);
         break;
+    case SPOIL_IMPOSTOR:
+        pose(h, to, b);
+        break;
     case SPOIL_VALID:
     case SPOIL_PARTS:
     case SPOIL_OVERSIZED:
@@ -235,14 +261,22 @@ static bool is_its_own_raft(struct hostile *h, struct bytes body)
            forge_is_raft(&h->arena, bytes_of(r.p, reader_left(&r)));
 }
 
-/* The hello may be behind its length. */
-uint64_t hello_cluster(struct bytes greeting)
+uint64_t hello_cluster(struct bytes greeting, bool *has_length)
 {
     struct reader r = reader_of(greeting);
-    if (reader_u8(&r) != HELLO_VERSION && reader_u8(&r) != HELLO_VERSION)
+    *has_length = reader_u8(&r) != HELLO_VERSION;
+    if (*has_length && reader_u8(&r) != HELLO_VERSION)
         return 0;
     uint64_t id = reader_u64(&r);
     return r.ok ? id : 0;
+}
+
+/* Of this cluster. What it says may be true. */
+static bool is_greeting(const struct hostile *h, struct bytes greeting)
+{
+    bool has_length;
+    return h->trade == TRADE_NODE && h->only != SPOIL_IMPOSTOR &&
+           hello_cluster(greeting, &has_length) == h->cluster_id;
 }
 
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message)
@@ -259,7 +293,7 @@ bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes m
     case MESSAGE_PEER:
         return !is_its_own_raft(h, e.body);
     case MESSAGE_HELLO:
-        return h->trade != TRADE_NODE || hello_cluster(e.body) != h->cluster_id;
+        return !is_greeting(h, e.body);
     case MESSAGE_FETCH:
         return transfer_ask_decode(e.body, &ask, &err) != ERR_OK || ask.type != TRANSFER_OPEN ||
                below(h, FETCH_OPEN_ONE_IN) == 0;
