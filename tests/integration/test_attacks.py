@@ -2,6 +2,8 @@
 import json
 import os
 import re
+import resource
+import socket
 import subprocess
 import sys
 import unittest
@@ -70,6 +72,45 @@ class WireTest(AttackTest):
             self.assertEqual(self.figure(key, "oneid_security_accepted_total"), before["accepted"])
         self.assertEqual(self.cluster.json("get", "openid:o1")["counters"]["points"], 1)
         self.assertEqual(sum(s["events"] for s in self.cluster.stats()["shards"]), 1)
+
+
+class FloodTest(unittest.TestCase):
+    """Strangers hold more connections than a process may have descriptors unless it asks for more."""
+
+    CONNECTIONS, SOFT = 1500, 1024
+
+    def setUp(self):
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        if hard != resource.RLIM_INFINITY and hard < 2 * self.CONNECTIONS:
+            self.skipTest(f"a process may have {hard} descriptors here")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        soft = self.SOFT
+
+        class FewDescriptors(Cluster):
+            def command(self, key, args):
+                return args if key == "client" else ["prlimit", f"--nofile={soft}:{hard}"] + args
+
+        self.cluster = FewDescriptors(nodes=1, shards=2, secure=True, metrics=True).start()
+        self.addCleanup(self.cluster.stop)
+
+    def flood(self, port):
+        held = []
+        for _ in range(self.CONNECTIONS):
+            held.append(socket.create_connection(("127.0.0.1", port), timeout=30))
+            self.addCleanup(held[-1].close)
+
+    def test_connections_of_strangers_leave_descriptors_for_files(self):
+        self.flood(self.cluster.router_ports[0])
+        self.flood(self.cluster.node_ports[0])
+        self.cluster.ctl("segment", "define", "vips", "tag(vip)")
+        for key in ("router-1", "node-1"):
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.cluster.metrics_ports[key]}/metrics", timeout=30) as r:
+                self.assertEqual(r.status, 200)
+        self.cluster.terminate("node-1")  # which writes what it has
+        for key in ("router-1", "node-1"):
+            self.assertNotRegex(self.cluster.log(key), "audit_not_written|index_not_saved|Too many open files")
+        with open(os.path.join(self.cluster.folder, "data", "router-1.audit.jsonl"), encoding="utf-8") as f:
+            self.assertIn('"segment":"vips","outcome":"OK"', f.read())
 
 
 class PeerTest(AttackTest):

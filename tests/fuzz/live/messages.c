@@ -267,11 +267,10 @@ static bool likely_number(struct rng *rng, const char *message, const char *fiel
 static bool likely_bytes(struct rng *rng, const char *message, const char *field,
                          struct bytes *value)
 {
-    static const char *const SOME[] = {"openid", "zqmut-1", "tag(vip)",
-                                       "city",   "points",  "purchase"};
+    static const char *const SOME[] = {"openid", "tag(vip)", "city", "points", "purchase", "mine1"};
     (void)message;
-    (void)field;
-    *value = bytes_of_str(SOME[rng_below(rng, sizeof SOME / sizeof *SOME)]);
+    *value = bytes_of_str(
+        strcmp(field, "value") == 0 ? "zqmut-1" : SOME[rng_below(rng, sizeof SOME / sizeof *SOME)]);
     return rng_below(rng, 2) == 0;
 }
 
