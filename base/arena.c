@@ -53,6 +53,30 @@ void arena_reset(struct arena *a)
     enter(a, a->first);
 }
 
+void arena_shrink(struct arena *a, size_t keep)
+{
+    struct arena_block **end = &a->first;
+    size_t held = 0;
+    while (*end && held + (*end)->size <= keep) {
+        held += (*end)->size;
+        end = &(*end)->next;
+    }
+    for (struct arena_block *b = *end, *next; b; b = next) {
+        next = b->next;
+        free(b);
+    }
+    *end = NULL;
+    arena_reset(a);
+}
+
+size_t arena_held(const struct arena *a)
+{
+    size_t held = 0;
+    for (const struct arena_block *b = a->first; b; b = b->next)
+        held += b->size;
+    return held;
+}
+
 static struct arena_block *block_new(const struct arena_block *last, size_t size)
 {
     size_t n = last ? last->size * 2 : BLOCK_MIN;

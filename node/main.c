@@ -3,6 +3,7 @@
 #include <index/index.h>
 
 #include <base/clock.h>
+#include <base/descriptors.h>
 #include <base/pages.h>
 
 #include <signal.h>
@@ -113,6 +114,7 @@ int main(int argc, char **argv)
         return 2;
     }
     pages_keep_freed();
+    descriptors_allow_many();
     sigset_t set;
     (void)sigemptyset(&set);
     (void)sigaddset(&set, SIGTERM);

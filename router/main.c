@@ -2,6 +2,7 @@
 #include <route/router.h>
 
 #include <base/clock.h>
+#include <base/descriptors.h>
 #include <base/pages.h>
 
 #include <pthread.h>
@@ -106,6 +107,7 @@ int main(int argc, char **argv)
         return 2;
     }
     pages_keep_freed();
+    descriptors_allow_many();
     struct watcher w = {0};
     (void)sigemptyset(&w.set);
     (void)sigaddset(&w.set, SIGTERM);

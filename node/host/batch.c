@@ -2,8 +2,9 @@
 
 #include <stdio.h>
 
-/* What the commands of one entry may take in RAM, decoded. */
-enum { BATCH_ARENA_MAX = 1 << 30 };
+/* What the commands of one entry may take in RAM, decoded; and what a spare batch holds on to: once
+ * each of them has had a large one, a shard would keep many times what it ever needed at once. */
+enum { BATCH_ARENA_MAX = 1 << 30, SPARE_BYTES = 4 << 20 };
 
 struct batch *batch_new(void)
 {
@@ -44,6 +45,13 @@ void batch_reset(struct batch *b)
     b->next = NULL;
 }
 
+static void shrink(struct batch *b)
+{
+    arena_shrink(&b->arena, SPARE_BYTES);
+    if (b->entry.cap > SPARE_BYTES)
+        buf_free(&b->entry);
+}
+
 struct batch *batch_take(struct batch **spare)
 {
     struct batch *b = *spare;
@@ -51,11 +59,14 @@ struct batch *batch_take(struct batch **spare)
         return batch_new();
     *spare = b->next;
     batch_reset(b);
+    shrink(b);
     return b;
 }
 
 void batch_give(struct batch **spare, struct batch *b)
 {
+    if (*spare)
+        shrink(*spare); /* not this one: what it was for may still be looked at */
     b->next = *spare;
     *spare = b;
 }

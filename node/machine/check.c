@@ -22,7 +22,9 @@ static void found(struct checking *c, one_id p, const char *fmt, ...)
 {
     char text[200], id[17];
     va_list args;
-    if (c->n == FINDINGS_MAX) {
+    if (!c->rows) /* most find nothing, and several are asked in one message */
+        c->rows = arena_zalloc(c->arena, (FINDINGS_MAX + 1) * sizeof *c->rows);
+    if (!c->rows || c->n == FINDINGS_MAX) {
         c->more++;
         return;
     }
@@ -188,11 +190,6 @@ void read_check(struct machine *m, struct arena *arena, struct reply *out)
 {
     struct checking c = {.m = m, .arena = arena};
     *out = (struct reply){.status = REPLY_OK};
-    c.rows = arena_zalloc(arena, (FINDINGS_MAX + 1) * sizeof *c.rows);
-    if (!c.rows) {
-        reply_fail(out, ERR_NOMEM, "no memory for the reply");
-        return;
-    }
     store_scan(m->o.store, bytes_of_str("P"), check_profile, &c);
     store_scan(m->o.store, bytes_of_str("I"), check_index, &c);
     store_scan(m->o.store, bytes_of_str("F"), count_fragment, &c);
@@ -204,6 +201,10 @@ void read_check(struct machine *m, struct arena *arena, struct reply *out)
     if (of_map)
         found(&c, 0, "%s", of_map);
     check_count(&c, "fragments", c.fragments, c.identities);
+    if (c.more && !c.rows) {
+        reply_fail(out, ERR_NOMEM, "no memory for the reply");
+        return;
+    }
     if (c.more) {
         c.n = FINDINGS_MAX - 1;
         found(&c, 0, "and more findings, not listed");

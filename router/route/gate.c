@@ -28,6 +28,13 @@ static bool is_audited(const struct request *q)
     return request_is_audited(q->type) && (q->type != REQUEST_EXPORT || q->cursor.len == 0);
 }
 
+/* What other requests carry as a name nobody has looked at: it may be any bytes, and megabytes. */
+static bool names_segment(const struct request *q)
+{
+    return q->type == REQUEST_SEGMENT_DEFINE || q->type == REQUEST_SEGMENT_DROP ||
+           q->type == REQUEST_UNWATCH;
+}
+
 /* A copy of the segment's name, perhaps empty, or what happens to which node; NULL: no memory. */
 static char *subject_of(const struct request *q)
 {
@@ -36,9 +43,10 @@ static char *subject_of(const struct request *q)
         errands_describe(q, what, sizeof what);
         return strdup(what);
     }
-    char *s = calloc(1, q->name.len + 1);
-    if (s && q->name.len)
-        memcpy(s, q->name.data, q->name.len);
+    size_t len = names_segment(q) ? q->name.len : 0;
+    char *s = calloc(1, len + 1);
+    if (s && len)
+        memcpy(s, q->name.data, len);
     return s;
 }
 

@@ -116,6 +116,29 @@ static void test_arena_rewind_gives_back(void **state)
     arena_close(&a);
 }
 
+static void test_arena_shrink_gives_back_what_was_needed_once(void **state)
+{
+    (void)state;
+    struct arena a;
+    arena_init(&a, 0);
+    arena_shrink(&a, 1000); /* of nothing */
+    assert_int_equal(arena_held(&a), 0);
+    memset(arena_alloc(&a, 100), 1, 100);
+    size_t little = arena_held(&a);
+    memset(arena_alloc(&a, 5000000), 1, 5000000);
+    arena_reset(&a);
+    assert_true(arena_held(&a) > 5000000);
+    arena_shrink(&a, 100000);
+    assert_int_equal(arena_held(&a), little);
+    assert_int_equal(a.used, 0);
+    memset(arena_alloc(&a, 100), 2, 100);
+    memset(arena_alloc(&a, 5000000), 2, 5000000);
+    arena_shrink(&a, 0);
+    assert_int_equal(arena_held(&a), 0);
+    memset(arena_alloc(&a, 100), 3, 100);
+    arena_close(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -126,6 +149,7 @@ int main(void)
         cmocka_unit_test(test_arena_limit_counts_over_blocks),
         cmocka_unit_test(test_arena_of_nothing_is_something),
         cmocka_unit_test(test_arena_rewind_gives_back),
+        cmocka_unit_test(test_arena_shrink_gives_back_what_was_needed_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -22,6 +22,11 @@ struct arena {
 void arena_init(struct arena *a, size_t limit);
 void arena_close(struct arena *a);
 void arena_reset(struct arena *a);
+/* A reset that gives back what is held beyond `keep` bytes: a reset alone keeps all for the next
+ * time, also what was needed only once. */
+void arena_shrink(struct arena *a, size_t keep);
+/* Bytes held, in use or not. */
+size_t arena_held(const struct arena *a);
 
 enum { ARENA_ALIGN = 16 };
 /* Where the current block has no room: not for callers. */
