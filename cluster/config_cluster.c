@@ -1,6 +1,6 @@
 #include "config_sections.h"
-#include "listen.h"
 
+#include <cluster/listen.h>
 #include <cluster/map.h>
 
 #include <base/clock.h>

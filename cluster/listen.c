@@ -1,4 +1,4 @@
-#include "listen.h"
+#include <cluster/listen.h>
 
 #include <stdint.h>
 #include <string.h>

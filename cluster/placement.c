@@ -1,5 +1,6 @@
-#include "listen.h"
 #include "placement_plan.h"
+
+#include <cluster/listen.h>
 
 #include <stdio.h>
 

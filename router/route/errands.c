@@ -1,9 +1,11 @@
 /* Questions about the cluster map, and changes of it. */
 #include "parts.h"
 
+#include <cluster/listen.h>
 #include <cluster/placement.h>
 
 #include <stdio.h>
+#include <string.h>
 
 /* The map as this router has it. */
 static void answer_at_once(struct router *r, struct task *t)
@@ -31,8 +33,29 @@ static void perform(struct router *r, struct task *t, enum errand_step step)
     tasks_end(r, t, &resp);
 }
 
+/* As the cluster file's own rule: plain text stays on this machine. */
+static bool is_exposed(const struct router *r, const struct request *q)
+{
+    struct placement_change c;
+    char listen[MAP_ENDPOINT_MAX] = "";
+    if (q->type != REQUEST_NODE_TASK || !r->config->security.plain ||
+        placement_change_decode(q->change, &c, NULL) != ERR_OK || c.op != PLACEMENT_BEGIN ||
+        c.request.listen.len == 0 || c.request.listen.len >= sizeof listen)
+        return false; /* what is wrong with it otherwise shard 0 says */
+    memcpy(listen, c.request.listen.data, c.request.listen.len);
+    return !listen_is_loopback(listen);
+}
+
 void errands_start(struct router *r, struct task *t, const struct request *q, msec_t deadline_ms)
 {
+    if (is_exposed(r, q)) {
+        struct response resp = {
+            .code = ERR_INVALID,
+            .text = bytes_of_str("security: none is for this machine only: expected an endpoint "
+                                 "\"tcp://127.0.0.1:port\"; or give the cluster keys")};
+        tasks_end(r, t, &resp);
+        return;
+    }
     if (q->type == REQUEST_NODES && q->stale_ok) {
         answer_at_once(r, t);
         return;

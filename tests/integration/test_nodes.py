@@ -207,6 +207,9 @@ class NodesTest(unittest.TestCase):
         self.open()
         self.load(0)
         self.new_file(4)
+        if "security: none" in open(self.cluster.file, encoding="utf-8").read():  # plain text stays here
+            out = self.node("add", "4", "tcp://10.1.2.3:7104", check=False)
+            self.assertIn("security: none is for this machine only", out.stderr)
         task = self.begin("add", "4", self.ends[4])  # which nobody has started
         self.assertEqual(self.begin("add", "4", self.ends[4]), task)  # asked for again, it is the same
         self.assertEqual(self.task(task)["state"], "running")
