@@ -130,7 +130,10 @@ static void route(struct front *f, struct message *m)
     if (type == MESSAGE_MAP_REQUEST) {
         if (m->envelope.flags & ENVELOPE_MAP_SUBSCRIBE)
             placing_watch(f, m);
-        (void)front_send_map(f, &m->peer, m->envelope.request_id);
+        if (maps_epoch(f->shared) > 0)
+            (void)front_send_map(f, &m->peer, m->envelope.request_id);
+        else
+            send_error(f, m, ERR_UNAVAILABLE, "the node has no cluster map yet");
         message_free(m);
         return;
     }
