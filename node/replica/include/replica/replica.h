@@ -217,8 +217,9 @@ enum error_code replica_loaded(struct replica *r, msec_t now, const struct repli
 /* The leader changes one member: adds one as standby or spare, makes one a voter, demotes or
  * removes one. Making a voter may take a while (it must catch up first) and may be given up
  * silently: look at replica_members. A removed id may come back as long as its disk remembers all
- * that it promised; a replica that lost its disk comes back under a new one. ERR_NOT_LEADER. ERR_BUSY: another change is under way, or this leader
- * has yet to commit an entry of its term (it has begun to): again in a moment. ERR_INVALID: nothing
+ * that it promised; a replica that lost its disk comes back under a new one. ERR_NOT_LEADER.
+ * ERR_BUSY: another change is under way, or this leader has yet to commit an entry of its term (it
+ * has begun to): again in a moment. ERR_INVALID: nothing
  * would change, a new member as voter, or the leader itself, which must hand over first. */
 enum error_code replica_change(struct replica *r, msec_t now, uint64_t id,
                                enum replica_member_role role, struct replica_effects *out);
