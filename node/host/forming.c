@@ -136,13 +136,16 @@ static void answer(struct front *f, const struct peer *to, const struct envelope
     frame_close(&frame);
 }
 
-/* Nothing is said before what was heard is stored. */
-static enum error_code hear(struct front *f, struct wal *wal, struct bytes body, struct error *err)
+/* Nothing is said before what was heard is stored. `at`: see front_may_say. */
+static enum error_code hear(struct front *f, struct wal *wal, struct bytes body, node_id at,
+                            struct error *err)
 {
     struct error why;
     node_id from;
     struct greeting *g = calloc(1, sizeof *g);
     enum error_code rc = g ? greeting_decode(body, g, &why) : ERR_NOMEM;
+    if (rc == ERR_OK)
+        rc = front_may_say(f, g->hello, at, &why);
     if (rc == ERR_OK)
         rc = members_hear(&f->shared->members, g->hello, &from, &why);
     free(g);
@@ -161,7 +164,7 @@ static enum error_code take_requests(struct front *f, struct wal *wal, struct er
     while (rc == ERR_OK && server_recv(f->server, &from, &frame)) {
         if (envelope_decode(frame_bytes(&frame), &e, &why) == ERR_OK && e.type != MESSAGE_PEER) {
             if (e.type == MESSAGE_HELLO && server_heard_node(f->server, 0))
-                rc = hear(f, wal, e.body, err);
+                rc = hear(f, wal, e.body, 0, err);
             if (rc == ERR_OK)
                 answer(f, &from, &e);
         }
@@ -180,7 +183,7 @@ static enum error_code take_answers(struct front *f, struct wal *wal, struct err
         while (rc == ERR_OK && link_recv(f->peers[i], &frame)) {
             if (envelope_decode(frame_bytes(&frame), &e, &why) == ERR_OK &&
                 e.type == MESSAGE_HELLO_REPLY)
-                rc = hear(f, wal, e.body, err);
+                rc = hear(f, wal, e.body, f->shared->members.list[i].node, err);
             frame_close(&frame);
         }
     }

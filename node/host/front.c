@@ -53,14 +53,25 @@ bool front_send_map(struct front *f, const struct peer *to, uint64_t request_id)
 
 /* --- other nodes --- */
 
-/* Shards are told through `folders`. */
-static void hear(struct front *f, struct bytes body)
+enum error_code front_may_say(const struct front *f, struct bytes hello, node_id at,
+                              struct error *err)
+{
+    node_id node = members_hello_node(hello);
+    bool may = at ? node == at : node != 0 && server_heard_node(f->server, node);
+    return may ? ERR_OK : error_set(err, ERR_DENIED, "a node greets for itself alone");
+}
+
+/* From the node at the other end of a link, 0: from who spoke to the server last. Shards are told
+ * through `folders`. */
+static void hear(struct front *f, struct bytes body, node_id at)
 {
     struct members *m = &f->shared->members;
     struct error err;
     node_id from = 0;
     struct greeting *g = malloc(sizeof *g);
     enum error_code rc = g ? greeting_decode(body, g, &err) : ERR_NOMEM;
+    if (rc == ERR_OK)
+        rc = front_may_say(f, g->hello, at, &err);
     if (rc == ERR_OK)
         rc = members_hear(m, g->hello, &from, &err);
     const struct member *member = rc == ERR_OK ? members_find(m, from) : NULL;
@@ -94,7 +105,7 @@ static void take_hellos(struct front *f)
             if (envelope_decode(frame_bytes(&frame), &e, &err) != ERR_OK)
                 ; /* not an answer to us */
             else if (e.type == MESSAGE_HELLO_REPLY)
-                hear(f, e.body);
+                hear(f, e.body, f->shared->members.list[i].node);
             else if (e.type == MESSAGE_MAP_REPLY)
                 placing_take(f, e.body);
             frame_close(&frame);
@@ -138,7 +149,7 @@ static void route(struct front *f, struct message *m)
         return;
     }
     if (type == MESSAGE_HELLO && server_heard_node(f->server, 0)) {
-        hear(f, m->envelope.body);
+        hear(f, m->envelope.body, 0);
         host_put_greeting(f->shared, &body);
         (void)send_body(f, &m->peer, m->envelope.request_id, MESSAGE_HELLO_REPLY, &body);
         message_free(m);

@@ -439,6 +439,10 @@ struct front {
     size_t n_watchers;
 };
 void *front_main(void *front);
+/* Does a greeting come from the node that it says it is of? `at`: the node at the other end of the
+ * link that it came by; 0: it is what the server heard last. ERR_DENIED. */
+enum error_code front_may_say(const struct front *f, struct bytes hello, node_id at,
+                              struct error *err);
 /* False: the peer is gone. */
 bool front_send_map(struct front *f, const struct peer *to, uint64_t request_id);
 

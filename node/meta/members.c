@@ -87,6 +87,16 @@ static bool is_folder(uint64_t v)
     return v <= UINT64_MAX >> REPLICA_NODE_BITS;
 }
 
+node_id members_hello_node(struct bytes hello)
+{
+    struct reader r = reader_of(hello);
+    uint8_t version = reader_u8(&r);
+    (void)reader_u64(&r); /* the cluster */
+    (void)reader_u64(&r); /* the map's digest */
+    uint64_t node = reader_varint(&r);
+    return r.ok && version == HELLO_VERSION && node <= UINT16_MAX ? (node_id)node : 0;
+}
+
 static enum error_code read_hello(const struct members *m, struct bytes b, struct hello *h,
                                   struct error *err)
 {

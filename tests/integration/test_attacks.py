@@ -153,6 +153,18 @@ class PeerTest(AttackTest):
             self.assertLess(self.figure(f"node-{i + 1}", "oneid_shard_term"), FORGED_TERM)
         self.cluster.wait(lambda: self.cluster.ctl("check", check=False).returncode == 0, "it is well again")
 
+    def test_a_node_does_not_say_which_folder_another_one_has(self):
+        """Believed, the replicas of node 3 would be thrown out for ones that do not exist."""
+        self.cluster.wait(lambda: self.cluster.ctl("check", check=False).returncode == 0, "it is well")
+        before = self.figure("node-1", "oneid_security_denied_total")
+        p = self.hostile("node-2", "impostor", 1)
+        changed = lambda: any("member_change" in self.cluster.log(k) for k in self.cluster.processes)  # noqa: E731
+        self.cluster.wait(lambda: changed() or self.figure("node-1", "oneid_security_denied_total") >= before + 100, "it is refused or believed")
+        self.assertGreater(self.end(p)["sent"]["impostor"], 0)
+        self.assertFalse(changed(), "believed")
+        self.assertIn("role_denied", self.cluster.log("node-1"))
+        self.cluster.wait(lambda: self.cluster.ctl("check", check=False).returncode == 0, "it is well again")
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -229,7 +229,7 @@ static void hear(struct hostile *h, struct target *t, struct bytes b)
     else if (e.type == MESSAGE_STATUS_REPLY)
         hear_status(h, t, &e);
     else if (e.type == MESSAGE_HELLO_REPLY)
-        h->cluster_id = hello_cluster(e.body, &h->has_length);
+        h->cluster_id = hello_cluster(e.body, &h->digest);
 }
 
 static void hear_all(struct hostile *h, struct target *t)

@@ -67,7 +67,7 @@ struct hostile {
     size_t n_targets;
     struct arena arena;
     uint64_t epoch, cluster_id; /* of the map and the greetings; 0: not known yet */
-    bool has_length;            /* greetings have the hello's length in front, and more behind */
+    uint64_t digest;            /* of the cluster file, as greetings have it */
     uint64_t request_id;
     struct buf recent[RECENT];
     uint64_t n_recent;
@@ -103,8 +103,8 @@ void message_make_wild(struct hostile *h, const struct target *to, struct buf *o
 
 /* --- spoil.c --- */
 void spoil(struct hostile *h, const struct target *to, enum spoil how, struct buf *message);
-/* The cluster's number in a greeting, see meta/members.h; 0: it is too short for one. */
-uint64_t hello_cluster(struct bytes greeting, bool *has_length);
+/* The cluster's number in a greeting (meta/greeting.h); 0: it is none. */
+uint64_t hello_cluster(struct bytes greeting, uint64_t *digest);
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message);
 
 #endif

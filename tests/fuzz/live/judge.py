@@ -2,7 +2,7 @@
 
 # Memory of a process at the end against the middle of the run, when all its buffers have been in use:
 # the load goes on and adds profiles all the while, hence something for growth.
-RSS_FACTOR, RSS_MORE_KB = 1.15, 40 << 10
+RSS_FACTOR, RSS_MORE_KB = 1.15, 20 << 10
 FDS_MORE = 24
 FORGED_TERM = 1000000000  # as live/forge.h
 RARE = ("oversized", "once", "forged", "impostor")  # not by all peers, or not in each short run

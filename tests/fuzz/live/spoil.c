@@ -10,7 +10,7 @@ enum {
     FLIPS_MAX = 8,
     GROWTH_MAX = 64,
     RANDOM_MAX = 2000,
-    HELLO_VERSION = 1,
+    HELLO_VERSION = 2,
     HELLO_JOINER = 2,
     FETCH_OPEN_ONE_IN = 20
 };
@@ -122,16 +122,14 @@ static void put_hello(struct hostile *h, uint64_t cluster, node_id node, struct 
     size_t offset = envelope_begin(out);
     buf_put_u8(&hello, HELLO_VERSION);
     buf_put_u64(&hello, cluster);
+    buf_put_u64(&hello, h->digest);
     buf_put_varint(&hello, node);
     buf_put_varint(&hello, UINT64_MAX >> 16);
     buf_put_u8(&hello, HELLO_JOINER);
     buf_put_varint(&hello, 0);
-    if (h->has_length)
-        buf_put_bytes(out, buf_bytes(&hello));
-    else
-        buf_put(out, hello.data, hello.len);
-    for (int i = 0; h->has_length && i < 2; i++)
-        buf_put_varint(out, 0); /* no map, no shards */
+    buf_put_bytes(out, buf_bytes(&hello));
+    buf_put_varint(out, 0); /* no map */
+    buf_put_varint(out, 0); /* no shards */
     buf_free(&hello);
     envelope_finish(out, offset, &e);
 }
@@ -261,22 +259,22 @@ static bool is_its_own_raft(struct hostile *h, struct bytes body)
            forge_is_raft(&h->arena, bytes_of(r.p, reader_left(&r)));
 }
 
-uint64_t hello_cluster(struct bytes greeting, bool *has_length)
+uint64_t hello_cluster(struct bytes greeting, uint64_t *digest)
 {
     struct reader r = reader_of(greeting);
-    *has_length = reader_u8(&r) != HELLO_VERSION;
-    if (*has_length && reader_u8(&r) != HELLO_VERSION)
-        return 0;
-    uint64_t id = reader_u64(&r);
-    return r.ok ? id : 0;
+    struct reader hello = reader_of(reader_bytes(&r));
+    uint8_t version = reader_u8(&hello);
+    uint64_t id = reader_u64(&hello);
+    *digest = reader_u64(&hello);
+    return hello.ok && version == HELLO_VERSION ? id : 0;
 }
 
 /* Of this cluster. What it says may be true. */
 static bool is_greeting(const struct hostile *h, struct bytes greeting)
 {
-    bool has_length;
+    uint64_t digest;
     return h->trade == TRADE_NODE && h->only != SPOIL_IMPOSTOR &&
-           hello_cluster(greeting, &has_length) == h->cluster_id;
+           hello_cluster(greeting, &digest) == h->cluster_id;
 }
 
 bool hostile_may_send(struct hostile *h, const struct target *to, struct bytes message)

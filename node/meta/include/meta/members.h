@@ -72,6 +72,9 @@ const struct member *members_self(const struct members *m);
 
 /* What this node says of itself and the founders; appended. */
 void members_put_hello(const struct members *m, struct buf *out);
+/* Which node says so; 0: it is not a hello. A node speaks for itself alone: whoever hands one to
+ * members_hear makes sure that it came from that node. */
+node_id members_hello_node(struct bytes hello);
 /* What another one said. ERR_MISMATCH: of another cluster; ERR_MALFORMED. `*from` is set on
  * success; a node that is not in the list changes nothing. */
 enum error_code members_hear(struct members *m, struct bytes hello, node_id *from,
