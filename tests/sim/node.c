@@ -164,7 +164,8 @@ bool node_is_settled(struct world *w, const struct hosted *leader)
     replica_get_status(leader->r.replica, &st);
     for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
         const struct hosted *h = &w->nodes[i].hosted[leader->shard];
-        if (h->r.id && term_of(h) > st.term)
+        /* One that is out of the group stands in vain, and its term may be any. */
+        if (h->r.id && !h->removed && term_of(h) > st.term)
             return false;
     }
     return st.is_leader && !st.is_changing;

@@ -127,6 +127,18 @@ static struct batch *settle_flying(struct hosted *h, const struct replica_entry 
     return NULL;
 }
 
+/* What it submitted when it led, and another leader's snapshot is over: nobody here knows what
+ * became of it. Nodes drop it when they lose the lead. */
+static void drop_flying(struct hosted *h, uint64_t upto)
+{
+    while (h->flying && h->flying->index <= upto) {
+        struct batch *b = take_flying(h);
+        h->world->seen.lost++;
+        refuse_batch(h, b);
+        free(b);
+    }
+}
+
 static uint64_t apply_commands(struct hosted *h, msec_t now, const struct command *c, size_t n,
                                struct buf *out)
 {
@@ -408,6 +420,7 @@ static bool on_installed(struct fake_replica *fake)
 
     world_trace(w, "n%u s%u installs %" PRIu64, h->node, h->shard, h->fetched_as.applied);
     h->r.state = h->r.saved = h->fetched_as;
+    drop_flying(h, h->r.state.applied);
     if (world_lacks(w, MUTATION_INSTALL_NOTHING)) {
         store_drop(&h->fetched);
         h->fetched = state_copy(h->store, h->shard);
