@@ -201,7 +201,6 @@ static void outgrow(struct members *m, const struct hello *h)
 
 static void hear_forming(struct members *m, struct member *from, const struct hello *h)
 {
-    from->is_heard = true;
     from->is_joiner = h->state == MEMBERS_JOINER;
     if (from->is_joiner)
         return; /* knows nothing of the founders */
@@ -242,16 +241,14 @@ enum error_code members_hear(struct members *m, struct bytes hello, node_id *fro
     return ERR_OK;
 }
 
-/* There is a cluster, and nobody is left who could say that this folder is among its founders. Safe
- * even if it was: a folder that is still forming has promised nothing. */
+/* There is a cluster already. Safe even where this folder is among its founders: one that is still
+ * forming has promised nothing. Not only when all have been heard: of a cluster whose founders'
+ * folders are all gone, nobody else could take in a new node while one is away. */
 static bool is_late(const struct members *m)
 {
     bool any_joined = false;
-    for (size_t i = 1; i < m->n; i++) {
-        if (!m->list[i].is_heard)
-            return false;
+    for (size_t i = 1; i < m->n; i++)
         any_joined = any_joined || m->list[i].is_joiner;
-    }
     return any_joined && !is_adopted(m);
 }
 

@@ -9,8 +9,8 @@
  * founds its shards when all the others say the same as it, so that a new cluster begins when all
  * its nodes are there and have the same first map; or when one that has founded already says that
  * this very folder is among the founders. Where another folder of this node is among them, this one
- * is new: it joins, empty, and founds nothing. So it does when all the others have been heard and
- * none of them has founded, but one has joined: the founders' folders are all gone by and by.
+ * is new: it joins, empty, and founds nothing. So it does when another one has joined: there is a
+ * cluster, whose founders' folders may all be gone by and by.
  *
  * A core: no clock, socket or disk. One owner, one thread.
  */
@@ -46,7 +46,6 @@ struct member {
     folder_id founder; /* that its shards were founded with, as far as this node knows; 0: none */
     bool agrees;       /* FORMING: said the same as this node, since that last changed */
     bool is_founded;   /* FORMING: has founded, and this folder is among its founders */
-    bool is_heard;     /* FORMING: since this process began */
     bool is_joiner;    /* FORMING: has joined: there is a cluster already */
     bool differs;      /* FORMING: would found from another map: it has another cluster file */
 };
