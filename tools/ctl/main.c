@@ -9,6 +9,11 @@
 static const char PAGE_HELP[] = "  --limit N          at most so many (default: 100)\n"
                                 "  --cursor C         go on where an earlier answer ended\n";
 
+static const char CHECK_HELP[] =
+    "  --quick            not the books: those are a look at every row, by the leader of each "
+    "shard,\n"
+    "                     which does nothing else meanwhile: for seconds where it has tens of\n"
+    "                     thousands of profiles, and another replica may take over\n";
 static const char EXPORT_HELP[] =
     "  --fields A,B,...   traits, level, tags, channels; one_id stands first in any case\n"
     "  --ids NS,NS,...    identities of these namespaces as well (slower: they are not indexed)\n"
@@ -83,10 +88,10 @@ static const struct command COMMANDS[] = {
      "Who comes into a saved segment and who leaves it, as it happens", WATCH_HELP, run_watch},
     {"refused", "", 0, TAKES_ROUTER | TAKES_LIMIT | TAKES_CURSOR,
      "Identities and tags that were not taken, and why", PAGE_HELP, run_refused},
-    {"check", "", 0, TAKES_ROUTER,
+    {"check", "", 0, TAKES_ROUTER | TAKES_QUICK,
      "Is the cluster as it should be, and do the books balance? Says what is not, and what mends "
      "it",
-     NULL, run_check},
+     CHECK_HELP, run_check},
     {"fix", "", 0, TAKES_ROUTER, "Does what mends the findings of check, as far as a command can",
      NULL, run_fix},
     {"leader", "SHARD NODE", 2, TAKES_ROUTER, "Hands the leadership of a shard to a node", NULL,

@@ -40,7 +40,8 @@ enum option_id {
     OPTION_ROLES,
     OPTION_ALL,
     OPTION_STALE,
-    OPTION_WAIT
+    OPTION_WAIT,
+    OPTION_QUICK
 };
 
 struct option {
@@ -79,6 +80,7 @@ static const struct option OPTIONS[] = {
     {"all", NULL, OPTION_ALL, false, TAKES_KEYGEN},
     {"stale", NULL, OPTION_STALE, false, TAKES_STALE},
     {"wait", NULL, OPTION_WAIT, false, TAKES_WAIT},
+    {"quick", NULL, OPTION_QUICK, false, TAKES_QUICK},
 };
 
 struct parser {
@@ -214,6 +216,9 @@ static bool apply(struct parser *p, const struct option *o, const char *value)
         return true;
     case OPTION_STALE:
         out->stale = true;
+        return true;
+    case OPTION_QUICK:
+        out->quick = true;
         return true;
     case OPTION_WAIT:
         out->wait = true;

@@ -28,7 +28,8 @@ enum {
     TAKES_OUT = 1 << 11,    /* --out: of export and keygen */
     TAKES_KEYGEN = 1 << 12, /* --name, --roles, --all */
     TAKES_STALE = 1 << 13,
-    TAKES_WAIT = 1 << 14
+    TAKES_WAIT = 1 << 14,
+    TAKES_QUICK = 1 << 15
 };
 
 struct options;
@@ -61,6 +62,7 @@ struct options {
     bool all;
     bool explain, counts, once, stop;
     bool stale;
+    bool quick; /* of check: not the books */
     bool wait;
     uint32_t limit; /* 0: not given */
     uint32_t in_flight;
