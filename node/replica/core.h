@@ -4,6 +4,7 @@
 
 #include "age.h"
 #include "entries.h"
+#include "hold.h"
 #include "load.h"
 #include "member.h"
 #include "message.h"
@@ -64,6 +65,7 @@ struct replica {
     struct replica_role role; /* as last reported */
     struct readindex reads;
     struct loads loads;
+    struct holds holds;
     uint64_t promoting; /* catches up to become a voter; 0 = nobody */
 
     struct entry_block *step_block; /* handed to the engine in this step */
@@ -92,6 +94,8 @@ void replica_settle(struct replica *r);
 void replica_write_vote(struct replica *r, uint64_t term, uint64_t vote);
 void replica_write_trim(struct replica *r, uint64_t upto, const struct replica_snapshot *s);
 void replica_send(struct replica *r, uint64_t to, const struct message *m);
+/* Finds its entries first; later, if they must be read from the log. */
+void replica_send_append(struct replica *r, struct message *m);
 void replica_write_free(struct pending_write *w);
 /* Term of the entry or of the snapshot at `index`; 0 = not known. */
 uint64_t replica_term_at(const struct replica *r, uint64_t index);

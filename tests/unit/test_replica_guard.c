@@ -488,6 +488,107 @@ static void test_apply_without_guard_does_not_wait(void **state)
     assert_int_equal(applied_before_stored(*state, GUARD_STORED), 1);
 }
 
+/* The newest append to a replica in the last event's effects: how many entries it has, or -1. */
+static int appended_to(struct rig *g, uint64_t to, struct message *out)
+{
+    int n = -1;
+    for (size_t i = 0; i < g->effects.n; i++) {
+        const struct replica_effect *e = &g->effects.list[i];
+        if (e->type != REPLICA_SEND || e->send.to != to)
+            continue;
+        assert_int_equal(message_decode(e->send.bytes, &g->arena, out), ERR_OK);
+        if (out->type == MESSAGE_APPEND)
+            n = (int)out->rm.append_entries.n_entries;
+    }
+    return n;
+}
+
+/* Three voters and the standby 4, which all have entry 1; replica 1 leads and has entry 2 alone. */
+static void lead_with_standby(struct rig *g, unsigned guards_off)
+{
+    static const struct member with_standby[] = {
+        {1, RAFT_VOTER}, {2, RAFT_VOTER}, {3, RAFT_VOTER}, {4, RAFT_STANDBY}};
+    rig_open(g, with_standby, 4, 1, guards_off);
+    rig_elect(g);
+    struct message ack = append_result_of(g->replica->raft.current_term, 0, 1);
+    for (uint64_t id = 2; id <= 4; id++)
+        receive(g, id, &ack);
+    submit(g);
+}
+
+static void test_standby_gets_what_is_committed(void **state)
+{
+    struct rig *g = *state;
+    struct message out, ack;
+    lead_with_standby(g, 0);
+    assert_int_equal(appended_to(g, 2, &out), 1);
+    assert_int_equal(appended_to(g, 4, &out), -1);
+    ack = append_result_of(g->replica->raft.current_term, 0, 2);
+    persist(g);
+    assert_int_equal(appended_to(g, 4, &out), -1);
+    receive(g, 2, &ack);
+    assert_int_equal(appended_to(g, 4, &out), 1);
+    assert_int_equal(out.rm.append_entries.prev_log_index, 1);
+    assert_int_equal(out.rm.append_entries.leader_commit, 2);
+}
+
+static void test_standby_without_guard_gets_what_may_be_lost(void **state)
+{
+    struct rig *g = *state;
+    struct message out;
+    lead_with_standby(g, GUARD_STANDBY);
+    assert_int_equal(appended_to(g, 4, &out), 1);
+}
+
+/* A change counts at once: the new voter is needed to commit it. */
+static void test_new_voter_gets_all_at_once(void **state)
+{
+    struct rig *g = *state;
+    struct message out, ack;
+    lead_with_standby(g, 0);
+    ack = append_result_of(g->replica->raft.current_term, 0, 2);
+    persist(g);
+    receive(g, 2, &ack);
+    receive(g, 4, &ack);
+    submit(g);
+    assert_int_equal(appended_to(g, 4, &out), -1);
+    ack = append_result_of(g->replica->raft.current_term, 0, 3);
+    persist(g);
+    receive(g, 2, &ack);
+    receive(g, 4, &ack);
+    assert_int_equal(replica_change(g->replica, ++g->now, 4, REPLICA_VOTER, &g->effects), ERR_OK);
+    assert_int_equal(g->replica->commit, 3);
+    assert_int_equal(appended_to(g, 4, &out), 1);
+    assert_int_equal(out.entries[0].type, REPLICA_CHANGE);
+    submit(g);
+    assert_int_equal(appended_to(g, 4, &out), 1);
+}
+
+/* Nothing is committed for long; the engine repeats itself, and a new leader sends on its own. */
+static void test_held_appends_end_with_the_lead(void **state)
+{
+    struct rig *g = *state;
+    struct message out, ack;
+    lead_with_standby(g, 0);
+    uint64_t term = g->replica->raft.current_term;
+    ack = append_result_of(term, 0, 1);
+    for (int i = 0; i < 200; i++) {
+        submit(g);
+        assert_int_equal(appended_to(g, 4, &out), -1);
+        g->now += 50;
+        for (uint64_t id = 2; id <= 4; id++)
+            receive(g, id, &ack);
+        tick(g);
+        assert_int_equal(appended_to(g, 4, &out), -1);
+    }
+    assert_true(replica_is_leader(g->replica));
+    assert_true(g->replica->holds.n > 0);
+    struct message higher = {.type = MESSAGE_STALE, .term = term + 1};
+    receive(g, 3, &higher);
+    assert_false(replica_is_leader(g->replica));
+    assert_int_equal(g->replica->holds.n, 0);
+}
+
 static void test_second_snapshot_is_dropped_while_installing(void **state)
 {
     struct rig *g = *state;
@@ -603,6 +704,10 @@ int main(void)
         T(test_append_before_the_snapshot_without_guard_is_appended),
         T(test_apply_waits_for_the_own_disk),
         T(test_apply_without_guard_does_not_wait),
+        T(test_standby_gets_what_is_committed),
+        T(test_standby_without_guard_gets_what_may_be_lost),
+        T(test_new_voter_gets_all_at_once),
+        T(test_held_appends_end_with_the_lead),
         T(test_second_snapshot_is_dropped_while_installing),
         T(test_append_waits_for_entries_from_the_log),
         T(test_impossible_messages_are_dropped),
