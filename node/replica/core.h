@@ -5,6 +5,7 @@
 #include "age.h"
 #include "entries.h"
 #include "hold.h"
+#include "joining.h"
 #include "load.h"
 #include "member.h"
 #include "message.h"
@@ -66,6 +67,7 @@ struct replica {
     struct readindex reads;
     struct loads loads;
     struct holds holds;
+    struct joinings joinings;
     uint64_t promoting; /* catches up to become a voter; 0 = nobody */
 
     struct entry_block *step_block; /* handed to the engine in this step */
@@ -83,6 +85,10 @@ void replica_address(uint64_t id, char out[REPLICA_ADDRESS_SIZE]);
 struct replica_effect *replica_emit(struct replica *r, enum replica_effect_type type);
 /* Stops the replica: says FATAL and refuses all that comes. Returns ERR_INTERNAL. */
 enum error_code replica_die(struct replica *r, const char *what, int engine_code);
+
+/* How far below `from` the log goes, not below `to`, with at most so many entries and bytes. */
+uint64_t replica_walk_back(const struct replica *r, uint64_t from, uint64_t to, uint64_t entries,
+                           uint64_t bytes);
 
 /* update.c */
 /* One raft_step and its updates. A non-zero return is the engine's code for a refused submit or

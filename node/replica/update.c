@@ -299,6 +299,8 @@ static void take_messages(struct replica *r, const struct raft_update *up)
         guard_outgoing(r, &m.rm);
         if (m.type == MESSAGE_SNAPSHOT && !fill_install(r, &m))
             continue;
+        if (m.type == MESSAGE_SNAPSHOT)
+            joining_note(r, m.rm.server_id, m.rm.install_snapshot.last_index);
         if (m.type != MESSAGE_APPEND)
             replica_send(r, m.rm.server_id, &m);
         else if (!hold_append(r, &m.rm))
