@@ -62,6 +62,8 @@ struct replica {
 
     bool installing;
     struct replica_snapshot install; /* conf is owned */
+    bool has_installed;
+    msec_t installed_ms;
 
     struct replica_role role; /* as last reported */
     struct readindex reads;
@@ -76,7 +78,10 @@ struct replica {
     struct buf effects;             /* struct replica_effect, of this event */
 };
 
-enum { REPLICA_ADDRESS_SIZE = 24 };
+enum {
+    REPLICA_ADDRESS_SIZE = 24,
+    INSTALL_TIMEOUTS = 3 /* election time-outs that an install may take to a leader */
+};
 
 /* replica.c */
 /* The engine wants an address beside each id: ours is the id in decimal. */

@@ -47,13 +47,23 @@ static bool is_outdated_rejection(const struct replica *r, uint64_t from, const 
     return a->rejected <= match || a->last_log_index < match;
 }
 
+/* Another snapshot is of no use while one is put in place, and right after: what the leader sent
+ * meanwhile has waited at the door. It learns from the next answer that it may send entries, and
+ * sends a snapshot again, after the same time, if it has not got them any more. */
+static bool is_needless_snapshot(const struct replica *r, const struct message *m)
+{
+    msec_t wait = r->options.election_timeout_ms * INSTALL_TIMEOUTS;
+    return m->type == MESSAGE_SNAPSHOT && guard_is_on(r, GUARD_INSTALLING) &&
+           (r->installing || (r->has_installed && r->now - r->installed_ms < wait));
+}
+
 static bool is_dropped(const struct replica *r, uint64_t from, const struct message *m)
 {
     /* The engine casts its state to a candidate's without looking. */
     if (m->type == MESSAGE_VOTE_RESULT && r->raft.state != RAFT_CANDIDATE &&
         guard_is_on(r, GUARD_LATE_VOTE))
         return true;
-    if (m->type == MESSAGE_SNAPSHOT && r->installing && guard_is_on(r, GUARD_INSTALLING))
+    if (is_needless_snapshot(r, m))
         return true;
     /* There is one leader in a term: such a peer is broken, and the engine only asserts. */
     if (is_from_leader(m) && m->term == r->raft.current_term && replica_is_leader(r))

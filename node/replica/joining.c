@@ -45,6 +45,16 @@ static uint64_t lowest_trim(const struct replica *r, const struct joinings *j, u
     return upto;
 }
 
+void joining_cut(struct replica *r, struct raft_append_entries *a, uint64_t id)
+{
+    const struct joinings *j = joinings_of(r);
+    for (size_t i = 0; i < j->n; i++) {
+        const struct joining *one = &j->list[i];
+        if (one->id == id && match_of(r, one) < one->index && a->prev_log_index >= one->index)
+            a->n_entries = 0;
+    }
+}
+
 static bool is_over(const struct replica *r, const struct joining *j, uint64_t upto, uint64_t least)
 {
     bool has_joined = match_of(r, j) >= j->index && may_trim(r, j) >= upto;

@@ -8,6 +8,8 @@
 #ifndef REPLICA_JOINING_H
 #define REPLICA_JOINING_H
 
+#include <raft.h>
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +26,9 @@ struct joinings {
 struct replica;
 
 void joining_note(struct replica *r, uint64_t id, uint64_t index);
+/* An append to it with entries that it cannot take yet: it goes without them. They would wait at
+ * its door, a message at each heartbeat, for as long as it puts the state in place. */
+void joining_cut(struct replica *r, struct raft_append_entries *a, uint64_t id);
 /* What a trim up to `upto` may let go of: that, or less. */
 uint64_t joining_trim(struct replica *r, uint64_t upto);
 

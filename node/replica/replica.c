@@ -16,12 +16,7 @@ _Static_assert((int)REPLICA_COMMAND == RAFT_COMMAND && (int)REPLICA_BARRIER == R
                    (int)REPLICA_CHANGE == RAFT_CHANGE,
                "entry types are the engine's");
 
-enum {
-    ELECTION_TIMEOUT_MS = 1000,
-    MAX_INFLIGHT = 256,
-    CACHE_BYTES = 64 << 20,
-    INSTALL_TIMEOUTS = 3 /* election time-outs */
-};
+enum { ELECTION_TIMEOUT_MS = 1000, MAX_INFLIGHT = 256, CACHE_BYTES = 64 << 20 };
 
 /* Effects. */
 
@@ -614,6 +609,8 @@ enum error_code replica_installed(struct replica *r, msec_t now, uint64_t applie
     }
     event.persisted_snapshot.last = true;
     r->installing = false;
+    r->has_installed = true;
+    r->installed_ms = r->now;
     r->applied = applied;
     r->conf_cursor = r->install.index;
     snapshot_free(&r->install);

@@ -291,20 +291,33 @@ void replica_send_append(struct replica *r, struct message *m)
         load_defer(r, &m->rm);
 }
 
+static void take_append(struct replica *r, struct message *m)
+{
+    joining_cut(r, &m->rm.append_entries, m->rm.server_id);
+    if (!hold_append(r, &m->rm))
+        replica_send_append(r, m);
+}
+
+static void take_snapshot_message(struct replica *r, struct message *m)
+{
+    if (!fill_install(r, m))
+        return;
+    joining_note(r, m->rm.server_id, m->rm.install_snapshot.last_index);
+    replica_send(r, m->rm.server_id, m);
+}
+
 static void take_messages(struct replica *r, const struct raft_update *up)
 {
     for (unsigned i = 0; i < up->messages.n; i++) {
         struct message m = {.rm = up->messages.batch[i]};
         m.type = (enum message_type)m.rm.type;
         guard_outgoing(r, &m.rm);
-        if (m.type == MESSAGE_SNAPSHOT && !fill_install(r, &m))
-            continue;
-        if (m.type == MESSAGE_SNAPSHOT)
-            joining_note(r, m.rm.server_id, m.rm.install_snapshot.last_index);
-        if (m.type != MESSAGE_APPEND)
+        if (m.type == MESSAGE_APPEND)
+            take_append(r, &m);
+        else if (m.type == MESSAGE_SNAPSHOT)
+            take_snapshot_message(r, &m);
+        else
             replica_send(r, m.rm.server_id, &m);
-        else if (!hold_append(r, &m.rm))
-            replica_send_append(r, &m);
     }
 }
 

@@ -172,11 +172,11 @@ class RunTest(unittest.TestCase):
             self.assertTrue(any(n.startswith(b) for n in names), f"{b}: not among {names}")
 
     def test_every_suite_of_oneid_gives_rows(self):
-        suites = ("ingest", "get", "segments", "memory", "restart", "mixed", "import", "index")
+        suites = ("ingest", "get", "segments", "memory", "restart", "mixed", "import", "rejoin", "index")
         names = self.run_bench("--no-peers", *[x for n in suites for x in ("--only", n)])
         self.expect(names, "ingest of JSON lines", "ingest from memory", "profile by identity, 1 in flight", "segment, ten terms",
                     "100 saved segments", "import of", "memory of the index", "disk", "restart to serving after kill -9",
-                    "ingest beside 20 counts a second", "index alone")
+                    "ingest beside 20 counts a second", "a node without its folder", "  ingest meanwhile", "index alone")
 
     def test_peers_that_are_installed_are_right(self):
         names = self.run_bench("--only", "ingest", "--only", "segments")

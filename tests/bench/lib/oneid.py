@@ -19,6 +19,7 @@ class Layout:
     shards: int
     replicas: int = 1
     keys: bool = False  # CURVE on every link
+    limits: str = ""    # that section of the cluster file
 
     def __str__(self):
         parts = [(self.nodes, "node"), (self.shards, "shard"), (1, "router")]
@@ -57,7 +58,7 @@ class Oneid(System):
         self.fresh_folder()
         with open(f"{HERE}/../schema.yml", encoding="utf-8") as f:
             schema = f.read()
-        self.cluster = harness(self.programs).Cluster(nodes=self.layout.nodes, shards=self.layout.shards, schema=schema,
+        self.cluster = harness(self.programs).Cluster(nodes=self.layout.nodes, shards=self.layout.shards, schema=schema, limits=self.layout.limits,
                                                       folder=self.folder, name="bench", replicas=self.layout.replicas,
                                                       secure=self.layout.keys)
         try:
