@@ -124,7 +124,7 @@ static enum error_code put_write(struct log_thread *t, const struct message *m, 
     const struct replica_write *w = &m->write;
     enum error_code rc = ERR_OK;
     if (m->kind == MESSAGE_LOG_FORGET)
-        return placing_forget(t->wal, shard, err);
+        return remains_forget(t->wal, shard, err);
     if (m->kind == MESSAGE_LOG_INSTALL)
         return install_put_log(t->wal, shard, w, m->seq, err);
     if (w->has_vote)
