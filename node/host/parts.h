@@ -356,6 +356,8 @@ struct log_thread {
     pthread_t thread;
     bool started;
     struct inbox *inbox;
+    struct message *forgetting; /* LOG_FORGET, in order: the log is rid of the first one's shard bit
+                                   by bit, beside the others' writes */
 };
 void *log_thread_main(void *log_thread);
 

@@ -29,8 +29,9 @@ void placing_follow(struct front *f);
 void placing_open(struct host_shared *h, struct wal *wal, struct shard *s);
 
 /* --- remains.c --- */
-/* In a transaction: nothing of the shard stays in the log. */
-enum error_code remains_forget(struct wal *wal, shard_id shard, struct error *err);
+/* In a transaction: a part of what the log has of the shard goes. `done`: nothing of it stays;
+ * until then its records stay, which show at the next start that the rest has to go. */
+enum error_code remains_forget(struct wal *wal, shard_id shard, bool *done, struct error *err);
 /* A shard's folder has files only. It need not be there. */
 enum error_code remains_remove(const char *folder, struct error *err);
 /* Whoever opens a shard: whatever is here from an earlier time as a holder goes; s->since and

@@ -9,28 +9,42 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { PATH_BYTES = 900 };
+enum {
+    PATH_BYTES = 900,
+    FORGET_ENTRIES = 4096 /* in one transaction: the other shards' writes wait for it */
+};
 
-enum error_code remains_forget(struct wal *wal, shard_id shard, struct error *err)
+enum error_code remains_forget(struct wal *wal, shard_id shard, bool *done, struct error *err)
 {
-    enum error_code rc = wal_forget(wal, shard, err);
-    if (rc == ERR_OK)
-        rc = record_forget(wal, RECORD_SINCE, shard, err);
+    enum error_code rc = wal_forget(wal, shard, FORGET_ENTRIES, done, err);
+    if (rc != ERR_OK || !*done)
+        return rc;
+    rc = record_forget(wal, RECORD_SINCE, shard, err);
     return rc == ERR_OK ? record_forget(wal, RECORD_INSTALLED, shard, err) : rc;
+}
+
+static enum error_code forget_some(struct wal *wal, shard_id shard, uint32_t since, bool *done,
+                                   struct error *err)
+{
+    enum error_code rc = wal_begin(wal, err);
+    if (rc != ERR_OK)
+        return rc;
+    rc = remains_forget(wal, shard, done, err);
+    if (rc == ERR_OK && *done && since)
+        rc = record_put(wal, RECORD_SINCE, shard, since, err);
+    if (rc == ERR_OK)
+        return wal_commit(wal, err);
+    wal_abort(wal);
+    return rc;
 }
 
 static enum error_code forget_all(struct wal *wal, shard_id shard, uint32_t since,
                                   struct error *err)
 {
-    enum error_code rc = wal_begin(wal, err);
-    if (rc != ERR_OK)
-        return rc;
-    rc = remains_forget(wal, shard, err);
-    if (rc == ERR_OK && since)
-        rc = record_put(wal, RECORD_SINCE, shard, since, err);
-    if (rc == ERR_OK)
-        return wal_commit(wal, err);
-    wal_abort(wal);
+    bool done = false;
+    enum error_code rc = ERR_OK;
+    while (rc == ERR_OK && !done)
+        rc = forget_some(wal, shard, since, &done, err);
     return rc;
 }
 
