@@ -251,7 +251,7 @@ static enum error_code open_peers(struct front *f, const struct cluster_map *fir
     const struct members *m = &f->shared->members;
     enum error_code rc = ERR_OK;
     for (size_t i = 1; i < m->n && rc == ERR_OK; i++)
-        rc = placing_link(f->shared, first, m->list[i].node, &f->peers[i], err);
+        rc = peers_link(f->shared, first, m->list[i].node, &f->peers[i], err);
     return rc;
 }
 

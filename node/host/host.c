@@ -132,7 +132,7 @@ static enum error_code open_log(struct host *h, struct error *err)
 static enum error_code open_shards(struct host *h, struct error *err)
 {
     struct host_shared *shared = &h->shared;
-    enum error_code rc = placing_clean(shared, h->wal, err);
+    enum error_code rc = remains_clean(shared, h->wal, err);
     const struct cluster_map *map = maps_hold(shared);
     for (shard_id i = 0; i < map->n_shards && rc == ERR_OK; i++) {
         struct shard *s = &shared->shards[i];

@@ -12,7 +12,9 @@ enum { GROUP_MAX = 1024, DISK_FULL_RETRY_MS = 1000, READ_BYTES_MAX = 8 << 20 };
 struct write_group {
     struct message *items[GROUP_MAX];
     size_t n;
-    struct shard *open; /* is to be opened after all of these; NULL: none */
+    struct message *forget; /* after those, a part; NULL: nothing */
+    bool is_forgotten;      /* with that part all of it is */
+    struct shard *open;     /* is to be opened after all of these; NULL: none */
     bool stop;
 };
 
@@ -73,13 +75,25 @@ static void read_entries(struct log_thread *t, struct message *m)
 
 /* --- writing --- */
 
+static void add_forgetting(struct log_thread *t, struct message *m)
+{
+    struct message **at = &t->forgetting;
+    while (*at)
+        at = &(*at)->next;
+    *at = m;
+}
+
 static void take_group(struct log_thread *t, struct write_group *g)
 {
     struct message *m;
     while (g->n < GROUP_MAX && (m = inbox_take(t->inbox))) {
         if (m->kind == MESSAGE_LOG_WRITE || m->kind == MESSAGE_LOG_INSTALL ||
-            m->kind == MESSAGE_LOG_FORGET || m->kind == MESSAGE_MAP) {
+            m->kind == MESSAGE_MAP) {
             g->items[g->n++] = m;
+            continue;
+        }
+        if (m->kind == MESSAGE_LOG_FORGET) {
+            add_forgetting(t, m);
             continue;
         }
         if (m->kind == MESSAGE_OPEN) { /* in its place: what was sent before it is written before */
@@ -123,8 +137,6 @@ static enum error_code put_write(struct log_thread *t, const struct message *m, 
     shard_id shard = m->shard->id;
     const struct replica_write *w = &m->write;
     enum error_code rc = ERR_OK;
-    if (m->kind == MESSAGE_LOG_FORGET)
-        return placing_forget(t->wal, shard, err);
     if (m->kind == MESSAGE_LOG_INSTALL)
         return install_put_log(t->wal, shard, w, m->seq, err);
     if (w->has_vote)
@@ -141,14 +153,15 @@ static enum error_code put_write(struct log_thread *t, const struct message *m, 
     return rc;
 }
 
-static enum error_code write_group(struct log_thread *t, const struct write_group *g,
-                                   struct error *err)
+static enum error_code write_group(struct log_thread *t, struct write_group *g, struct error *err)
 {
     enum error_code rc = wal_begin(t->wal, err);
     if (rc != ERR_OK)
         return rc;
     for (size_t i = 0; i < g->n && rc == ERR_OK; i++)
         rc = put_write(t, g->items[i], err);
+    if (rc == ERR_OK && g->forget)
+        rc = remains_forget(t->wal, g->forget->shard->id, &g->is_forgotten, err);
     if (rc == ERR_OK)
         return wal_commit(t->wal, err);
     wal_abort(t->wal);
@@ -156,7 +169,7 @@ static enum error_code write_group(struct log_thread *t, const struct write_grou
 }
 
 /* Writes the group, waiting out a full disk: nobody was told that it is durable. */
-static void make_durable(struct log_thread *t, const struct write_group *g)
+static void make_durable(struct log_thread *t, struct write_group *g)
 {
     struct error err;
     enum error_code rc;
@@ -176,6 +189,17 @@ static void make_durable(struct log_thread *t, const struct write_group *g)
         log_event(t->shared->log, LOG_LEVEL_INFO, "disk_full_over", "what=log");
 }
 
+/* A node that stops leaves the rest to its next start. */
+static void go_on_forgetting(struct log_thread *t, struct write_group *g)
+{
+    if (!g->is_forgotten)
+        return;
+    t->forgetting = g->forget->next;
+    g->forget->next = NULL;
+    g->forget->kind = MESSAGE_LOG_FORGOTTEN;
+    message_send(g->forget->shard->to_shard, g->forget);
+}
+
 /* Writes the group, and says so to the shards. */
 static void write_all(struct log_thread *t, struct write_group *g)
 {
@@ -189,11 +213,10 @@ static void write_all(struct log_thread *t, struct write_group *g)
             message_free(m);
             continue;
         }
-        m->kind = m->kind == MESSAGE_LOG_INSTALL  ? MESSAGE_LOG_INSTALLED
-                  : m->kind == MESSAGE_LOG_FORGET ? MESSAGE_LOG_FORGOTTEN
-                                                  : MESSAGE_LOG_DONE;
+        m->kind = m->kind == MESSAGE_LOG_INSTALL ? MESSAGE_LOG_INSTALLED : MESSAGE_LOG_DONE;
         message_send(m->shard->to_shard, m);
     }
+    go_on_forgetting(t, g);
 }
 
 void *log_thread_main(void *log_thread)
@@ -204,13 +227,20 @@ void *log_thread_main(void *log_thread)
     while (!g.stop) {
         g.n = 0;
         g.open = NULL;
+        g.is_forgotten = false;
         take_group(t, &g);
-        if (g.n > 0)
+        g.forget = t->forgetting;
+        if (g.n > 0 || g.forget)
             write_all(t, &g);
         if (g.open)
             placing_open(t->shared, t->wal, g.open);
-        if (g.n == 0 && !g.open && !g.stop)
+        if (g.n == 0 && !g.forget && !g.open && !g.stop)
             (void)endpoint_wait(&wait, 1, -1);
+    }
+    while (t->forgetting) {
+        struct message *m = t->forgetting;
+        t->forgetting = m->next;
+        message_free(m);
     }
     return NULL;
 }

@@ -54,7 +54,7 @@ struct message {
     enum error_code code;
     msec_t received_ms;   /* REQUEST: monotonic, when the front got it */
     uint16_t age_ms;      /* REQUEST to query threads: of what they see, 0: the leader's */
-    struct message *next; /* in the queue of the query threads */
+    struct message *next; /* in the queue of the query threads, or of LOG_FORGET */
 };
 
 struct message *message_new(enum message_kind kind);

@@ -136,7 +136,7 @@ enum shard_state {
     SHARD_CLOSING /* given up: nothing is routed to it */
 };
 
-/* Giving the shard up, see placing.c. */
+/* Giving the shard up, see shard_drop.c. */
 enum drop_phase { DROP_NONE, DROP_WAITING, DROP_LOGGING, DROP_DONE };
 
 /* One replica and the thread that owns it. The index has its own rules for query threads; the
@@ -225,11 +225,6 @@ enum error_code install_resume(struct shard *s, struct wal *wal, const struct st
  * up to `applied`. */
 enum error_code install_put_log(struct wal *wal, shard_id shard, const struct replica_write *w,
                                 uint64_t applied, struct error *err);
-/* What was remembered; 0: nothing. */
-enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *applied,
-                                struct error *err);
-/* In a transaction: nothing is remembered. */
-enum error_code install_forget(struct wal *wal, shard_id shard, struct error *err);
 /* Shard thread. */
 void install_begin(struct shard *s, const struct replica_install *of);
 void install_fetched(struct shard *s, enum error_code code, uint64_t applied);
@@ -361,6 +356,8 @@ struct log_thread {
     pthread_t thread;
     bool started;
     struct inbox *inbox;
+    struct message *forgetting; /* LOG_FORGET, in order: the log is rid of the first one's shard bit
+                                   by bit, beside the others' writes */
 };
 void *log_thread_main(void *log_thread);
 
@@ -459,10 +456,10 @@ static inline uint64_t maps_epoch(struct host_shared *h)
     return atomic_load_explicit(&h->map.epoch, memory_order_acquire);
 }
 
-/* --- placing.c, see placing.h --- */
+/* --- peers.c --- */
 /* A link to a node, wherever the cluster file says that it is, or else the map. Unqueued. */
-enum error_code placing_link(struct host_shared *h, const struct cluster_map *map, node_id node,
-                             struct link **out, struct error *err);
+enum error_code peers_link(struct host_shared *h, const struct cluster_map *map, node_id node,
+                           struct link **out, struct error *err);
 
 /* --- host.c --- */
 enum error_code host_start_thread(pthread_t *thread, bool *started, const char *name,

@@ -236,7 +236,7 @@ static enum error_code open_all(struct receiving *r, struct error *err)
     if (r->file < 0)
         return error_set_sys(err, ERR_IO, errno, "%s: cannot make it", path);
     const struct cluster_map *map = maps_hold(h);
-    enum error_code rc = placing_link(h, map, r->from, &r->link, err);
+    enum error_code rc = peers_link(h, map, r->from, &r->link, err);
     maps_release(map);
     return rc;
 }

@@ -1,7 +1,5 @@
 #include "roster.h"
 
-#include <meta/members.h>
-
 static const struct replica_member *find(const struct replica_member *have, size_t n, uint64_t id)
 {
     for (size_t i = 0; i < n; i++) {
@@ -18,6 +16,30 @@ static bool is_wanted(const uint64_t *want, size_t n, uint64_t id)
             return true;
     }
     return false;
+}
+
+/* 0: of this node nothing is known. */
+static uint64_t replica_at(const struct roster *r, const struct roster_place *p)
+{
+    if (p->folder)
+        return replica_id_of(p->folder, p->node, p->since);
+    for (size_t i = 0; i < r->n_have; i++) {
+        if (node_of_replica(r->have[i].id) == p->node)
+            return r->have[i].id;
+    }
+    return 0;
+}
+
+void roster_want(struct roster *r, const struct roster_place *places, size_t n, uint64_t *want)
+{
+    r->want = want;
+    r->n_want = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t id = replica_at(r, &places[i]);
+        if (id)
+            want[r->n_want++] = id;
+    }
+    r->is_complete = n > 0 && r->n_want == n;
 }
 
 /* Another folder of the same node is wanted: this one is gone. */

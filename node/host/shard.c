@@ -226,7 +226,7 @@ static void propose_own(struct shard *s, msec_t now)
     struct command day;
     if (shard_wants_day(s, now, &day))
         shard_propose(s, &day);
-    placing_propose(s, now);
+    keeper_propose(s, now);
     submit_ready(s);
 }
 
@@ -315,7 +315,7 @@ static void begin_drop(struct shard *s, struct batch *reads)
         s->reads = b->next;
         shard_drop_batch(s, b, ERR_NOT_LEADER, NULL);
     }
-    placing_drop(s);
+    drop_begin(s);
 }
 
 static void take_messages(struct shard *s)
@@ -324,7 +324,7 @@ static void take_messages(struct shard *s)
     struct message *m;
     for (int i = 0; i < TURN_MESSAGES_MAX && (m = inbox_take(s->inbox)); i++) {
         if (s->drop) {
-            placing_drop_take(s, m);
+            drop_take(s, m);
             message_free(m);
             continue;
         }
@@ -419,7 +419,7 @@ void *shard_main(void *shard)
         take_messages(s);
         msec_t now = clock_mono_ms();
         if (s->drop) {
-            placing_drop_tick(s);
+            drop_tick(s);
             published = index_publish(s->index);
             if (s->drop != DROP_DONE)
                 (void)endpoint_wait(&wait, 1, DROP_TICK_MS);
@@ -430,7 +430,7 @@ void *shard_main(void *shard)
             shard_perform(s, &effects);
         }
         group_follow_map(s);
-        placing_tell_front(s);
+        keeper_tell_front(s);
         if (s->is_grouped || s->group.place.is_moving)
             group_tick(s, now);
         install_tick(s, now);
@@ -446,7 +446,7 @@ void *shard_main(void *shard)
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
     }
     if (s->drop == DROP_DONE)
-        placing_dropped(s);
+        drop_end(s);
     return NULL;
 }
 

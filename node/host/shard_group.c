@@ -274,26 +274,15 @@ static folder_id newest_folder(const struct host_shared *h, node_id node)
     return 0;
 }
 
-/* The replicas that should vote: those of the newest folders; of a node that was not heard of since
- * this one began, the one that is there. False: of some node nothing is known. */
-static bool list_wanted(const struct shard *s, struct roster *r, uint64_t *want)
+static void list_wanted(const struct shard *s, struct roster *r, uint64_t *want)
 {
+    struct roster_place places[CLUSTER_REPLICAS_MAX];
     const struct map_shard *p = &s->group.place;
-    r->want = want;
     for (size_t i = 0; i < p->n_replicas; i++) {
-        node_id node = p->holders[i].node;
-        folder_id folder = newest_folder(s->shared, node);
-        size_t before = r->n_want;
-        if (folder)
-            want[r->n_want++] = replica_id_of(folder, node, p->holders[i].since);
-        for (size_t k = 0; k < r->n_have && !folder && r->n_want == before; k++) {
-            if (node_of_replica(r->have[k].id) == node)
-                want[r->n_want++] = r->have[k].id;
-        }
-        if (r->n_want == before)
-            return false;
+        const struct map_replica *h = &p->holders[i];
+        places[i] = (struct roster_place){h->node, h->since, newest_folder(s->shared, h->node)};
     }
-    return p->n_replicas > 0;
+    roster_want(r, places, p->n_replicas, want);
 }
 
 /* True: its members are as the map wants them, and that is committed. */
@@ -309,7 +298,7 @@ static bool look_after_members(struct shard *s, const struct replica_member *hav
     replica_get_status(s->replica, &st);
     for (size_t i = 0; i < n; i++)
         is_there[i] = have[i].id == s->replica_id || is_near(s, have[i].id, now);
-    r.is_complete = list_wanted(s, &r, want);
+    list_wanted(s, &r, want);
     if (st.is_changing)
         return false;
     if (!roster_next(&r, &c))

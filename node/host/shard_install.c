@@ -8,63 +8,27 @@
  * begins after the old state, and install.mdb is put in place. What was fetched may be ahead of the
  * snapshot, and so of the log until the leader has sent the rest: the log remembers by how much. */
 #include "parts.h"
+#include "record.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { AGAIN_MS = 1000, PATH_BYTES = 700, NAME_BYTES = 32 };
+enum { AGAIN_MS = 1000, PATH_BYTES = 700 };
 
 /* --- in the log --- */
-
-static void record_name(char *name, shard_id shard)
-{
-    (void)snprintf(name, NAME_BYTES, "installed-%u", shard);
-}
 
 enum error_code install_put_log(struct wal *wal, shard_id shard, const struct replica_write *w,
                                 uint64_t applied, struct error *err)
 {
-    char name[NAME_BYTES];
-    struct buf value = {0};
     struct wal_snapshot s = {.index = w->snapshot.index,
                              .term = w->snapshot.term,
                              .conf_index = w->snapshot.conf_index,
                              .conf = w->snapshot.conf};
-    record_name(name, shard);
-    buf_put_u64(&value, applied);
     enum error_code rc = wal_trim(wal, shard, s.index, &s, err);
     if (rc == ERR_OK)
         rc = wal_append(wal, shard, s.index + 1, NULL, 0, err);
-    if (rc == ERR_OK)
-        rc = wal_put_meta(wal, name, buf_bytes(&value), err);
-    buf_free(&value);
-    return rc;
-}
-
-enum error_code install_applied(struct wal *wal, shard_id shard, uint64_t *applied,
-                                struct error *err)
-{
-    char name[NAME_BYTES];
-    struct buf value = {0};
-    *applied = 0;
-    record_name(name, shard);
-    enum error_code rc = wal_get_meta(wal, name, &value, err);
-    if (rc == ERR_OK) {
-        struct reader r = reader_of(buf_bytes(&value));
-        *applied = reader_u64(&r);
-        if (!r.ok || reader_left(&r) > 0)
-            rc = error_set(err, ERR_CORRUPT, "the log's record %s is damaged", name);
-    }
-    buf_free(&value);
-    return rc == ERR_NOT_FOUND ? ERR_OK : rc;
-}
-
-enum error_code install_forget(struct wal *wal, shard_id shard, struct error *err)
-{
-    char name[NAME_BYTES];
-    record_name(name, shard);
-    return wal_del_meta(wal, name, err);
+    return rc == ERR_OK ? record_put(wal, RECORD_INSTALLED, shard, applied, err) : rc;
 }
 
 /* --- at start --- */

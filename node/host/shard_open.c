@@ -1,5 +1,6 @@
 /* Opens a shard: state, index, and its place in the log. */
 #include "placing.h"
+#include "record.h"
 
 #include <base/hash.h>
 
@@ -112,7 +113,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
     if (rc != ERR_OK)
         return rc;
     uint64_t durable = store_durable_index(s->store), installed = 0;
-    rc = install_applied(wal, s->id, &installed, err);
+    rc = record_get(wal, RECORD_INSTALLED, s->id, &installed, err);
     if (rc != ERR_OK)
         return rc;
     /* Ahead of the log is only a state that came from another replica, until the entries have. */
@@ -264,7 +265,7 @@ enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err)
         replica_id_of(members_self(&s->shared->members)->folder, s->shared->node, s->since);
     maps_release(map);
     struct store_options so = shard_store_options(s);
-    enum error_code rc = placing_renew(s, wal, err);
+    enum error_code rc = remains_renew(s, wal, err);
     if (rc == ERR_OK)
         rc = install_resume(s, wal, &so, err);
     if (rc == ERR_OK)

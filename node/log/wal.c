@@ -570,21 +570,44 @@ static enum error_code node_del(struct wal *w, const struct key *key, struct err
     return rc == 0 || rc == MDB_NOTFOUND ? ERR_OK : disk_error(&w->disk, rc, "cannot delete", err);
 }
 
-enum error_code wal_forget(struct wal *w, uint16_t shard, struct error *err)
+/* From the end down to the snapshot, and then from the beginning: at each point what is left is a
+ * log that can be read back. */
+static enum error_code forget_entries(struct wal *w, uint16_t shard, struct shard_state *s,
+                                      uint64_t max, struct error *err)
+{
+    uint64_t behind = s->last - s->snapshot_index;
+    uint64_t n = behind < max ? behind : max;
+    enum error_code code = delete_entries(w, shard, s->last - n + 1, s->last, err);
+    s->last -= n;
+    if (code != ERR_OK || s->last > s->snapshot_index)
+        return code;
+    uint64_t left = s->last + 1 - s->first;
+    n = left < max - n ? left : max - n;
+    code = delete_entries(w, shard, s->first, s->first + n - 1, err);
+    s->first += n;
+    return code;
+}
+
+enum error_code wal_forget(struct wal *w, uint16_t shard, uint64_t max, bool *done,
+                           struct error *err)
 {
     assert(w->txn);
+    assert(max > 0);
     struct key vote = node_key('v', shard), snapshot = node_key('s', shard);
     struct shard_state *s = shard_cache_touch(&w->shards, shard);
+    *done = false;
     if (!s)
         return error_set(err, ERR_NOMEM, "out of memory");
-    enum error_code code = delete_entries(w, shard, s->first, s->last, err);
-    if (code == ERR_OK)
-        code = node_del(w, &vote, err);
+    enum error_code code = forget_entries(w, shard, s, max, err);
+    if (code != ERR_OK || s->first <= s->last)
+        return code;
+    code = node_del(w, &vote, err);
     if (code == ERR_OK)
         code = node_del(w, &snapshot, err);
     shard_state_set_conf(&w->shards, shard, bytes_of(NULL, 0));
     s->term = s->vote = s->snapshot_index = s->snapshot_term = s->conf_index = s->last = 0;
     s->first = 1;
+    *done = true;
     return code;
 }
 

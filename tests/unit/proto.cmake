@@ -1,4 +1,4 @@
-foreach(subject facts trust envelope command_codec request_codec status_codec)
+foreach(subject facts trust envelope command_codec reply_codec codec_damage request_codec status_codec)
     oneid_test(NAME test_${subject} SOURCES test_${subject}.c USES oneid_proto oneid_cluster oneid_base)
 endforeach()
 # This test alone speaks ZeroMQ by itself, to be a stranger that breaks the rules.

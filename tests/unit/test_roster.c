@@ -123,6 +123,55 @@ static void test_nobody_leaves_while_a_wanted_one_is_not_known(void **state)
     assert_false(roster_next(&r, &c));
 }
 
+/* Nothing is known of node 2, in the middle of the map's list: those behind it count all the same.
+ */
+static void test_one_that_is_not_known_hides_no_others(void **state)
+{
+    (void)state;
+    struct replica_member have[] = {voter(id(OLD, 1)), voter(id(OLD, 3)), voter(id(OLD, 5))};
+    struct roster_place places[] = {{.node = 1, .folder = OLD},
+                                    {.node = 2},
+                                    {.node = 3, .folder = NEW},
+                                    {.node = 4, .folder = OLD}};
+    uint64_t want[4];
+    struct roster_change c;
+    struct roster r = roster_of(have, 3, NULL, 0, id(OLD, 1));
+    roster_want(&r, places, 4, want);
+    assert_false(r.is_complete);
+    assert_int_equal(r.n_want, 3);
+    assert_true(roster_next(&r, &c)); /* node 3 has another folder: that does not hang on node 2 */
+    assert_int_equal(c.id, id(OLD, 3));
+    assert_int_equal(c.role, REPLICA_GONE);
+    have[1] = voter(id(NEW, 3));
+    assert_true(roster_next(&r, &c));
+    assert_int_equal(c.id, id(OLD, 4));
+    assert_int_equal(c.role, REPLICA_STANDBY);
+    struct replica_member full[] = {have[0], have[1], have[2], voter(id(OLD, 4))};
+    r.have = full;
+    r.n_have = 4;
+    roster_want(&r, places, 4, want);
+    assert_false(roster_next(&r, &c)); /* node 5 stays until all that are wanted are known */
+    assert_true(roster_has_others(&r));
+}
+
+/* Of a node that was not heard of, its member is the one that is wanted. */
+static void test_a_member_that_was_not_heard_of_is_wanted(void **state)
+{
+    (void)state;
+    struct replica_member have[] = {voter(id(OLD, 1)), voter(replica_id_of(OLD, 2, 7))};
+    struct roster_place places[] = {{.node = 2, .since = 7}, {.node = 1, .folder = OLD}};
+    uint64_t want[2];
+    struct roster_change c;
+    struct roster r = roster_of(have, 2, NULL, 0, id(OLD, 1));
+    roster_want(&r, places, 2, want);
+    assert_true(r.is_complete);
+    assert_int_equal(r.n_want, 2);
+    assert_false(roster_next(&r, &c));
+    assert_false(roster_has_others(&r));
+    roster_want(&r, places, 0, want);
+    assert_false(r.is_complete); /* a map without a place is no reason to remove anybody */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -131,6 +180,8 @@ int main(void)
         cmocka_unit_test(test_a_node_that_leaves_goes_last),
         cmocka_unit_test(test_a_live_voter_stays_while_the_others_are_no_majority),
         cmocka_unit_test(test_nobody_leaves_while_a_wanted_one_is_not_known),
+        cmocka_unit_test(test_one_that_is_not_known_hides_no_others),
+        cmocka_unit_test(test_a_member_that_was_not_heard_of_is_wanted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

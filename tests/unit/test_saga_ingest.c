@@ -315,6 +315,32 @@ static void test_ingest_lost_call_is_sent_again(void **state)
     rig_assert_ok(g, P);
 }
 
+/* A leader that is gone may have taken it: the message's id says so to the next one, whatever word
+ * of it the router got. */
+static void test_ingest_refused_call_is_sent_again_soon_and_as_the_same_message(void **state)
+{
+    static const enum error_code AWAY[] = {ERR_UNAVAILABLE, ERR_NOT_LEADER, ERR_SHUTDOWN};
+    struct rig *g = *state;
+
+    rig_ingest(g, 1, (const char *[]){"a"}, (one_id[]){P}, 0);
+    for (size_t i = 0; i < sizeof AWAY / sizeof *AWAY; i++) {
+        uint32_t call = g->sent[0].call;
+        msec_t patient = saga_wake_ms(g->saga);
+        rig_reply(g, call, (struct reply){.status = REPLY_ERROR, .error = AWAY[i]});
+        assert_int_equal(g->n_sent, 0);
+        assert_true(saga_wake_ms(g->saga) < patient);
+        rig_tick_at(g, saga_wake_ms(g->saga));
+        const struct command *again = rig_only(g, COMMAND_APPLY);
+        assert_int_equal(g->sent[0].call, call);
+        assert_int_equal(again->profile, P);
+        assert_true(bytes_equal(again->message_id, bytes_of_str("m1")));
+    }
+    assert_false(g->answered);
+    rig_reply(g, g->sent[0].call, (struct reply){.status = REPLY_DUP, .profile = P});
+    rig_assert_ok(g, P);
+    assert_true(g->answer.duplicate);
+}
+
 /* Else a shard that takes longer than the next copy waits would never be heard. */
 static void test_ingest_answer_to_an_earlier_copy_counts_and_the_next_does_not(void **state)
 {
@@ -420,6 +446,7 @@ int main(void)
         T(test_ingest_merging_profile_is_helped_first),
         T(test_ingest_busy_target_is_helped_before_its_loser),
         T(test_ingest_lost_call_is_sent_again),
+        T(test_ingest_refused_call_is_sent_again_soon_and_as_the_same_message),
         T(test_ingest_answer_to_an_earlier_copy_counts_and_the_next_does_not),
         T(test_ingest_wrong_shard_refreshes_the_map_and_repeats),
         T(test_ingest_error_that_cannot_pass_is_answered),

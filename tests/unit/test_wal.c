@@ -1,10 +1,4 @@
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <stdint.h>
-#include <cmocka.h>
-
-#include <wal/wal.h>
+#include "wal_rig.h"
 
 #include <base/rng.h>
 #include <tempdir.h>
@@ -19,97 +13,6 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct bytes b(const char *s)
-{
-    return bytes_of_str(s);
-}
-
-static struct wal_options options(const char *path)
-{
-    return (struct wal_options){
-        .path = path, .map_bytes = UINT64_C(64) << 30, .cluster_id = 0xC1, .node = 2};
-}
-
-static struct wal *open_at(const char *path)
-{
-    struct wal_options o = options(path);
-    struct wal *w;
-    struct error err = {0};
-    if (wal_open(&o, &w, &err) != ERR_OK)
-        fail_msg("%s", err.msg);
-    return w;
-}
-
-static struct wal *reopen(struct wal *w, const char *path)
-{
-    wal_close(w);
-    return open_at(path);
-}
-
-static void begin(struct wal *w)
-{
-    assert_int_equal(wal_begin(w, NULL), ERR_OK);
-}
-
-static void commit(struct wal *w)
-{
-    struct error err = {0};
-    if (wal_commit(w, &err) != ERR_OK)
-        fail_msg("%s", err.msg);
-}
-
-static struct wal_entry entry(uint64_t term, const char *data)
-{
-    return (struct wal_entry){.term = term, .type = 1, .data = b(data)};
-}
-
-/* Appends in a transaction that is open. Each character of `data` is one entry. */
-static void append(struct wal *w, uint16_t shard, uint64_t index, uint64_t term, const char *data)
-{
-    for (; *data; data++, index++) {
-        char text[2] = {*data, 0};
-        struct wal_entry e = entry(term, text);
-        struct error err = {0};
-        if (wal_append(w, shard, index, &e, 1, &err) != ERR_OK)
-            fail_msg("%s", err.msg);
-    }
-}
-
-struct reading {
-    uint64_t next;
-    char text[64]; /* first bytes of the entries */
-    size_t n;
-};
-
-static enum error_code read_cb(void *ctx, uint64_t index, const struct wal_entry *e)
-{
-    struct reading *r = ctx;
-    assert_int_equal(index, r->next++);
-    assert_true(r->n + 1 < sizeof r->text);
-    assert_true(e->data.len > 0);
-    r->text[r->n++] = (char)e->data.data[0];
-    return ERR_OK;
-}
-
-static void assert_log(struct wal *w, uint16_t shard, uint64_t first, const char *text)
-{
-    struct wal_shard s;
-    assert_int_equal(wal_load(w, shard, &s, NULL), ERR_OK);
-    assert_int_equal(s.first_index, first);
-    assert_int_equal(s.last_index, first + strlen(text) - 1);
-    struct reading r = {.next = first};
-    assert_int_equal(wal_read(w, shard, first, read_cb, &r, NULL), ERR_OK);
-    assert_string_equal(r.text, text);
-}
-
-static void assert_vote(struct wal *w, uint16_t shard, uint64_t term, uint64_t vote)
-{
-    struct wal_shard s;
-    assert_int_equal(wal_load(w, shard, &s, NULL), ERR_OK);
-    assert_int_equal(s.term, term);
-    assert_int_equal(s.vote, vote);
-}
 
 static void test_wal_keeps_entries_and_votes_of_several_shards(void **state)
 {
@@ -277,53 +180,6 @@ static void test_wal_installed_snapshot_replaces_a_log_that_differs(void **state
     assert_log(w, 2, 5, "");
     assert_log(w, 3, 5, "ef");
     assert_log(w, 4, 5, "");
-    wal_close(w);
-    tempdir_remove(dir);
-}
-
-static void test_wal_forgets_one_shard_and_keeps_the_others(void **state)
-{
-    (void)state;
-    char *dir = tempdir_make();
-    struct wal *w = open_at(dir);
-    struct wal_snapshot snapshot = {.index = 2, .term = 1, .conf_index = 1, .conf = b("conf")};
-    begin(w);
-    for (uint16_t shard = 4; shard <= 6; shard++) {
-        assert_int_equal(wal_put_vote(w, shard, 3, 9, NULL), ERR_OK);
-        append(w, shard, 1, 1, "abcd");
-        assert_int_equal(wal_trim(w, shard, 2, &snapshot, NULL), ERR_OK);
-    }
-    assert_int_equal(wal_put_meta(w, "of-5", b("x"), NULL), ERR_OK);
-    commit(w);
-    begin(w);
-    assert_int_equal(wal_forget(w, 5, NULL), ERR_OK);
-    assert_int_equal(wal_forget(w, 77, NULL), ERR_OK); /* was never here */
-    wal_abort(w);
-    assert_log(w, 5, 3, "cd");
-    assert_vote(w, 5, 3, 9);
-    begin(w);
-    assert_int_equal(wal_forget(w, 5, NULL), ERR_OK);
-    assert_int_equal(wal_del_meta(w, "of-5", NULL), ERR_OK);
-    assert_int_equal(wal_del_meta(w, "of-77", NULL), ERR_OK);
-    commit(w);
-    for (int round = 0; round < 2; round++) {
-        struct wal_shard s;
-        struct buf out = {0};
-        assert_log(w, 5, 1, "");
-        assert_vote(w, 5, 0, 0);
-        assert_int_equal(wal_load(w, 5, &s, NULL), ERR_OK);
-        assert_int_equal(s.snapshot.index, 0);
-        assert_int_equal(s.snapshot.conf.len, 0);
-        assert_int_equal(wal_get_meta(w, "of-5", &out, NULL), ERR_NOT_FOUND);
-        assert_log(w, 4, 3, "cd");
-        assert_log(w, 6, 3, "cd");
-        assert_vote(w, 6, 3, 9);
-        w = reopen(w, dir);
-    }
-    begin(w);
-    append(w, 5, 1, 1, "new");
-    commit(w);
-    assert_log(w, 5, 1, "new");
     wal_close(w);
     tempdir_remove(dir);
 }
@@ -784,7 +640,6 @@ int main(void)
         cmocka_unit_test(test_wal_refuses_gaps),
         cmocka_unit_test(test_wal_trims_to_a_snapshot),
         cmocka_unit_test(test_wal_installed_snapshot_replaces_a_log_that_differs),
-        cmocka_unit_test(test_wal_forgets_one_shard_and_keeps_the_others),
         cmocka_unit_test(test_wal_abort_restores_everything),
         cmocka_unit_test(test_wal_keeps_values_of_the_node),
         cmocka_unit_test(test_wal_of_another_cluster_or_node_is_refused),

@@ -10,6 +10,7 @@
 #include <base/bytes.h>
 #include <base/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { WAL_FORMAT_VERSION = 2 };
@@ -68,8 +69,12 @@ enum error_code wal_append(struct wal *w, uint16_t shard, uint64_t index,
  * snapshot is newer. */
 enum error_code wal_trim(struct wal *w, uint16_t shard, uint64_t upto,
                          const struct wal_snapshot *snapshot, struct error *err);
-/* All of the shard: it is as if it had never been here. */
-enum error_code wal_forget(struct wal *w, uint16_t shard, struct error *err);
+/* Drops the shard's entries, at most `max` of them; with the last one go its vote and snapshot, and
+ * it is as if it had never been here: `done`. Until then it is to be called again, in another
+ * transaction; what a crash leaves in between is a log that can be read back, but not one to go on
+ * with. */
+enum error_code wal_forget(struct wal *w, uint16_t shard, uint64_t max, bool *done,
+                           struct error *err);
 /* Synced. ERR_DISK_FULL: nothing of the transaction happened, the caller may do it all again later.
  * Any other error is final: the process must stop, the state of the disk is unknown. */
 enum error_code wal_commit(struct wal *w, struct error *err);
