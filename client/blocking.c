@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+enum { CHECK_PAUSE_MIN_MS = 25, CHECK_PAUSE_MAX_MS = 1000 };
+
 /* The result of a call that was not sent, or NULL when memory is out for that too. */
 static struct oneid_result *refused_result(struct oneid_client *c, enum oneid_code code)
 {
@@ -184,10 +186,36 @@ struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, u
     return blocking_run(c, &r);
 }
 
+/* Lets others' answers in meanwhile. False: it was interrupted. */
+static bool pause_for(struct oneid_client *c, msec_t ms)
+{
+    uint64_t interrupts = c->interrupts;
+    msec_t end = clock_mono_ms() + ms, now;
+    while ((now = clock_mono_ms()) < end && c->interrupts == interrupts)
+        (void)oneid_poll(c, (int)(end - now));
+    return c->interrupts == interrupts;
+}
+
+struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb progress, void *ctx)
+{
+    msec_t began = clock_mono_ms(), pause = CHECK_PAUSE_MIN_MS;
+    for (;;) {
+        struct request r = {.type = REQUEST_CHECK, .asked_ms = (uint32_t)(clock_mono_ms() - began)};
+        struct oneid_result *result = blocking_run(c, &r);
+        if (!result || result->code != ONEID_OK || result->n_carrying == 0)
+            return result;
+        if (progress)
+            progress(ctx, result);
+        oneid_result_free(result);
+        if (!pause_for(c, pause))
+            return refused_result(c, client_refuse(c, ONEID_ERR_CANCELLED, "interrupted"));
+        pause = pause < CHECK_PAUSE_MAX_MS / 2 ? pause * 2 : CHECK_PAUSE_MAX_MS;
+    }
+}
+
 struct oneid_result *oneid_check(struct oneid_client *c)
 {
-    struct request r = {.type = REQUEST_CHECK};
-    return blocking_run(c, &r);
+    return oneid_check_watched(c, NULL, NULL);
 }
 
 /* --- many at once --- */
