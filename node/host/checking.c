@@ -70,6 +70,7 @@ void check_answer(struct shard *s, const struct command *c, struct arena *arena,
     if (k->phase == CHECK_NONE)
         begin(s);
     *out = (struct reply){.status = REPLY_BUSY,
+                          .other = k->last,
                           .cursor = atomic_load_explicit(&k->rows, memory_order_relaxed),
                           .population = atomic_load_explicit(&k->of, memory_order_relaxed)};
 }
