@@ -198,9 +198,9 @@ static bool pause_for(struct oneid_client *c, msec_t ms)
 
 struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb progress, void *ctx)
 {
+    struct request r = {.type = REQUEST_CHECK};
     msec_t began = clock_mono_ms(), pause = CHECK_PAUSE_MIN_MS;
     for (;;) {
-        struct request r = {.type = REQUEST_CHECK, .asked_ms = (uint32_t)(clock_mono_ms() - began)};
         struct oneid_result *result = blocking_run(c, &r);
         if (!result || result->code != ONEID_OK || result->n_carrying == 0)
             return result;
@@ -209,6 +209,7 @@ struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb 
         oneid_result_free(result);
         if (!pause_for(c, pause))
             return refused_result(c, client_refuse(c, ONEID_ERR_CANCELLED, "interrupted"));
+        r.asked_ms = (uint32_t)(clock_mono_ms() - began);
         pause = pause < CHECK_PAUSE_MAX_MS / 2 ? pause * 2 : CHECK_PAUSE_MAX_MS;
     }
 }
