@@ -206,27 +206,28 @@ static void check_count(struct checking *c, const char *what, uint64_t counted, 
               (unsigned long long)is);
 }
 
-/* A row of a view whose check sum is wrong. Its key may name a person: only numbers of it do not.
- */
+/* A row of a view whose check sum is wrong: the key's, perhaps, and it may name a person. */
 static void on_damaged(void *ctx, struct bytes key)
 {
     struct checking *c = ctx;
     struct reader k = reader_of(key);
+    char kind = row_kind(key);
     (void)go_on(c);
     if (reader_u8(&k) == 'P' && key.len >= 9)
         found(c, reader_be64(&k), "the check sum of its %s is wrong",
-              row_kind(key) == 'V' ? "view" : "record");
+              kind == 'V' ? "view" : "record");
     else
-        found(c, 0, "the check sum of a row of kind %c is wrong", row_kind(key));
+        found(c, 0, "the check sum of a row of kind %c is wrong",
+              kind > ' ' && kind <= '~' ? kind : '?');
 }
 
+/* The last kinds are read to see that they are sound; the shard's own machine knows its own. */
 static void walk_rows(struct checking *c)
 {
     static const struct {
         const char *prefix;
         store_scan_cb look;
-        bool
-            of_view; /* read only to see that it is sound, which the shard's own machine need not */
+        bool of_view;
     } PARTS[] = {
         {"P", check_profile, false}, {"I", check_index, false}, {"F", count_fragment, false},
         {"X", look_at, true},        {"G", look_at, true},      {"M", look_at, true},
