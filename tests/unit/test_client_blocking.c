@@ -101,12 +101,19 @@ static struct response export_page(const struct request *q)
                              .cursor = bytes_of_str("next")};
 }
 
-/* Three times shard 4 still looks; those who ask for the first time begin anew. */
+/* Three times shard 4 still looks, then it does not answer `check_silences` times. */
+static uint32_t check_silences;
 static struct response check_answer(const struct request *q)
 {
-    static uint32_t left;
-    if (q->asked_ms == 0)
+    static uint32_t left, silences;
+    if (q->asked_ms == 0) {
         left = 3;
+        silences = check_silences;
+    }
+    if (left == 0 && silences > 0) {
+        silences--;
+        return (struct response){.partial = true, .findings = FINDINGS, .n_findings = 1};
+    }
     if (left == 0)
         return (struct response){.findings = FINDINGS, .n_findings = 1};
     left--;
@@ -538,6 +545,15 @@ static void test_check_is_asked_for_until_all_shards_have_looked(void **state)
     assert_false(r->partial);
     assert_int_equal(r->n_findings, 1);
     oneid_result_free(r);
+    check_silences = 1;
+    r = oneid_check(w->client); /* what is only passing by is waited for */
+    assert_false(r->partial);
+    oneid_result_free(r);
+    check_silences = 2;
+    r = oneid_check(w->client);
+    assert_true(r->partial);
+    oneid_result_free(r);
+    check_silences = 0;
     r = oneid_check_watched(w->client, interrupt_it, w->client);
     assert_int_equal(r->code, ONEID_ERR_CANCELLED);
     oneid_result_free(r);
