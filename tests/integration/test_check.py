@@ -24,9 +24,10 @@ class CheckTest(unittest.TestCase):
     nodes, replicas = 3, 3
 
     def setUp(self):
-        self.cluster = Cluster(nodes=self.nodes, shards=1, replicas=self.replicas).start()
+        self.cluster = Cluster(nodes=self.nodes, shards=1, replicas=self.replicas, limits="limits: {election_ms: 1500}").start()
         self.addCleanup(self.cluster.stop)
-        self.cluster.ctl("import", self.people(0, self.size()))
+        path = self.people(0, self.size())
+        self.cluster.wait(lambda: self.cluster.ctl("import", path, check=False).returncode == 0, "all people are in")
         self.cluster.wait(lambda: self.shard()["leader"] == self.shard()["wanted"], "the shard is led as the map wants it")
 
     def size(self):
@@ -62,7 +63,7 @@ class LargeTest(CheckTest):
         checks = [self.begin_check() for _ in range(2)]
         asked = 0
         while any(c.poll() is None for c in checks):
-            self.assertEqual(self.cluster.json("get", f"member:u{asked}")["traits"]["city"], "Aix")
+            self.assertEqual(self.cluster.json("get", f"member:u{asked}", "--deadline", "60000")["traits"]["city"], "Aix")
             asked += 1
         found = [self.finish(c) for c in checks]
         self.cluster.finish([load])
