@@ -195,13 +195,21 @@ struct limit {
 #field, offsetof(struct cluster_config, field), min, max, fallback                         \
     }
 static const struct limit LIMITS[] = {
-    LIMIT(dedup_hours, 1, 8760, 72),         LIMIT(dedup_min, 1, 1000000, 4096),
-    LIMIT(dedup_max, 1, 10000000, 65536),    LIMIT(memtable_mb, 1, 65536, 64),
-    LIMIT(checkpoint_seconds, 1, 86400, 60), LIMIT(log_keep_mb, 1, 65536, 64),
-    LIMIT(redirect_days, 1, 3660, 400),      LIMIT(map_gb, 1, 16384, 256),
-    LIMIT(router_cache_mb, 1, 1048576, 256), LIMIT(deadline_ms, 100, 600000, 10000),
-    LIMIT(query_threads, 1, 256, 0),         LIMIT(watch_events, 1000, 100000000, 1000000),
-    LIMIT(watch_idle_days, 1, 3660, 7),      LIMIT(election_ms, 200, 60000, 700),
+    LIMIT(dedup_hours, 1, 8760, 72),
+    LIMIT(dedup_min, 1, 1000000, 4096),
+    LIMIT(dedup_max, 1, 10000000, 65536),
+    LIMIT(memtable_mb, 1, 65536, 64),
+    LIMIT(checkpoint_seconds, 1, 86400, 60),
+    LIMIT(log_keep_mb, 1, 65536, 64),
+    LIMIT(log_join_mb, 1, 1048576, 1024),
+    LIMIT(redirect_days, 1, 3660, 400),
+    LIMIT(map_gb, 1, 16384, 256),
+    LIMIT(router_cache_mb, 1, 1048576, 256),
+    LIMIT(deadline_ms, 100, 600000, 10000),
+    LIMIT(query_threads, 1, 256, 0),
+    LIMIT(watch_events, 1000, 100000000, 1000000),
+    LIMIT(watch_idle_days, 1, 3660, 7),
+    LIMIT(election_ms, 200, 60000, 700),
 };
 #undef LIMIT
 enum { N_LIMITS = sizeof LIMITS / sizeof *LIMITS };

@@ -131,6 +131,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
                                 .election_timeout_ms = (msec_t)s->shared->config->election_ms,
                                 .heartbeat_ms = (msec_t)s->shared->config->election_ms / HEARTBEATS,
                                 .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
+                                .joining_bytes = (uint64_t)s->shared->config->log_join_mb << 20,
                                 .cache_bytes = CACHE_BYTES};
     struct replica_persisted p = {
         .term = w.term,

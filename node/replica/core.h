@@ -4,6 +4,8 @@
 
 #include "age.h"
 #include "entries.h"
+#include "hold.h"
+#include "joining.h"
 #include "load.h"
 #include "member.h"
 #include "message.h"
@@ -64,6 +66,8 @@ struct replica {
     struct replica_role role; /* as last reported */
     struct readindex reads;
     struct loads loads;
+    struct holds holds;
+    struct joinings joinings;
     uint64_t promoting; /* catches up to become a voter; 0 = nobody */
 
     struct entry_block *step_block; /* handed to the engine in this step */
@@ -82,6 +86,10 @@ struct replica_effect *replica_emit(struct replica *r, enum replica_effect_type 
 /* Stops the replica: says FATAL and refuses all that comes. Returns ERR_INTERNAL. */
 enum error_code replica_die(struct replica *r, const char *what, int engine_code);
 
+/* How far below `from` the log goes, not below `to`, with at most so many entries and bytes. */
+uint64_t replica_walk_back(const struct replica *r, uint64_t from, uint64_t to, uint64_t entries,
+                           uint64_t bytes);
+
 /* update.c */
 /* One raft_step and its updates. A non-zero return is the engine's code for a refused submit or
  * transfer; after any other failure the replica is dead. */
@@ -92,6 +100,8 @@ void replica_settle(struct replica *r);
 void replica_write_vote(struct replica *r, uint64_t term, uint64_t vote);
 void replica_write_trim(struct replica *r, uint64_t upto, const struct replica_snapshot *s);
 void replica_send(struct replica *r, uint64_t to, const struct message *m);
+/* Finds its entries first; later, if they must be read from the log. */
+void replica_send_append(struct replica *r, struct message *m);
 void replica_write_free(struct pending_write *w);
 /* Term of the entry or of the snapshot at `index`; 0 = not known. */
 uint64_t replica_term_at(const struct replica *r, uint64_t index);

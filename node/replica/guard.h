@@ -21,7 +21,8 @@ enum guard {
     GUARD_INSTALLING = 1 << 9,    /* one snapshot install at a time */
     GUARD_STORED = 1 << 10,       /* apply only what is stored here */
     GUARD_READ_FLOOR = 1 << 11,   /* reads wait for an entry of the own term */
-    GUARD_READ_QUORUM = 1 << 12   /* reads ask a majority */
+    GUARD_READ_QUORUM = 1 << 12,  /* reads ask a majority */
+    GUARD_STANDBY = 1 << 13       /* standbys get only what is committed, see hold.h */
 };
 
 /* Tests only: takes guards away (a set of enum guard) to show what they are for. */

@@ -12,6 +12,11 @@ static const struct raft_server *find_server(const struct replica *r, uint64_t i
     return NULL;
 }
 
+bool member_is_there(const struct replica *r, uint64_t id)
+{
+    return find_server(r, id) != NULL;
+}
+
 bool member_is_changing(const struct replica *r)
 {
     return r->promoting != 0 || r->raft.configuration_uncommitted_index != 0 ||

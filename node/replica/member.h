@@ -10,6 +10,7 @@ struct replica;
 enum error_code member_change(struct replica *r, uint64_t id, enum replica_member_role role);
 /* Ends a promotion whose server has caught up, or gave up. True when it stepped the engine. */
 bool member_advance(struct replica *r);
+bool member_is_there(const struct replica *r, uint64_t id);
 bool member_is_changing(const struct replica *r);
 
 #endif

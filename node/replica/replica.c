@@ -538,19 +538,24 @@ void replica_set_trailing(struct replica *r, uint64_t trailing)
     r->options.trailing = trailing > INT_MAX ? INT_MAX : trailing;
 }
 
-/* What a checkpoint at `index` lets go of: the trailing entries stay. */
-static uint64_t trim_point(const struct replica *r, uint64_t index)
+uint64_t replica_walk_back(const struct replica *r, uint64_t from, uint64_t to, uint64_t entries,
+                           uint64_t bytes)
 {
-    uint64_t upto = index > r->options.trailing ? index - r->options.trailing : 0;
-    uint64_t bytes = 0, at = index;
-    if (r->options.trailing_bytes == 0)
-        return upto;
-    for (; at > upto; at--) {
+    uint64_t at = from, least = from > entries && from - entries > to ? from - entries : to;
+    for (uint64_t sum = 0; at > least; at--) {
         const struct entry_slot *s = entries_get(&r->entries, at);
-        if (!s || (bytes += s->len) > r->options.trailing_bytes)
+        if (!s || (sum += s->len) > bytes)
             break;
     }
     return at;
+}
+
+/* What a checkpoint at `index` lets go of: the trailing entries stay. */
+static uint64_t trim_point(struct replica *r, uint64_t index)
+{
+    const struct replica_options *o = &r->options;
+    uint64_t bytes = o->trailing_bytes ? o->trailing_bytes : UINT64_MAX;
+    return joining_trim(r, replica_walk_back(r, index, 0, o->trailing, bytes));
 }
 
 enum error_code replica_checkpointed(struct replica *r, msec_t now, uint64_t index,

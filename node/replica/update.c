@@ -283,6 +283,14 @@ void replica_send(struct replica *r, uint64_t to, const struct message *m)
                               .bytes = {.len = r->wire.len - before}};
 }
 
+void replica_send_append(struct replica *r, struct message *m)
+{
+    if (load_fill(r, m, NULL, 0))
+        replica_send(r, m->rm.server_id, m);
+    else
+        load_defer(r, &m->rm);
+}
+
 static void take_messages(struct replica *r, const struct raft_update *up)
 {
     for (unsigned i = 0; i < up->messages.n; i++) {
@@ -291,10 +299,12 @@ static void take_messages(struct replica *r, const struct raft_update *up)
         guard_outgoing(r, &m.rm);
         if (m.type == MESSAGE_SNAPSHOT && !fill_install(r, &m))
             continue;
-        if (m.type == MESSAGE_APPEND && !load_fill(r, &m, NULL, 0))
-            load_defer(r, &m.rm);
-        else
+        if (m.type == MESSAGE_SNAPSHOT)
+            joining_note(r, m.rm.server_id, m.rm.install_snapshot.last_index);
+        if (m.type != MESSAGE_APPEND)
             replica_send(r, m.rm.server_id, &m);
+        else if (!hold_append(r, &m.rm))
+            replica_send_append(r, &m);
     }
 }
 
@@ -410,6 +420,8 @@ void replica_settle(struct replica *r)
         stepped = member_advance(r) || stepped;
     }
     age_applied(&r->age, r->applied);
-    if (!r->dead)
-        readindex_advance(r);
+    if (r->dead)
+        return;
+    hold_advance(r);
+    readindex_advance(r);
 }

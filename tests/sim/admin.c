@@ -174,6 +174,36 @@ void admin_visit(struct world *w, uint32_t shard)
 
 /* --- what may be lost --- */
 
+static bool is_majority_without(struct world *w, const struct hosted *lost,
+                                const struct replica_member *list, size_t n)
+{
+    uint32_t voters = 0, left = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (list[i].role != REPLICA_VOTER)
+            continue;
+        voters++;
+        left += list[i].id != lost->r.id && node_find(w, lost->shard, list[i].id);
+    }
+    return left * 2 > voters;
+}
+
+/* A change of members counts for who has it in the log. One that a leader of before has proposed
+ * may still become the last: what may be lost is what both, it and the present one, can do without.
+ */
+static bool is_majority_in_changes(struct world *w, const struct hosted *lost)
+{
+    struct replica_member list[MEMBERS_MAX];
+
+    for (uint32_t i = 0; i < w->plan.n_nodes; i++) {
+        const struct hosted *h = &w->nodes[i].hosted[lost->shard];
+        size_t n = h == lost || h->r.id == 0 ? 0 : hosted_changing(h, list);
+        if (n > 0 && !is_majority_without(w, lost, list, n))
+            return false;
+    }
+    return true;
+}
+
 static bool can_lose_replica(struct world *w, const struct hosted *h)
 {
     struct group g;
@@ -186,7 +216,7 @@ static bool can_lose_replica(struct world *w, const struct hosted *h)
     if (find_lost(&g))
         return false;
     m = find_member(&g, h->r.id);
-    return !m || m->role != REPLICA_VOTER || g.voters >= 3;
+    return !m || m->role != REPLICA_VOTER || (g.voters >= 3 && is_majority_in_changes(w, h));
 }
 
 bool admin_can_lose(struct world *w, uint32_t node)

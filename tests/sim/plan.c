@@ -37,6 +37,7 @@ static void plan_env(struct world *w)
     w->env.reads_alone = w->mutation == MUTATION_READ_NO_QUORUM;
     o->trailing = PICK(w, 0, 1, 3, 10);
     o->trailing_bytes = PICK(w, 0, 0, 300, 3000);
+    o->joining_bytes = o->trailing * 300; /* no draw of its own: seeds stay what they are */
     o->max_inflight = PICK(w, 2, 4, 8, 32);
     o->cache_bytes = PICK(w, 1, 400, 1 << 20, 1 << 20);
     o->election_timeout_ms = PICK(w, 200, 400);

@@ -529,6 +529,7 @@ void hosted_format(struct world *w, struct hosted *h, struct bytes entry_1)
     h->r.id = ++w->ids_given << 16 | h->node;
     h->r.clock = (msec_t)h->node * 7919;
     h->removed = false;
+    h->n_changing = 0;
     fake_replica_format(&h->r, entry_1);
 }
 
@@ -554,12 +555,25 @@ static void forget(struct hosted *h)
     store_drop(&h->store);
 }
 
+size_t hosted_changing(const struct hosted *h, struct replica_member list[MEMBERS_MAX])
+{
+    struct replica_status st;
+
+    if (!h->r.replica) {
+        memcpy(list, h->changing, sizeof h->changing);
+        return h->n_changing;
+    }
+    replica_get_status(h->r.replica, &st);
+    return st.is_changing ? replica_members(h->r.replica, list, MEMBERS_MAX) : 0;
+}
+
 void hosted_crash(struct hosted *h)
 {
     struct world *w = h->world;
 
     if (!h->r.replica)
         return;
+    h->n_changing = hosted_changing(h, h->changing);
     fake_replica_crash(&h->r);
     if (world_lacks(w, MUTATION_LOSE_LOG))
         fake_disk_lose_last(&h->r.disk);

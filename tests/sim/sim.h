@@ -229,6 +229,10 @@ struct hosted {
     struct fake_replica r; /* r.id 0: there is none */
     uint32_t node, shard;
     bool removed; /* a leader took up its removal */
+    /* While it is down: the members in its log, if that they are is not committed to its knowledge
+     * (n_changing 0: it is). */
+    struct replica_member changing[MEMBERS_MAX];
+    size_t n_changing;
     struct store *store;
     struct machine *machine;
     struct store *saved;  /* as of r.saved; NULL: empty */
@@ -401,6 +405,8 @@ extern const struct fake_hooks replica_hooks;
 /* A new replica with an empty disk; entry_1 for a first voter. */
 void hosted_format(struct world *w, struct hosted *h, struct bytes entry_1);
 void hosted_start(struct hosted *h);
+/* The members that it goes by, if that they are is not committed to its knowledge. */
+size_t hosted_changing(const struct hosted *h, struct replica_member list[MEMBERS_MAX]);
 /* The process ends: what is not on disk is gone. */
 void hosted_crash(struct hosted *h);
 /* The replica and its disk are gone. */

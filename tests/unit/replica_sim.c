@@ -325,6 +325,7 @@ static void draw(struct sim *s)
     s->crash_within = PICK(s, 0, 0, 1, 3);
     s->checkpoint_every = PICK(s, 5, 12, 40, 100000);
     o->trailing = PICK(s, 0, 1, 3, 10);
+    o->joining_bytes = o->trailing * 30; /* no draw of its own: seeds stay what they are */
     o->max_inflight = PICK(s, 2, 4, 8, 32);
     o->cache_bytes = PICK(s, 1, 80, 1 << 20, 1 << 20);
     o->election_timeout_ms = PICK(s, 150, 300);

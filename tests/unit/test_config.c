@@ -107,6 +107,7 @@ static void test_config_reads_every_section(void **state)
     assert_int_equal(c->watch_idle_days, 7);
     assert_int_equal(c->election_ms, 700);
     assert_int_equal(c->log_keep_mb, 64);
+    assert_int_equal(c->log_join_mb, 1024);
     assert_int_equal(c->schema.tags_max, 100);
     assert_int_equal(c->schema.n_namespaces, 2);
     assert_int_equal(c->schema.namespaces[0].normalize, NORMALIZE_PHONE);
@@ -541,7 +542,8 @@ static void test_config_refuses_mistakes_in_levels_and_limits(void **state)
         {"levels:\n", "t.yml:12:8: expected a mapping, found nothing; its keys are by, steps"},
         {"limits: {dedup_hour: 1}\n",
          "t.yml:13:10: unknown key 'dedup_hour', expected one of dedup_hours, dedup_min, "
-         "dedup_max, memtable_mb, checkpoint_seconds, log_keep_mb, redirect_days, map_gb, "
+         "dedup_max, memtable_mb, checkpoint_seconds, log_keep_mb, log_join_mb, redirect_days, "
+         "map_gb, "
          "router_cache_mb, deadline_ms, ..."},
         {"limits: {dedup_hours: 0}\n",
          "t.yml:13:23: expected a whole number from 1 to 8760, found '0'"},
@@ -772,6 +774,7 @@ static void test_config_default_file_states_the_default_limits(void **state)
     assert_int_equal(c->memtable_mb, d->memtable_mb);
     assert_int_equal(c->checkpoint_seconds, d->checkpoint_seconds);
     assert_int_equal(c->log_keep_mb, d->log_keep_mb);
+    assert_int_equal(c->log_join_mb, d->log_join_mb);
     assert_int_equal(c->redirect_days, d->redirect_days);
     assert_int_equal(c->map_gb, d->map_gb);
     assert_int_equal(c->router_cache_mb, d->router_cache_mb);

@@ -1,126 +1,9 @@
 /* Each guard by itself: what it answers with it, and the engine's defect without it. */
-#include <guard.h> /* node/replica: the switches are not part of the contract */
-
-#include <replica/replica.h>
-
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-#include <cmocka.h>
-
-struct rig {
-    struct replica *replica;
-    struct replica_effects effects; /* of the last event */
-    struct arena arena;
-    struct buf conf; /* of entry 1 */
-    msec_t now;
-};
-
-struct member {
-    uint64_t id;
-    int role;
-};
-
-static void make_conf(struct buf *out, const struct member *members, size_t n)
-{
-    struct raft_configuration c;
-    struct raft_buffer b;
-    raft_configuration_init(&c);
-    for (size_t i = 0; i < n; i++) {
-        char address[24];
-        snprintf(address, sizeof address, "%llu", (unsigned long long)members[i].id);
-        assert_int_equal(raft_configuration_add(&c, members[i].id, address, members[i].role), 0);
-    }
-    assert_int_equal(raft_configuration_encode(&c, &b), 0);
-    buf_reset(out);
-    buf_put(out, b.base, b.len);
-    raft_free(b.base);
-    raft_configuration_close(&c);
-}
-
-static const struct member three[] = {{1, RAFT_VOTER}, {2, RAFT_VOTER}, {3, RAFT_VOTER}};
-static const struct member sole[] = {{1, RAFT_VOTER}};
-
-static void rig_start(struct rig *g, unsigned guards_off)
-{
-    struct error err;
-    struct replica_entry first = {
-        .index = 1, .term = 1, .type = REPLICA_CHANGE, .data = buf_bytes(&g->conf)};
-    if (g->replica->entries.first == 1)
-        assert_int_equal(replica_restore(g->replica, &first, &err), ERR_OK);
-    guard_switch_off(g->replica, guards_off);
-    assert_int_equal(replica_start(g->replica, g->now, &g->effects), ERR_OK);
-}
-
-/* Replica 1 with entry 1 and the given term. */
-static void rig_open(struct rig *g, const struct member *members, size_t n, uint64_t term,
-                     unsigned guards_off)
-{
-    struct replica_options o = {.id = 1, .seed = 3, .election_timeout_ms = 1000};
-    struct replica_persisted p = {.term = term, .first_index = 1};
-    struct error err;
-    make_conf(&g->conf, members, n);
-    assert_int_equal(replica_open(&o, &p, &g->replica, &err), ERR_OK);
-    rig_start(g, guards_off);
-}
-
-static void receive(struct rig *g, uint64_t from, const struct message *m)
-{
-    struct buf b = {0};
-    message_encode(m, &b);
-    assert_int_equal(replica_receive(g->replica, ++g->now, from, buf_bytes(&b), &g->effects),
-                     ERR_OK);
-    buf_free(&b);
-}
-
-static void tick(struct rig *g)
-{
-    g->now = replica_next_timeout(g->replica);
-    assert_int_equal(replica_tick(g->replica, g->now, &g->effects), ERR_OK);
-}
-
-static void persist(struct rig *g)
-{
-    assert_int_equal(replica_persisted(g->replica, g->now, g->replica->last_seq, &g->effects),
-                     ERR_OK);
-}
-
-static bool find_sent(struct rig *g, enum message_type type, struct message *out)
-{
-    for (size_t i = 0; i < g->effects.n; i++) {
-        const struct replica_effect *e = &g->effects.list[i];
-        if (e->type != REPLICA_SEND)
-            continue;
-        assert_int_equal(message_decode(e->send.bytes, &g->arena, out), ERR_OK);
-        if (out->type == type)
-            return true;
-    }
-    return false;
-}
-
-static size_t count(const struct rig *g, enum replica_effect_type type)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < g->effects.n; i++)
-        n += g->effects.list[i].type == type;
-    return n;
-}
-
-static struct message append_of(uint64_t term, uint64_t prev, uint64_t prev_term)
-{
-    struct message m = {.type = MESSAGE_APPEND};
-    m.rm.append_entries.term = term;
-    m.rm.append_entries.prev_log_index = prev;
-    m.rm.append_entries.prev_log_term = prev_term;
-    return m;
-}
+#include "replica_rig.h"
 
 static struct message heartbeat_of(uint64_t term, uint64_t commit)
 {
-    struct message m = append_of(term, 1, 1);
+    struct message m = rig_append(term, 1, 1);
     m.rm.append_entries.leader_commit = commit;
     return m;
 }
@@ -131,106 +14,41 @@ static void test_age_counts_from_what_is_applied(void **state)
 {
     struct rig *g = *state;
     msec_t age;
-    rig_open(g, three, 3, 2, 0);
+    rig_open(g, rig_three, 3, 2, 0);
     assert_false(replica_age(g->replica, g->now, &age));
     struct message beat = heartbeat_of(2, 1);
-    receive(g, 2, &beat);
-    persist(g);
+    rig_receive(g, 2, &beat);
+    rig_persist(g);
     msec_t then = g->now;
     assert_true(replica_age(g->replica, then + 70, &age));
     assert_int_equal(age, 70);
     struct message ahead = heartbeat_of(2, 9), stale = heartbeat_of(1, 1);
     g->now += 500;
-    receive(g, 2, &ahead);
-    receive(g, 3, &stale);
+    rig_receive(g, 2, &ahead);
+    rig_receive(g, 3, &stale);
     assert_true(replica_age(g->replica, then + 600, &age));
     assert_int_equal(age, 600);
-}
-
-static struct message append_result_of(uint64_t term, uint64_t rejected, uint64_t last)
-{
-    struct message m = {.type = MESSAGE_APPEND_RESULT};
-    m.rm.append_entries_result.version = 2;
-    m.rm.append_entries_result.term = term;
-    m.rm.append_entries_result.rejected = rejected;
-    m.rm.append_entries_result.last_log_index = last;
-    return m;
-}
-
-static struct message vote_of(uint64_t term, uint64_t candidate, bool pre_vote)
-{
-    struct message m = {.type = MESSAGE_VOTE};
-    m.rm.request_vote.version = 2;
-    m.rm.request_vote.term = term;
-    m.rm.request_vote.candidate_id = candidate;
-    m.rm.request_vote.last_log_index = 1;
-    m.rm.request_vote.last_log_term = 1;
-    m.rm.request_vote.pre_vote = pre_vote;
-    return m;
-}
-
-/* Has replica 2 grant whatever replica 1 asks for, until it leads. */
-static void rig_elect(struct rig *g)
-{
-    for (int i = 0; i < 10 && !replica_is_leader(g->replica); i++) {
-        struct message ask;
-        tick(g);
-        while (find_sent(g, MESSAGE_VOTE, &ask) && !replica_is_leader(g->replica)) {
-            struct message grant = {.type = MESSAGE_VOTE_RESULT};
-            grant.rm.request_vote_result.version = 3;
-            grant.rm.request_vote_result.term = ask.rm.request_vote.term;
-            grant.rm.request_vote_result.vote_granted = true;
-            grant.rm.request_vote_result.pre_vote = ask.rm.request_vote.pre_vote;
-            receive(g, 2, &grant);
-        }
-    }
-    assert_true(replica_is_leader(g->replica));
-}
-
-static void submit(struct rig *g)
-{
-    struct bytes command = bytes_of_str("command");
-    uint64_t index;
-    assert_int_equal(replica_submit(g->replica, g->now, &command, 1, &index, &g->effects), ERR_OK);
-}
-
-static int setup(void **state)
-{
-    struct rig *g = calloc(1, sizeof *g);
-    g->now = 1000;
-    *state = g;
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct rig *g = *state;
-    replica_close(g->replica);
-    arena_close(&g->arena);
-    buf_free(&g->conf);
-    free(g);
-    return 0;
 }
 
 /* D1 */
 static void test_stale_append_is_not_acknowledged(void **state)
 {
     struct rig *g = *state;
-    struct message m = append_of(3, 0, 0), out;
-    rig_open(g, three, 3, 5, 0);
-    receive(g, 2, &m);
-    assert_false(find_sent(g, MESSAGE_APPEND_RESULT, &out));
-    assert_true(find_sent(g, MESSAGE_STALE, &out));
+    struct message m = rig_append(3, 0, 0), out;
+    rig_open(g, rig_three, 3, 5, 0);
+    rig_receive(g, 2, &m);
+    assert_false(rig_find_sent(g, MESSAGE_APPEND_RESULT, &out));
+    assert_true(rig_find_sent(g, MESSAGE_STALE, &out));
     assert_int_equal(out.term, 5);
 }
 
 static void test_stale_append_without_guard_is_acknowledged(void **state)
 {
     struct rig *g = *state;
-    struct message m = append_of(3, 0, 0), out;
-    rig_open(g, three, 3, 5, GUARD_STALE);
-    receive(g, 2, &m);
-    assert_true(find_sent(g, MESSAGE_APPEND_RESULT, &out));
+    struct message m = rig_append(3, 0, 0), out;
+    rig_open(g, rig_three, 3, 5, GUARD_STALE);
+    rig_receive(g, 2, &m);
+    assert_true(rig_find_sent(g, MESSAGE_APPEND_RESULT, &out));
     assert_int_equal(out.rm.append_entries_result.rejected, 0);
 }
 
@@ -238,13 +56,13 @@ static void test_stale_answer_deposes_an_old_leader(void **state)
 {
     struct rig *g = *state;
     struct message same = {.type = MESSAGE_STALE}, higher = {.type = MESSAGE_STALE};
-    rig_open(g, three, 3, 1, 0);
+    rig_open(g, rig_three, 3, 1, 0);
     rig_elect(g);
     same.term = g->replica->raft.current_term;
-    receive(g, 3, &same);
+    rig_receive(g, 3, &same);
     assert_true(replica_is_leader(g->replica));
     higher.term = same.term + 4;
-    receive(g, 3, &higher);
+    rig_receive(g, 3, &higher);
     assert_false(replica_is_leader(g->replica));
     assert_int_equal(g->replica->raft.current_term, higher.term);
 }
@@ -255,16 +73,16 @@ static uint64_t uncommitted_after_batch(struct rig *g, unsigned guards_off)
     const struct member four[] = {
         {1, RAFT_VOTER}, {2, RAFT_VOTER}, {3, RAFT_VOTER}, {4, RAFT_SPARE}};
     struct buf conf = {0};
-    make_conf(&conf, four, 4);
+    rig_conf(&conf, four, 4);
     struct message_entry entries[] = {{1, REPLICA_COMMAND, bytes_of_str("a")},
                                       {1, REPLICA_COMMAND, bytes_of_str("b")},
                                       {1, REPLICA_CHANGE, buf_bytes(&conf)}};
-    struct message m = append_of(1, 1, 1);
+    struct message m = rig_append(1, 1, 1);
     m.entries = entries;
     m.rm.append_entries.n_entries = 3;
-    rig_open(g, three, 3, 1, guards_off);
-    receive(g, 2, &m);
-    persist(g);
+    rig_open(g, rig_three, 3, 1, guards_off);
+    rig_receive(g, 2, &m);
+    rig_persist(g);
     buf_free(&conf);
     assert_int_equal(entries_last(&g->replica->entries), 4);
     return g->replica->raft.configuration_uncommitted_index;
@@ -284,7 +102,7 @@ static void test_change_without_guard_is_recorded_elsewhere(void **state)
 static void test_sole_voter_takes_a_new_term(void **state)
 {
     struct rig *g = *state;
-    rig_open(g, sole, 1, 5, 0);
+    rig_open(g, rig_sole, 1, 5, 0);
     assert_true(replica_is_leader(g->replica));
     assert_int_equal(g->replica->raft.current_term, 6);
 }
@@ -292,7 +110,7 @@ static void test_sole_voter_takes_a_new_term(void **state)
 static void test_sole_voter_without_guard_leads_its_old_term_again(void **state)
 {
     struct rig *g = *state;
-    rig_open(g, sole, 1, 5, GUARD_SOLE_VOTER);
+    rig_open(g, rig_sole, 1, 5, GUARD_SOLE_VOTER);
     assert_true(replica_is_leader(g->replica));
     assert_int_equal(g->replica->raft.current_term, 5);
 }
@@ -301,19 +119,19 @@ static void test_sole_voter_without_guard_leads_its_old_term_again(void **state)
 static void test_messages_wait_for_the_vote(void **state)
 {
     struct rig *g = *state;
-    struct message m = vote_of(7, 2, false), out;
-    rig_open(g, three, 3, 1, 0);
-    receive(g, 2, &m);
-    assert_true(find_sent(g, MESSAGE_VOTE_RESULT, &out));
+    struct message m = rig_vote(7, 2, false), out;
+    rig_open(g, rig_three, 3, 1, 0);
+    rig_receive(g, 2, &m);
+    assert_true(rig_find_sent(g, MESSAGE_VOTE_RESULT, &out));
     assert_true(out.rm.request_vote_result.vote_granted);
     for (size_t i = 0; i < g->effects.n; i++) {
         if (g->effects.list[i].type == REPLICA_SEND)
             assert_int_equal(g->effects.list[i].send.after_seq, g->replica->last_seq);
     }
-    persist(g);
-    struct message beat = append_of(7, 1, 1);
-    receive(g, 2, &beat);
-    assert_true(find_sent(g, MESSAGE_APPEND_RESULT, &out));
+    rig_persist(g);
+    struct message beat = rig_append(7, 1, 1);
+    rig_receive(g, 2, &beat);
+    assert_true(rig_find_sent(g, MESSAGE_APPEND_RESULT, &out));
     for (size_t i = 0; i < g->effects.n; i++) {
         if (g->effects.list[i].type == REPLICA_SEND)
             assert_int_equal(g->effects.list[i].send.after_seq, 0);
@@ -325,20 +143,20 @@ static void test_messages_wait_for_the_vote(void **state)
 static uint64_t prev_after_late_rejection(struct rig *g, unsigned guards_off)
 {
     struct message out;
-    rig_open(g, three, 3, 1, guards_off);
+    rig_open(g, rig_three, 3, 1, guards_off);
     rig_elect(g);
-    submit(g);
-    persist(g);
+    rig_submit(g);
+    rig_persist(g);
     uint64_t term = g->replica->raft.current_term;
-    struct message ack = append_result_of(term, 0, 2), missing = append_result_of(term, 3, 2),
-                   late = append_result_of(term, 2, 0);
-    receive(g, 2, &ack);
+    struct message ack = rig_append_result(term, 0, 2), missing = rig_append_result(term, 3, 2),
+                   late = rig_append_result(term, 2, 0);
+    rig_receive(g, 2, &ack);
     assert_int_equal(g->replica->commit, 2);
-    submit(g);
-    receive(g, 2, &missing);
-    assert_true(find_sent(g, MESSAGE_APPEND, &out));
-    receive(g, 2, &late);
-    if (find_sent(g, MESSAGE_APPEND, &out))
+    rig_submit(g);
+    rig_receive(g, 2, &missing);
+    assert_true(rig_find_sent(g, MESSAGE_APPEND, &out));
+    rig_receive(g, 2, &late);
+    if (rig_find_sent(g, MESSAGE_APPEND, &out))
         return out.rm.append_entries.prev_log_index;
     return UINT64_MAX;
 }
@@ -357,11 +175,11 @@ static void test_late_rejection_without_guard_goes_below_match(void **state)
 static bool standby_grants(struct rig *g, unsigned guards_off)
 {
     const struct member standby[] = {{1, RAFT_STANDBY}, {2, RAFT_VOTER}};
-    struct message m = vote_of(7, 2, false), out;
+    struct message m = rig_vote(7, 2, false), out;
     rig_open(g, standby, 2, 1, guards_off);
-    receive(g, 2, &m);
+    rig_receive(g, 2, &m);
     assert_int_equal(g->replica->raft.configuration.servers[0].role, RAFT_STANDBY);
-    return find_sent(g, MESSAGE_VOTE_RESULT, &out) && out.rm.request_vote_result.vote_granted;
+    return rig_find_sent(g, MESSAGE_VOTE_RESULT, &out) && out.rm.request_vote_result.vote_granted;
 }
 
 static void test_standby_votes_for_who_counts_it(void **state)
@@ -377,10 +195,10 @@ static void test_standby_without_guard_refuses_for_ever(void **state)
 /* D6 */
 static uint64_t term_of_refused_pre_vote(struct rig *g, unsigned guards_off)
 {
-    struct message m = vote_of(3, 2, true), out;
-    rig_open(g, three, 3, 5, guards_off);
-    receive(g, 2, &m);
-    assert_true(find_sent(g, MESSAGE_VOTE_RESULT, &out));
+    struct message m = rig_vote(3, 2, true), out;
+    rig_open(g, rig_three, 3, 5, guards_off);
+    rig_receive(g, 2, &m);
+    assert_true(rig_find_sent(g, MESSAGE_VOTE_RESULT, &out));
     assert_false(out.rm.request_vote_result.vote_granted);
     return out.rm.request_vote_result.term;
 }
@@ -398,17 +216,17 @@ static void test_refused_pre_vote_without_guard_echoes(void **state)
 /* D7: a transfer made it a candidate that may disturb; its second election may not. */
 static struct raft_request_vote second_election(struct rig *g, unsigned guards_off)
 {
-    struct message beat = append_of(2, 1, 1), now = {.type = MESSAGE_TIMEOUT_NOW}, out = {0};
-    rig_open(g, three, 3, 2, guards_off);
-    receive(g, 2, &beat);
+    struct message beat = rig_append(2, 1, 1), now = {.type = MESSAGE_TIMEOUT_NOW}, out = {0};
+    rig_open(g, rig_three, 3, 2, guards_off);
+    rig_receive(g, 2, &beat);
     now.rm.timeout_now.term = 2;
     now.rm.timeout_now.last_log_index = 1;
     now.rm.timeout_now.last_log_term = 1;
-    receive(g, 2, &now);
-    assert_true(find_sent(g, MESSAGE_VOTE, &out));
+    rig_receive(g, 2, &now);
+    assert_true(rig_find_sent(g, MESSAGE_VOTE, &out));
     assert_true(out.rm.request_vote.disrupt_leader);
-    tick(g);
-    assert_true(find_sent(g, MESSAGE_VOTE, &out));
+    rig_tick(g);
+    assert_true(rig_find_sent(g, MESSAGE_VOTE, &out));
     return out.rm.request_vote;
 }
 
@@ -429,13 +247,13 @@ static uint64_t last_after_trimmed_append(struct rig *g, unsigned guards_off)
 {
     struct replica_options o = {.id = 1, .seed = 3};
     struct error err;
-    make_conf(&g->conf, three, 3);
+    rig_conf(&g->conf, rig_three, 3);
     struct replica_persisted p = {
         .term = 2,
         .applied = 10,
         .snapshot = {.index = 10, .term = 2, .conf_index = 1, .conf = buf_bytes(&g->conf)}};
     struct message_entry first = {1, REPLICA_CHANGE, buf_bytes(&g->conf)};
-    struct message m = append_of(2, 0, 0);
+    struct message m = rig_append(2, 0, 0);
     m.entries = &first;
     m.rm.append_entries.n_entries = 1;
     assert_int_equal(replica_open(&o, &p, &g->replica, &err), ERR_OK);
@@ -452,7 +270,7 @@ static void test_append_before_the_snapshot_changes_nothing(void **state)
     struct rig *g = *state;
     struct message out;
     assert_int_equal(last_after_trimmed_append(g, 0), 10);
-    assert_true(find_sent(g, MESSAGE_APPEND_RESULT, &out));
+    assert_true(rig_find_sent(g, MESSAGE_APPEND_RESULT, &out));
     assert_int_equal(out.rm.append_entries_result.rejected, 0);
     assert_int_equal(out.rm.append_entries_result.last_log_index, 10);
 }
@@ -465,22 +283,22 @@ static void test_append_before_the_snapshot_without_guard_is_appended(void **sta
 /* Both followers have entry 2, our own disk not yet. */
 static size_t applied_before_stored(struct rig *g, unsigned guards_off)
 {
-    rig_open(g, three, 3, 1, guards_off);
+    rig_open(g, rig_three, 3, 1, guards_off);
     rig_elect(g);
-    submit(g);
-    struct message ack = append_result_of(g->replica->raft.current_term, 0, 2);
-    receive(g, 2, &ack);
-    receive(g, 3, &ack);
+    rig_submit(g);
+    struct message ack = rig_append_result(g->replica->raft.current_term, 0, 2);
+    rig_receive(g, 2, &ack);
+    rig_receive(g, 3, &ack);
     assert_int_equal(g->replica->commit, 2);
-    return count(g, REPLICA_APPLY);
+    return rig_count(g, REPLICA_APPLY);
 }
 
 static void test_apply_waits_for_the_own_disk(void **state)
 {
     struct rig *g = *state;
     assert_int_equal(applied_before_stored(g, 0), 0);
-    persist(g);
-    assert_int_equal(count(g, REPLICA_APPLY), 1);
+    rig_persist(g);
+    assert_int_equal(rig_count(g, REPLICA_APPLY), 1);
 }
 
 static void test_apply_without_guard_does_not_wait(void **state)
@@ -491,16 +309,16 @@ static void test_apply_without_guard_does_not_wait(void **state)
 static void test_second_snapshot_is_dropped_while_installing(void **state)
 {
     struct rig *g = *state;
-    rig_open(g, three, 3, 2, 0);
+    rig_open(g, rig_three, 3, 2, 0);
     struct message m = {.type = MESSAGE_SNAPSHOT};
     m.rm.install_snapshot = (struct raft_install_snapshot){
         .term = 2, .last_index = 20, .last_term = 2, .conf_index = 1};
     m.conf = buf_bytes(&g->conf);
-    receive(g, 2, &m);
-    assert_int_equal(count(g, REPLICA_INSTALL), 1);
+    rig_receive(g, 2, &m);
+    assert_int_equal(rig_count(g, REPLICA_INSTALL), 1);
     m.rm.install_snapshot.last_index = 30;
-    receive(g, 2, &m);
-    assert_int_equal(count(g, REPLICA_INSTALL), 0);
+    rig_receive(g, 2, &m);
+    assert_int_equal(rig_count(g, REPLICA_INSTALL), 0);
     assert_int_equal(replica_installed(g->replica, g->now, 19, &g->effects), ERR_INVALID);
     assert_int_equal(replica_installed(g->replica, g->now, 22, &g->effects), ERR_OK);
     struct replica_status st;
@@ -515,19 +333,19 @@ static void test_append_waits_for_entries_from_the_log(void **state)
 {
     struct rig *g = *state;
     struct message out;
-    rig_open(g, three, 3, 1, 0);
+    rig_open(g, rig_three, 3, 1, 0);
     g->replica->options.cache_bytes = 1;
     rig_elect(g);
     uint64_t term = g->replica->raft.current_term;
-    struct message ack = append_result_of(term, 0, 2);
-    submit(g);
-    persist(g);
-    receive(g, 2, &ack);
+    struct message ack = rig_append_result(term, 0, 2);
+    rig_submit(g);
+    rig_persist(g);
+    rig_receive(g, 2, &ack);
     assert_int_equal(g->replica->applied, 2);
-    ack = append_result_of(term, 0, 1);
-    receive(g, 3, &ack); /* knows entry 1 and is sent entry 2, which is gone by now */
-    assert_false(find_sent(g, MESSAGE_APPEND, &out) && out.rm.append_entries.n_entries > 0);
-    assert_int_equal(count(g, REPLICA_LOAD), 1);
+    ack = rig_append_result(term, 0, 1);
+    rig_receive(g, 3, &ack); /* knows entry 1 and is sent entry 2, which is gone by now */
+    assert_false(rig_find_sent(g, MESSAGE_APPEND, &out) && out.rm.append_entries.n_entries > 0);
+    assert_int_equal(rig_count(g, REPLICA_LOAD), 1);
     const struct replica_effect *load = NULL;
     for (size_t i = 0; i < g->effects.n; i++) {
         if (g->effects.list[i].type == REPLICA_LOAD)
@@ -542,7 +360,7 @@ static void test_append_waits_for_entries_from_the_log(void **state)
     struct replica_entry right = wrong;
     right.term = term;
     assert_int_equal(replica_loaded(g->replica, g->now, &right, 1, &g->effects), ERR_OK);
-    assert_true(find_sent(g, MESSAGE_APPEND, &out));
+    assert_true(rig_find_sent(g, MESSAGE_APPEND, &out));
     assert_int_equal(out.rm.append_entries.n_entries, 1);
     assert_true(bytes_equal(out.entries[0].data, bytes_of_str("command")));
 }
@@ -551,10 +369,10 @@ static void test_append_waits_for_entries_from_the_log(void **state)
 static void test_impossible_messages_are_dropped(void **state)
 {
     struct rig *g = *state;
-    rig_open(g, three, 3, 1, 0);
+    rig_open(g, rig_three, 3, 1, 0);
     rig_elect(g);
-    struct message m = append_of(g->replica->raft.current_term, 1, 1);
-    receive(g, 2, &m);
+    struct message m = rig_append(g->replica->raft.current_term, 1, 1);
+    rig_receive(g, 2, &m);
     assert_true(replica_is_leader(g->replica));
     assert_int_equal(g->effects.n, 0);
     struct buf b = {0};
@@ -570,7 +388,7 @@ static void test_impossible_messages_are_dropped(void **state)
 static void test_damaged_configurations_are_recognised(void **state)
 {
     struct rig *g = *state;
-    make_conf(&g->conf, three, 3);
+    rig_conf(&g->conf, rig_three, 3);
     assert_true(configuration_is_valid(buf_bytes(&g->conf)));
     for (size_t len = 0; len < 40; len++)
         assert_false(configuration_is_valid(bytes_of(g->conf.data, len)));
@@ -580,7 +398,7 @@ static void test_damaged_configurations_are_recognised(void **state)
 
 int main(void)
 {
-#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define T(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
     const struct CMUnitTest tests[] = {
         T(test_stale_append_is_not_acknowledged),
         T(test_stale_append_without_guard_is_acknowledged),

@@ -50,6 +50,7 @@ struct cluster_config {
     uint32_t checkpoint_seconds; /* 60: ... or when its oldest change is this old */
     uint32_t log_keep_mb;        /* 64: of a replicated shard's log, kept below a checkpoint for
                                     replicas that were away; who lacks more gets the state */
+    uint32_t log_join_mb;        /* 1024: ... and so much more while one is being given the state */
     uint32_t redirect_days;      /* 400: how long a merged One-ID still leads to its person */
     uint32_t map_gb;             /* 256: largest size of one LMDB file */
     uint32_t router_cache_mb;    /* 256: the identity cache of a router */

@@ -60,6 +60,7 @@ struct replica_options {
     unsigned max_inflight;      /* entries sent to one follower and not acknowledged; 0 = 256 */
     uint64_t trailing;          /* entries kept below a checkpoint, for followers that lag a bit */
     uint64_t trailing_bytes;    /* ... and at most so many bytes of them; 0 = no such bound */
+    uint64_t joining_bytes;     /* more of them, for followers that are being given a state */
     size_t cache_bytes;         /* applied entries kept in memory for followers; 0 = 64 MiB.
                                    A group of one replica keeps none. */
 };
