@@ -2,6 +2,12 @@
 
 #include <stdlib.h>
 
+enum {
+    CHECK_PAUSE_MIN_MS = 25,
+    CHECK_PAUSE_MAX_MS = 1000,
+    CHECK_MAY_FAIL = 1 /* questions in a row: what has been looked at for minutes is not lost */
+};
+
 /* The result of a call that was not sent, or NULL when memory is out for that too. */
 static struct oneid_result *refused_result(struct oneid_client *c, enum oneid_code code)
 {
@@ -184,10 +190,49 @@ struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, u
     return blocking_run(c, &r);
 }
 
-struct oneid_result *oneid_check(struct oneid_client *c)
+/* Lets others' answers in meanwhile. False: it was interrupted. */
+static bool pause_for(struct oneid_client *c, msec_t ms)
+{
+    uint64_t interrupts = c->interrupts;
+    msec_t end = clock_mono_ms() + ms, now;
+    while ((now = clock_mono_ms()) < end && c->interrupts == interrupts)
+        (void)oneid_poll(c, (int)(end - now));
+    return c->interrupts == interrupts;
+}
+
+/* Some shard did not answer in time: an election, perhaps, and there will be a leader again. */
+static bool is_in_vain(const struct oneid_result *r)
+{
+    return r->code == ONEID_ERR_TIMEOUT || r->code == ONEID_ERR_UNAVAILABLE ||
+           (r->code == ONEID_OK && r->partial && r->n_carrying == 0);
+}
+
+struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb progress, void *ctx)
 {
     struct request r = {.type = REQUEST_CHECK};
-    return blocking_run(c, &r);
+    msec_t began = clock_mono_ms(), pause = CHECK_PAUSE_MIN_MS;
+    unsigned may_fail = 0; /* nobody has answered yet */
+    for (;;) {
+        struct oneid_result *result = blocking_run(c, &r);
+        bool in_vain = result && is_in_vain(result);
+        bool again =
+            in_vain ? may_fail > 0 : result && result->code == ONEID_OK && result->n_carrying > 0;
+        if (!again)
+            return result;
+        may_fail = in_vain ? may_fail - 1 : CHECK_MAY_FAIL;
+        if (!in_vain && progress)
+            progress(ctx, result);
+        oneid_result_free(result);
+        if (!pause_for(c, pause))
+            return refused_result(c, client_refuse(c, ONEID_ERR_CANCELLED, "interrupted"));
+        r.asked_ms = (uint32_t)(clock_mono_ms() - began);
+        pause = pause < CHECK_PAUSE_MAX_MS / 2 ? pause * 2 : CHECK_PAUSE_MAX_MS;
+    }
+}
+
+struct oneid_result *oneid_check(struct oneid_client *c)
+{
+    return oneid_check_watched(c, NULL, NULL);
 }
 
 /* --- many at once --- */

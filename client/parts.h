@@ -40,6 +40,7 @@ struct oneid_client {
     bool poke;      /* something was sent after the last look at what has come */
     uint64_t last_call;
     _Atomic bool interrupt; /* everything that is under way shall end */
+    uint64_t interrupts;    /* that were taken */
     bool dispatching, closing;
     int ran; /* callbacks of this poll */
     char text[sizeof((struct error *)0)->msg];

@@ -177,6 +177,7 @@ static void take_interrupt(struct oneid_client *c, msec_t now)
 {
     if (!atomic_exchange(&c->interrupt, false))
         return;
+    c->interrupts++;
     for (size_t i = 0; i < c->flight.touched; i++) {
         if (c->flight.calls[i].state != CALL_FREE)
             turn_cancel(c, &c->flight.calls[i], now);

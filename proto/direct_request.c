@@ -13,9 +13,9 @@ static bool has_others(const struct request *r)
 {
     return r->expr.len || r->by.len || r->cursor.len || r->limit || r->name.len || r->n_exprs ||
            r->by2.len || r->n_fields || r->explain || r->wait_ms || r->shard || r->node ||
-           r->change.len || r->stale_ok;
+           r->change.len || r->stale_ok || r->asked_ms;
 }
-DIRECT_KNOWS_ALL_UP_TO(struct request, stale_ok);
+DIRECT_KNOWS_ALL_UP_TO(struct request, asked_ms);
 
 static uint8_t *put_event_fields(uint8_t *p, const struct event_message *e)
 {

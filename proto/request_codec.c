@@ -115,6 +115,7 @@ void request_encode_generic(const struct request *r, struct buf *out)
     m.shard = r->shard;
     m.node = r->node;
     m.change = binary_of(r->change);
+    m.asked_ms = r->asked_ms;
     wire_append(&m.base, out);
     scratch_close(&s);
 }
@@ -183,6 +184,7 @@ static bool take_request(struct decoder *d, const ProtobufCMessage *base, void *
         .shard = m->shard,
         .node = m->node,
         .change = bytes_of_binary(m->change),
+        .asked_ms = m->asked_ms,
     };
     return wire_take_list(d, m->exprs, m->n_exprs, &r->exprs, &r->n_exprs) &&
            wire_take_list(d, m->fields, m->n_fields, &r->fields, &r->n_fields) &&

@@ -211,6 +211,19 @@ static enum error_code read_stamp(struct disk *d, MDB_txn *txn, bool *found, str
     return rc ? disk_error(d, rc, "cannot open a database", err) : ERR_OK;
 }
 
+enum error_code disk_read_mark(const struct disk *d, MDB_txn *txn, uint64_t *mark,
+                               struct error *err)
+{
+    struct stamp s = {0};
+    MDB_val k = disk_val(bytes_of_str(STAMP_KEY)), v;
+    int rc = mdb_get(txn, d->stamp_dbi, &k, &v);
+    if (rc != 0)
+        return disk_error(d, rc, "cannot read the stamp", err);
+    enum error_code code = stamp_check(d, disk_bytes_of(v), &s, err);
+    *mark = s.mark;
+    return code;
+}
+
 enum error_code disk_open_existing(struct disk *d, bool *found, struct error *err)
 {
     MDB_txn *txn;

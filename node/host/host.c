@@ -28,10 +28,11 @@ struct host {
     struct checkpoint_thread checkpoint_thread;
     struct watch_thread watch_thread;
     struct transfer_thread transfer_thread;
+    struct check_thread check_thread;
     struct query_thread *query_threads;
     size_t n_query_threads;
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch,
-        *to_transfer;         /* of the main thread */
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer,
+        *to_check;            /* of the main thread */
     struct http_server *http; /* NULL: the cluster file has no port for it */
 };
 
@@ -180,6 +181,8 @@ static enum error_code open_inboxes(struct host *h, struct error *err)
         rc = inbox_open(net, "watch", &h->watch_thread.inbox, err);
     if (rc == ERR_OK)
         rc = inbox_open(net, "transfer", &h->transfer_thread.inbox, err);
+    if (rc == ERR_OK)
+        rc = inbox_open(net, "check", &h->check_thread.inbox, err);
     return rc;
 }
 
@@ -197,6 +200,8 @@ static enum error_code open_outboxes(struct host *h, struct error *err)
         rc = outbox_open(net, "watch", &h->front.to_watch, err);
     if (rc == ERR_OK)
         rc = outbox_open(net, "transfer", &h->to_transfer, err);
+    if (rc == ERR_OK)
+        rc = outbox_open(net, "check", &h->to_check, err);
     if (rc == ERR_OK)
         rc = outbox_open(net, "transfer", &h->front.to_transfer, err);
     if (rc == ERR_OK)
@@ -232,7 +237,8 @@ static enum error_code start_threads(struct host *h, struct error *err)
     struct front *f = &h->front;
     struct watch_thread *w = &h->watch_thread;
     struct transfer_thread *t = &h->transfer_thread;
-    l->shared = c->shared = w->shared = t->shared = f->shared = &h->shared;
+    struct check_thread *k = &h->check_thread;
+    l->shared = c->shared = w->shared = t->shared = k->shared = f->shared = &h->shared;
     l->wal = h->wal;
     enum error_code rc = host_start_thread(&l->thread, &l->started, "log", log_thread_main, l, err);
     if (rc == ERR_OK)
@@ -242,6 +248,8 @@ static enum error_code start_threads(struct host *h, struct error *err)
         rc = host_start_thread(&w->thread, &w->started, "watch", watch_thread_main, w, err);
     if (rc == ERR_OK)
         rc = host_start_thread(&t->thread, &t->started, "transfer", transfer_thread_main, t, err);
+    if (rc == ERR_OK)
+        rc = host_start_thread(&k->thread, &k->started, "check", check_thread_main, k, err);
     for (shard_id i = 0; i < h->shared.n_shards && rc == ERR_OK; i++) {
         struct shard *s = host_shard(&h->shared, i);
         if (s)
@@ -359,6 +367,7 @@ static void stop_threads(struct host *h)
     }
     stop(h->to_watch, h->watch_thread.thread, h->watch_thread.started);
     stop(h->to_transfer, h->transfer_thread.thread, h->transfer_thread.started);
+    stop(h->to_check, h->check_thread.thread, h->check_thread.started);
     for (size_t i = 0; i < h->n_query_threads; i++) {
         if (h->query_threads[i].started)
             (void)pthread_join(h->query_threads[i].thread, NULL);
@@ -394,6 +403,7 @@ void host_close(struct host *h)
     outbox_close(h->watch_thread.to_front);
     outbox_close(h->to_transfer);
     outbox_close(h->front.to_transfer);
+    outbox_close(h->to_check);
     outbox_close(h->transfer_thread.to_front);
     for (size_t i = 0; i < h->n_query_threads; i++)
         outbox_close(h->query_threads[i].to_front);
@@ -404,6 +414,7 @@ void host_close(struct host *h)
     drop_inbox(h->checkpoint_thread.inbox);
     drop_inbox(h->watch_thread.inbox);
     drop_inbox(h->transfer_thread.inbox);
+    drop_inbox(h->check_thread.inbox);
     for (size_t i = 0; i < CLUSTER_NODES_MAX; i++)
         link_close(h->front.peers[i]);
     server_close(h->front.server);

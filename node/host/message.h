@@ -20,6 +20,9 @@ enum message_kind {
     MESSAGE_TO_PEER,         /* → front: node, frame */
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
+    MESSAGE_CHECK,           /* shard → check: shard, seq: of the walk; code: DISK_FULL: the last
+                                checkpoint does not hold all */
+    MESSAGE_CHECKED,         /* check → shard: seq, content: an encoded reply; empty: no answer */
     MESSAGE_NEWS,            /* shard → watch: shard: events of watched segments came */
     MESSAGE_LOG_INSTALL,     /* shard → log: shard, seq: applied, write.snapshot */
     MESSAGE_LOG_INSTALLED,   /* log → shard */

@@ -95,6 +95,25 @@ struct install {
     msec_t again_ms;                  /* FETCHING: asks again then; 0: waits for an answer */
 };
 
+/* The walk that CHECK asks for, see checking.c. */
+enum check_phase {
+    CHECK_NONE,
+    CHECK_WAITING, /* for a checkpoint */
+    CHECK_WALKING  /* the check thread has it */
+};
+struct check {
+    enum check_phase phase;
+    uint64_t wanted;  /* WAITING: the log index that the checkpoint shall hold */
+    uint64_t last;    /* number of the newest walk */
+    struct buf found; /* by the last one that came to its end: an encoded reply; empty: none */
+    msec_t found_ms;  /* monotonic: when it did */
+    msec_t asked_ms;  /* for it, the last time */
+    /* For the check thread: */
+    _Atomic uint64_t walk; /* that is wanted; 0: none: one under way ends at once */
+    _Atomic uint64_t rows; /* that it has come by, ... */
+    _Atomic uint64_t of;   /* ... of all */
+};
+
 enum { VIEW_MEMBERS_MAX = 64 };
 
 /* What a shard last said of itself, see view.c. */
@@ -152,7 +171,7 @@ struct shard {
     char folder[600];
     struct inbox *inbox;     /* made at the first opening, and kept to the end */
     struct outbox *to_shard; /* into it: for all other threads */
-    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer;
+    struct outbox *to_front, *to_log, *to_checkpoint, *to_watch, *to_transfer, *to_check;
     pthread_rwlock_t in_place; /* of the three that follow: other threads read while they use one,
                                   the shard thread writes while it puts another state in place */
     _Atomic bool replacing;    /* it does, or is about to */
@@ -177,6 +196,7 @@ struct shard {
     _Atomic int role;               /* 1: leader; for other threads */
     struct group group;
     struct install install;
+    struct check check;
     bool gave_up;                        /* told to end on a full disk: no checkpoint any more */
     _Atomic uint64_t in_flight;          /* merges, for query threads */
     struct batch *filling;               /* commands of this loop turn */
@@ -213,6 +233,8 @@ enum error_code shard_connect(struct shard *s, struct error *err);
 /* Before any thread of it runs: by the main thread, or the log thread, who own the wal. */
 enum error_code shard_open(struct shard *s, struct wal *wal, struct error *err);
 struct store_options shard_store_options(const struct shard *s);
+/* `store`: of the shard, or a view of it. Without `emit`. Any thread. */
+struct machine_options shard_machine_options(const struct shard *s, struct store *store);
 /* Store, machine and index, as they are on the disk; shard_close_state takes them half open. */
 enum error_code shard_open_state(struct shard *s, struct error *err);
 void shard_close_state(struct shard *s);
@@ -308,6 +330,20 @@ void shard_end_index_entry(struct shard *s, msec_t time_ms);
 /* After index_publish. */
 void shard_tell_news(struct shard *s);
 
+/* --- checking.c: on the shard's thread, a few steps each --- */
+/* A CHECK: begins a walk, or says how far it is, or what it found. */
+void check_answer(struct shard *s, const struct command *c, struct arena *arena, struct reply *out);
+/* True: the walk waits for a checkpoint that has not begun. */
+bool check_wants_checkpoint(const struct shard *s);
+/* It could not be written. */
+void check_without_checkpoint(struct shard *s);
+void check_walked(struct shard *s, struct message *m);
+void check_tick(struct shard *s, msec_t now);
+/* A walk that waits or is under way ends without an answer. */
+void check_stop(struct shard *s);
+/* And what was found is forgotten. */
+void check_close(struct shard *s);
+
 /* --- batch.c: requests that travel together through one log entry, or one read --- */
 struct batch_request {
     struct peer peer;
@@ -369,6 +405,15 @@ struct checkpoint_thread {
     struct inbox *inbox;
 };
 void *checkpoint_thread_main(void *checkpoint_thread);
+
+/* --- check_thread.c --- */
+struct check_thread {
+    struct host_shared *shared;
+    pthread_t thread;
+    bool started;
+    struct inbox *inbox;
+};
+void *check_thread_main(void *check_thread);
 
 /* --- query_thread.c --- */
 struct query_thread {

@@ -51,8 +51,10 @@ static void on_role(struct shard *s, const struct replica_role *role)
               s->id, role->leader, (unsigned long long)role->term,
               node_of_replica(role->leader_id));
     group_on_role(s);
-    if (!role->leader)
+    if (!role->leader) {
         drop_all(s);
+        check_stop(s); /* the new leader is asked */
+    }
 }
 
 void shard_perform(struct shard *s, const struct replica_effects *effects)
@@ -270,8 +272,8 @@ static void maybe_checkpoint(struct shard *s, msec_t now)
         return;
     bool old = now - s->dirty_since >= (msec_t)s->shared->config->checkpoint_seconds * 1000;
     /* Events that change little (duplicates) fill the log and not the memtable. */
-    if (s->stopping || old || store_active_bytes(s->store) >= memtable_limit(s) ||
-        s->log_bytes >= memtable_limit(s))
+    if (s->stopping || old || check_wants_checkpoint(s) ||
+        store_active_bytes(s->store) >= memtable_limit(s) || s->log_bytes >= memtable_limit(s))
         start_checkpoint(s);
 }
 
@@ -281,6 +283,7 @@ static void on_checkpoint_done(struct shard *s, enum error_code code)
         s->gave_up = s->stopping; /* the log has it all: going without one loses nothing */
         s->checkpointing = !s->gave_up;
         s->retry_checkpoint = s->gave_up ? 0 : clock_mono_ms() + RETRY_MS;
+        check_without_checkpoint(s);
         return;
     }
     store_release_frozen(s->store);
@@ -315,6 +318,7 @@ static void begin_drop(struct shard *s, struct batch *reads)
         s->reads = b->next;
         shard_drop_batch(s, b, ERR_NOT_LEADER, NULL);
     }
+    check_stop(s);
     drop_begin(s);
 }
 
@@ -350,10 +354,14 @@ static void take_messages(struct shard *s)
         case MESSAGE_CHECKPOINT_DONE:
             on_checkpoint_done(s, m->code);
             break;
+        case MESSAGE_CHECKED:
+            check_walked(s, m);
+            break;
         case MESSAGE_STOP:
             s->stopping = true;
             s->stop_until = clock_mono_ms() + STOP_PATIENCE_MS;
             install_stop(s);
+            check_stop(s);
             break;
         case MESSAGE_DROP:
             begin_drop(s, reads);
@@ -369,6 +377,7 @@ static void take_messages(struct shard *s)
         case MESSAGE_LOG_READ:
         case MESSAGE_LOG_WRITE:
         case MESSAGE_CHECKPOINT:
+        case MESSAGE_CHECK:
         case MESSAGE_NEWS:
         case MESSAGE_LOG_INSTALL:
         case MESSAGE_FETCH_STATE:
@@ -441,6 +450,7 @@ void *shard_main(void *shard)
         shard_tell_news(s);
         if (published) /* the saved index is to hold all that the frozen memtable does */
             maybe_checkpoint(s, now);
+        check_tick(s, now);
         atomic_store_explicit(&s->in_flight, machine_in_flight(s->machine), memory_order_release);
         view_say(s, now);
         (void)endpoint_wait(&wait, 1, wait_ms(s, now, published));
@@ -471,6 +481,7 @@ void shard_close_replica(struct shard *s)
     replica_close(s->replica);
     s->replica = NULL;
     install_close(s);
+    check_close(s);
     shard_close_state(s);
 }
 
@@ -489,6 +500,7 @@ void shard_close(struct shard *s)
     outbox_close(s->to_checkpoint);
     outbox_close(s->to_watch);
     outbox_close(s->to_transfer);
+    outbox_close(s->to_check);
     inbox_close(s->inbox);
     view_close(s);
 }

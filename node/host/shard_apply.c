@@ -214,6 +214,8 @@ static void answer_reads(struct shard *s, struct batch *b)
             struct reply reply = {0};
             if (q->commands[i].type == COMMAND_LEAD)
                 group_lead(s, (node_id)q->commands[i].other, &reply);
+            else if (q->commands[i].type == COMMAND_CHECK)
+                check_answer(s, &q->commands[i], &b->arena, &reply);
             else
                 machine_read(s->machine, now, &q->commands[i], &b->arena, &reply);
             struct shard_stats stats;

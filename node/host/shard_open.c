@@ -159,25 +159,30 @@ struct store_options shard_store_options(const struct shard *s)
                                   .shard = s->id};
 }
 
-enum error_code shard_open_state(struct shard *s, struct error *err)
+struct machine_options shard_machine_options(const struct shard *s, struct store *store)
 {
     const struct cluster_config *c = s->shared->config;
+    return (struct machine_options){.store = store,
+                                    .schema = &c->schema,
+                                    .map = &s->shared->slots,
+                                    .shard = s->id,
+                                    .dedup_hours = c->dedup_hours,
+                                    .dedup_min = c->dedup_min,
+                                    .dedup_max = c->dedup_max,
+                                    .redirect_days = c->redirect_days,
+                                    .watch_idle_days = c->watch_idle_days};
+}
+
+enum error_code shard_open_state(struct shard *s, struct error *err)
+{
     struct store_options so = shard_store_options(s);
     enum error_code rc = store_open(&so, &s->store, err);
     if (rc != ERR_OK)
         return rc;
     s->applied = store_durable_index(s->store);
-    struct machine_options mo = {.store = s->store,
-                                 .schema = &c->schema,
-                                 .map = &s->shared->slots,
-                                 .shard = s->id,
-                                 .dedup_hours = c->dedup_hours,
-                                 .dedup_min = c->dedup_min,
-                                 .dedup_max = c->dedup_max,
-                                 .redirect_days = c->redirect_days,
-                                 .watch_idle_days = c->watch_idle_days,
-                                 .emit = shard_emit,
-                                 .emit_ctx = s};
+    struct machine_options mo = shard_machine_options(s, s->store);
+    mo.emit = shard_emit;
+    mo.emit_ctx = s;
     rc = machine_open(&mo, &s->machine, err);
     if (rc == ERR_OK)
         shard_open_segments(s);
@@ -228,7 +233,8 @@ enum error_code shard_connect(struct shard *s, struct error *err)
         struct outbox **box;
     } ways[] = {{s->inbox_name, &s->to_shard}, {"front", &s->to_front},
                 {"log", &s->to_log},           {"checkpoint", &s->to_checkpoint},
-                {"watch", &s->to_watch},       {"transfer", &s->to_transfer}};
+                {"watch", &s->to_watch},       {"transfer", &s->to_transfer},
+                {"check", &s->to_check}};
     enum error_code rc = inbox_open(net, s->inbox_name, &s->inbox, err);
     for (size_t i = 0; i < sizeof ways / sizeof *ways && rc == ERR_OK; i++)
         rc = outbox_open(net, ways[i].name, ways[i].box, err);

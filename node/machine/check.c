@@ -11,7 +11,10 @@ struct checking {
     struct arena *arena;
     struct count_row *rows;
     size_t n;
-    uint64_t more; /* findings beyond the bound */
+    uint64_t more;                   /* findings beyond the bound */
+    const struct machine_walk *walk; /* NULL: the shard's own machine, to the end */
+    uint64_t walked;                 /* rows */
+    bool ended;
     uint64_t live, merging, redirect, identities, fragments;
 };
 
@@ -38,6 +41,14 @@ static void found(struct checking *c, one_id p, const char *fmt, ...)
         len = sizeof text - 1;
     c->rows[c->n].value = arena_copy(c->arena, bytes_of(text, len));
     c->rows[c->n++].members = 1;
+}
+
+/* At each row. False: the walk is to end. */
+static bool go_on(struct checking *c)
+{
+    c->walked++;
+    c->ended = c->ended || (c->walk && !c->walk->go_on(c->walk->ctx, c->walked));
+    return !c->ended;
 }
 
 /* --- one profile --- */
@@ -136,8 +147,8 @@ static bool check_profile(void *ctx, struct bytes key, struct bytes value)
     struct reader k = reader_of(key);
     struct profile p;
     (void)value;
-    if (row_kind(key) != 'P')
-        return true;
+    if (!go_on(c) || row_kind(key) != 'P')
+        return !c->ended;
     arena_reset(&c->m->scratch);
     reader_u8(&k);
     if (!profile_load(c->m, reader_be64(&k), &p)) {
@@ -164,6 +175,8 @@ static bool check_index(void *ctx, struct bytes key, struct bytes value)
     struct checking *c = ctx;
     struct entry e;
     (void)key;
+    if (!go_on(c))
+        return false;
     if (!entry_decode(value, &e))
         found(c, 0, "an index entry is damaged");
     else if (machine_owns(c->m, slot_of_one_id(e.profile)) && !has_row(c->m, 'P', e.profile))
@@ -176,7 +189,14 @@ static bool count_fragment(void *ctx, struct bytes key, struct bytes value)
     struct checking *c = ctx;
     (void)value;
     c->fragments += row_kind(key) == 'F';
-    return true;
+    return go_on(c);
+}
+
+static bool look_at(void *ctx, struct bytes key, struct bytes value)
+{
+    (void)key;
+    (void)value;
+    return go_on(ctx);
 }
 
 static void check_count(struct checking *c, const char *what, uint64_t counted, uint64_t is)
@@ -186,24 +206,78 @@ static void check_count(struct checking *c, const char *what, uint64_t counted, 
               (unsigned long long)is);
 }
 
-void read_check(struct machine *m, struct arena *arena, struct reply *out)
+/* A row of a view whose check sum is wrong: the key's, perhaps, and it may name a person. */
+static void on_damaged(void *ctx, struct bytes key)
 {
-    struct checking c = {.m = m, .arena = arena};
-    *out = (struct reply){.status = REPLY_OK};
-    store_scan(m->o.store, bytes_of_str("P"), check_profile, &c);
-    store_scan(m->o.store, bytes_of_str("I"), check_index, &c);
-    store_scan(m->o.store, bytes_of_str("F"), count_fragment, &c);
-    check_count(&c, "profiles", m->counters.profiles, c.live);
-    check_count(&c, "identities", m->counters.identities, c.identities);
-    check_count(&c, "merges in flight", m->flight.n, c.merging);
-    check_count(&c, "tombstones", m->counters.tombstones, c.redirect);
-    const char *of_map = map_row_finding(m);
+    struct checking *c = ctx;
+    struct reader k = reader_of(key);
+    char kind = row_kind(key);
+    (void)go_on(c);
+    if (reader_u8(&k) == 'P' && key.len >= 9)
+        found(c, reader_be64(&k), "the check sum of its %s is wrong",
+              kind == 'V' ? "view" : "record");
+    else
+        found(c, 0, "the check sum of a row of kind %c is wrong",
+              kind > ' ' && kind <= '~' ? kind : '?');
+}
+
+/* The last kinds are read to see that they are sound; the shard's own machine knows its own. */
+static void walk_rows(struct checking *c)
+{
+    static const struct {
+        const char *prefix;
+        store_scan_cb look;
+        bool of_view;
+    } PARTS[] = {
+        {"P", check_profile, false}, {"I", check_index, false}, {"F", count_fragment, false},
+        {"X", look_at, true},        {"G", look_at, true},      {"M", look_at, true},
+        {"S", look_at, true},        {"d", look_at, true},      {"g", look_at, true},
+        {"m", look_at, true},        {"t", look_at, true},      {"w", look_at, true}};
+    for (size_t i = 0; i < sizeof PARTS / sizeof *PARTS && !c->ended; i++) {
+        if (c->walk || !PARTS[i].of_view)
+            store_scan(c->m->o.store, bytes_of_str(PARTS[i].prefix), PARTS[i].look, c);
+    }
+}
+
+static void balance(struct checking *c)
+{
+    const struct machine *m = c->m;
+    check_count(c, "profiles", m->counters.profiles, c->live);
+    check_count(c, "identities", m->counters.identities, c->identities);
+    check_count(c, "merges in flight", m->flight.n, c->merging);
+    check_count(c, "tombstones", m->counters.tombstones, c->redirect);
+    const char *of_map = map_row_finding(c->m);
     if (of_map)
-        found(&c, 0, "%s", of_map);
-    check_count(&c, "fragments", c.fragments, c.identities);
+        found(c, 0, "%s", of_map);
+    check_count(c, "fragments", c->fragments, c->identities);
+}
+
+/* Nobody else will ever look at the errors of a view. */
+static void tell_errors(struct checking *c)
+{
+    struct error err;
+    if (machine_error(c->m, &err) != ERR_OK)
+        found(c, 0, "%s", err.msg);
+    if (store_error(c->m->o.store, &err) != ERR_OK)
+        found(c, 0, "not all of it can be read: %s", err.msg);
+}
+
+bool machine_check(struct machine *m, const struct machine_walk *walk, struct arena *arena,
+                   struct reply *out)
+{
+    struct checking c = {.m = m, .arena = arena, .walk = walk};
+    *out = (struct reply){.status = REPLY_OK};
+    store_view_on_damage(m->o.store, on_damaged, &c);
+    walk_rows(&c);
+    store_view_on_damage(m->o.store, NULL, NULL);
+    if (c.ended)
+        return false;
+    balance(&c);
+    if (walk)
+        tell_errors(&c);
     if (c.more && !c.rows) {
         reply_fail(out, ERR_NOMEM, "no memory for the reply");
-        return;
+        return true;
     }
     if (c.more) {
         c.n = FINDINGS_MAX - 1;
@@ -212,4 +286,5 @@ void read_check(struct machine *m, struct arena *arena, struct reply *out)
     out->counts = c.rows;
     out->n_counts = c.n;
     out->in_flight = m->flight.n;
+    return true;
 }

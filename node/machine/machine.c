@@ -429,7 +429,7 @@ void machine_read(struct machine *m, msec_t now_ms, const struct command *c, str
         read_refused(m, c, arena, out);
         break;
     case COMMAND_CHECK:
-        read_check(m, arena, out);
+        (void)machine_check(m, NULL, arena, out);
         break;
     case COMMAND_SEGMENTS:
         segments_read(m, c, arena, out);

@@ -298,7 +298,6 @@ void read_sweep(struct machine *m, msec_t now_ms, const struct command *c, struc
                 struct reply *out);
 void read_refused(struct machine *m, const struct command *c, struct arena *arena,
                   struct reply *out);
-void read_check(struct machine *m, struct arena *arena, struct reply *out);
 /* The state of a loaded profile as LOCATE says it; `id` may be empty (ns 0). */
 void reply_locate(struct machine *m, const struct profile *p, struct identity id, bool want_content,
                   struct arena *arena, struct reply *out);

@@ -6,6 +6,7 @@
 #include <disk/disk.h>
 
 #include <assert.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -24,7 +25,11 @@ struct store {
     bool has_frozen, frozen_is_written;
     bool frozen_is_tainted; /* frozen after a read had failed: must not be written */
     uint64_t frozen_index, durable_index, disk_bytes;
-    struct error failed; /* sticky */
+    struct error failed;      /* sticky */
+    _Atomic unsigned n_views; /* that are open */
+    struct store *view_of;    /* owns `disk`; NULL: this is no view */
+    store_damage_cb on_damage;
+    void *damage_ctx;
 };
 
 static void fail(struct store *s, const struct error *e)
@@ -91,11 +96,53 @@ void store_close(struct store *s)
     memtable_close(&s->frozen);
     memtable_close(&s->base);
     chunk_pool_close(&s->pool);
+    assert(atomic_load(&s->n_views) == 0);
     if (s->read)
         mdb_txn_abort(s->read);
-    if (s->on_disk)
+    if (s->view_of)
+        (void)atomic_fetch_sub(&s->view_of->n_views, 1);
+    else if (s->on_disk)
         disk_close(&s->disk);
     free(s);
+}
+
+enum error_code store_view_open(struct store *s, struct store **out, struct error *err)
+{
+    *out = NULL;
+    if (!s->on_disk)
+        return error_set(err, ERR_USAGE, "a store without a file has no views");
+    struct store *v = calloc(1, sizeof *v);
+    if (!v)
+        return error_set(err, ERR_NOMEM, "out of memory");
+    memtable_init(&v->active, 0, &v->pool);
+    memtable_init(&v->base, 0, NULL);
+    v->disk = s->disk;
+    v->on_disk = true;
+    v->view_of = s;
+    (void)atomic_fetch_add(&s->n_views, 1);
+    enum error_code code = disk_begin(&v->disk, MDB_RDONLY, &v->read, err);
+    if (code == ERR_OK)
+        code = disk_read_mark(&v->disk, v->read, &v->durable_index, err);
+    if (code != ERR_OK) {
+        store_close(v);
+        return code;
+    }
+    *out = v;
+    return ERR_OK;
+}
+
+void store_view_on_damage(struct store *view, store_damage_cb cb, void *ctx)
+{
+    view->on_damage = cb;
+    view->damage_ctx = ctx;
+}
+
+uint64_t store_rows(const struct store *s)
+{
+    MDB_stat st;
+    if (!s->on_disk || mdb_stat(s->read, s->disk.dbi[STATE], &st) != 0)
+        return 0;
+    return st.ms_entries;
 }
 
 uint64_t store_durable_index(const struct store *s)
@@ -118,6 +165,8 @@ static bool unwrap(struct store *s, struct bytes key, struct bytes record, struc
 {
     if (is_sound(key, record, value))
         return true;
+    if (s->view_of)
+        return false;
     struct error e;
     (void)error_set(&e, ERR_CORRUPT, "%s: a value's check sum is wrong", s->disk.file);
     fail(s, &e);
@@ -161,13 +210,13 @@ void store_prefetch(const struct store *s, struct bytes key, enum store_hint hin
 
 void store_put(struct store *s, struct bytes key, struct bytes value)
 {
-    assert(key.len > 0 && key.len <= STORE_KEY_MAX);
+    assert(key.len > 0 && key.len <= STORE_KEY_MAX && !s->view_of);
     memtable_put(&s->active, hash64(key), key, value);
 }
 
 void store_del(struct store *s, struct bytes key)
 {
-    assert(key.len > 0 && key.len <= STORE_KEY_MAX);
+    assert(key.len > 0 && key.len <= STORE_KEY_MAX && !s->view_of);
     memtable_del(&s->active, hash64(key), key);
 }
 
@@ -220,7 +269,10 @@ static int walk_disk(const struct scan *c, MDB_cursor *cursor)
             return 0;
         if (is_hidden(c->s, NULL, key))
             continue;
-        if (!unwrap(c->s, key, disk_bytes_of(v), &value) || !c->cb(c->ctx, key, value))
+        bool sound = unwrap(c->s, key, disk_bytes_of(v), &value);
+        if (!sound && c->s->on_damage)
+            c->s->on_damage(c->s->damage_ctx, key);
+        if (sound ? !c->cb(c->ctx, key, value) : !c->s->view_of)
             return 0;
     }
     return rc == MDB_NOTFOUND ? 0 : rc;
@@ -273,7 +325,7 @@ bool store_has_frozen(const struct store *s)
 
 void store_freeze(struct store *s, uint64_t applied_index)
 {
-    assert(!s->has_frozen);
+    assert(!s->has_frozen && !s->view_of);
     assert(applied_index >= s->durable_index);
     uint64_t expected = s->active.count;
     s->frozen = s->active;

@@ -177,6 +177,10 @@ static enum error_code add_combos(struct gather *g, const struct reply *r)
 static void add_findings(struct gather *g, shard_id shard, const struct reply *r)
 {
     struct response *a = &g->answer;
+    a->count += r->status == REPLY_BUSY ? r->cursor : r->population;
+    a->population += r->population;
+    if (r->status == REPLY_BUSY)
+        a->carrying[a->n_carrying++] = shard;
     for (size_t i = 0; i < r->n_counts; i++) {
         a->findings = grow(a->findings, a->n_findings, &g->findings_cap, sizeof *a->findings);
         char line[512];
@@ -282,6 +286,8 @@ void fold_finish(struct gather *g)
         if (a->n_groups)
             qsort(a->groups, a->n_groups, sizeof *a->groups, by_members);
     }
+    if (g->type == REQUEST_CHECK && a->n_carrying > 0)
+        a->partial = true; /* for clients that know nothing of asking again */
     if (g->names_segments && g->catalogue)
         a->catalogue = g->catalogue->version;
 }

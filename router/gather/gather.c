@@ -80,6 +80,8 @@ static void send_part(struct gather *g, shard_id shard, msec_t now, struct gathe
     e->shard = shard;
     e->call = p->call;
     e->command = command_of(g, p, &e->lane);
+    if (g->type == REQUEST_CHECK)
+        g->command.age_ms = g->asked_ms + (uint32_t)(now - g->began_ms);
     g->command.deadline_ms = g->deadline_ms > now ? (uint32_t)(g->deadline_ms - now) : 1;
 }
 
@@ -281,6 +283,7 @@ struct gather *gather_new(const struct gather_start *s, msec_t now, struct gathe
     struct gather *g = gather_open(s);
     if (!g)
         return NULL;
+    g->began_ms = now;
     enum error_code rc = s->request ? plan_command(g, s) : ERR_OK;
     if (rc == ERR_OK && !fold_prepare(g))
         rc = error_set(&g->err, ERR_NOMEM, "answer");
@@ -423,7 +426,8 @@ void gather_reply(struct gather *g, shard_id shard, uint32_t call, const struct 
     bool stale = reply->status == REPLY_STALE && reply->catalogue != 0;
     bool stale_here =
         stale && ((g->phase == PHASE_ASKING && g->names_segments) || g->phase == PHASE_CHANGING);
-    if (reply->status == REPLY_OK || stale_here)
+    bool looks_on = reply->status == REPLY_BUSY && g->type == REQUEST_CHECK;
+    if (reply->status == REPLY_OK || stale_here || looks_on)
         dispatch(g, shard, reply, now, fx);
     else
         fail_as_reply(g, reply, fx);

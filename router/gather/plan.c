@@ -212,6 +212,7 @@ enum error_code plan_command(struct gather *g, const struct gather_start *s)
         return error_set(&g->err, ERR_INVALID, "shard: expected 0 to %u", g->n_shards - 1U);
     if (g->type == REQUEST_LEAD)
         g->at = (shard_id)r->shard;
+    g->asked_ms = r->asked_ms;
     c->other = r->node;
     c->limit = g->wanted;
     c->today = s->today;

@@ -31,6 +31,8 @@ struct gather {
     shard_id n_shards;
     struct part *parts;
     size_t n_answered;
+    msec_t began_ms;
+    uint32_t asked_ms; /* CHECK: as the request says */
     msec_t deadline_ms, carry_until_ms;
     enum phase phase;
     unsigned rounds; /* through FETCHING and CHANGING */

@@ -101,6 +101,29 @@ static struct response export_page(const struct request *q)
                              .cursor = bytes_of_str("next")};
 }
 
+/* Three times shard 4 still looks, then it does not answer `check_silences` times. */
+static uint32_t check_silences;
+static struct response check_answer(const struct request *q)
+{
+    static uint32_t left, silences;
+    if (q->asked_ms == 0) {
+        left = 3;
+        silences = check_silences;
+    }
+    if (left == 0 && silences > 0) {
+        silences--;
+        return (struct response){.partial = true, .findings = FINDINGS, .n_findings = 1};
+    }
+    if (left == 0)
+        return (struct response){.findings = FINDINGS, .n_findings = 1};
+    left--;
+    return (struct response){.partial = true,
+                             .carrying = &CARRYING[1],
+                             .n_carrying = 1,
+                             .count = 10 - left,
+                             .population = 10};
+}
+
 /* Two events; cut short when the token says so, one promised too many on another. */
 static struct response watch_batch(const struct request *q)
 {
@@ -219,7 +242,7 @@ static struct response answer_to(const struct request *q, struct bytes profile)
     case REQUEST_REFUSED:
         return (struct response){.lines = LINES, .n_lines = 1};
     case REQUEST_CHECK:
-        return (struct response){.findings = FINDINGS, .n_findings = 1};
+        return check_answer(q);
     case REQUEST_SEGMENT_DEFINE:
     case REQUEST_SEGMENT_DROP:
         return (struct response){.catalogue = 7, .carrying = CARRYING, .n_carrying = 2};
@@ -495,6 +518,47 @@ static void test_questions_of_operators_are_answered(void **state)
     oneid_result_free(r);
 }
 
+static void note_progress(void *ctx, const struct oneid_result *so_far)
+{
+    uint64_t *rows = ctx;
+    assert_int_equal(so_far->n_carrying, 1);
+    assert_int_equal(so_far->carrying[0], 4);
+    assert_int_equal(so_far->population, 10);
+    assert_true(so_far->count > *rows);
+    *rows = so_far->count;
+}
+
+static void interrupt_it(void *ctx, const struct oneid_result *so_far)
+{
+    assert_int_equal(so_far->code, ONEID_OK);
+    oneid_interrupt(ctx);
+}
+
+static void test_check_is_asked_for_until_all_shards_have_looked(void **state)
+{
+    struct world *w = *state;
+    uint64_t rows = 0;
+    struct oneid_result *r = oneid_check_watched(w->client, note_progress, &rows);
+    assert_int_equal(r->code, ONEID_OK);
+    assert_int_equal(rows, 10);
+    assert_int_equal(r->n_carrying, 0);
+    assert_false(r->partial);
+    assert_int_equal(r->n_findings, 1);
+    oneid_result_free(r);
+    check_silences = 1;
+    r = oneid_check(w->client); /* what is only passing by is waited for */
+    assert_false(r->partial);
+    oneid_result_free(r);
+    check_silences = 2;
+    r = oneid_check(w->client);
+    assert_true(r->partial);
+    oneid_result_free(r);
+    check_silences = 0;
+    r = oneid_check_watched(w->client, interrupt_it, w->client);
+    assert_int_equal(r->code, ONEID_ERR_CANCELLED);
+    oneid_result_free(r);
+}
+
 static void test_status_tells_of_nodes_and_their_replicas(void **state)
 {
     struct world *w = *state;
@@ -620,6 +684,7 @@ int main(void)
         T(test_saved_segments_are_answered),
         T(test_rows_of_an_export_are_read),
         T(test_questions_of_operators_are_answered),
+        T(test_check_is_asked_for_until_all_shards_have_looked),
         T(test_status_tells_of_nodes_and_their_replicas),
         T(test_nodes_and_their_tasks_are_shown),
         T(test_node_tasks_are_begun_and_cancelled),

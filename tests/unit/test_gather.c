@@ -109,6 +109,56 @@ static void test_gather_asks_again_and_becomes_partial(void **state)
     gather_effects_free(&fx);
 }
 
+static void test_gather_check_says_which_shards_still_look(void **state)
+{
+    (void)state;
+    struct request q = {.type = REQUEST_CHECK, .asked_ms = 3000};
+    struct gather_start s = {.request = &q,
+                             .schema = &config->schema,
+                             .node_of_shard = NODES,
+                             .n_shards = SHARDS,
+                             .deadline_ms = DEADLINE};
+    struct gather_effects fx = {0};
+    struct gather *g = gather_new(&s, 0, &fx);
+    assert_int_equal(fx.n, SHARDS);
+    assert_int_equal(fx.items[2].lane, GATHER_READ);
+    assert_int_equal(fx.items[2].command->age_ms, 3000);
+    fx.n = 0;
+    struct count_row row = {.value = bytes_of_str("odd")};
+    struct reply looks = {.status = REPLY_BUSY, .other = 1, .cursor = 10, .population = 100};
+    struct reply done = {
+        .status = REPLY_OK, .counts = &row, .n_counts = 1, .cursor = 77, .population = 50};
+    struct reply old = {.status = REPLY_OK}; /* of a node that answers at once */
+    gather_reply(g, 0, 1, &done, 1, &fx);
+    gather_reply(g, 2, 1, &looks, 1, &fx);
+    gather_tick(g, GATHER_RESEND_MS, &fx); /* the one that said nothing: so much longer ago now */
+    assert_int_equal(fx.n, 1);
+    assert_int_equal(fx.items[0].command->age_ms, 3000 + GATHER_RESEND_MS);
+    fx.n = 0;
+    gather_reply(g, 1, 1, &old, GATHER_RESEND_MS, &fx);
+    assert_int_equal(fx.n, 1);
+    const struct response *a = fx.items[0].answer;
+    assert_int_equal(a->code, ERR_OK);
+    assert_int_equal(a->n_carrying, 1);
+    assert_int_equal(a->carrying[0], 2);
+    assert_true(a->partial); /* old clients do not ask again */
+    assert_int_equal(a->count, 60);
+    assert_int_equal(a->population, 150);
+    assert_int_equal(a->n_findings, 1);
+    assert_true(bytes_equal(a->findings[0], bytes_of_str("shard 0: odd")));
+    gather_free(g);
+    fx.n = 0;
+    g = gather_new(&s, 0, &fx);
+    fx.n = 0;
+    for (shard_id i = 0; i < SHARDS; i++)
+        gather_reply(g, i, 1, &done, 1, &fx);
+    assert_false(fx.items[0].answer->partial);
+    assert_int_equal(fx.items[0].answer->n_carrying, 0);
+    assert_int_equal(fx.items[0].answer->n_findings, SHARDS);
+    gather_free(g);
+    gather_effects_free(&fx);
+}
+
 static void test_gather_without_any_answer_is_an_error(void **state)
 {
     (void)state;
@@ -296,6 +346,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gather_count_adds_up_the_shards),
         cmocka_unit_test(test_gather_asks_again_and_becomes_partial),
+        cmocka_unit_test(test_gather_check_says_which_shards_still_look),
         cmocka_unit_test(test_gather_without_any_answer_is_an_error),
         cmocka_unit_test(test_gather_refuses_bad_questions_at_once),
         cmocka_unit_test(test_gather_refuses_monsters_with_a_column),

@@ -69,6 +69,7 @@ static struct request full_request(enum request_type t)
         .shard = 1023,
         .node = UINT16_MAX,
         .change = B("\1\3\5"), /* the end of task 5 */
+        .asked_ms = UINT32_MAX,
     };
 }
 
@@ -212,6 +213,7 @@ static void assert_request(const struct request *a, const struct request *b)
     assert_list(a->fields, a->n_fields, b->fields, b->n_fields);
     assert_int_equal(a->explain, b->explain);
     assert_int_equal(a->wait_ms, b->wait_ms);
+    assert_int_equal(a->asked_ms, b->asked_ms);
     assert_int_equal(a->shard, b->shard);
     assert_int_equal(a->node, b->node);
     assert_bytes(a->change, b->change);

@@ -4,8 +4,10 @@
 #include "session.h"
 #include "show.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { AGAIN_MS = 700 }; /* what is gone by then was passing by */
 
@@ -101,6 +103,32 @@ static int check_quickly(const struct options *o)
     return rc;
 }
 
+/* --- the books --- */
+
+struct looking {
+    bool shown, drawn;
+};
+
+static void on_progress(void *ctx, const struct oneid_result *so_far)
+{
+    struct looking *l = ctx;
+    if (!l->shown)
+        return;
+    double part = so_far->population ? (double)so_far->count / (double)so_far->population : 0;
+    (void)fprintf(stderr, "\r%5.1f%%  %" PRIu64 " of %" PRIu64 " rows, %zu shards left\033[K",
+                  part * 100, so_far->count, so_far->population, so_far->n_carrying);
+    l->drawn = true;
+}
+
+static struct oneid_result *look_at_books(struct oneid_client *c)
+{
+    struct looking l = {.shown = isatty(STDERR_FILENO) == 1};
+    struct oneid_result *books = oneid_check_watched(c, on_progress, &l);
+    if (l.drawn)
+        (void)fprintf(stderr, "\r\033[K");
+    return books;
+}
+
 int run_check(const struct options *o)
 {
     if (o->quick)
@@ -111,7 +139,7 @@ int run_check(const struct options *o)
     if (rc == EXIT_OK)
         rc = session_open(&s, o);
     if (rc == EXIT_OK) {
-        struct oneid_result *books = oneid_check(s.client);
+        struct oneid_result *books = look_at_books(s.client);
         if (o->json)
             emit_all(&f, books, false);
         else

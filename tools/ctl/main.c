@@ -10,10 +10,8 @@ static const char PAGE_HELP[] = "  --limit N          at most so many (default: 
                                 "  --cursor C         go on where an earlier answer ended\n";
 
 static const char CHECK_HELP[] =
-    "  --quick            not the books: those are a look at every row, by the leader of each "
-    "shard,\n"
-    "                     which does nothing else meanwhile: for seconds where it has tens of\n"
-    "                     thousands of profiles, and another replica may take over\n";
+    "  --quick            not the books: those are a look at every row, which takes a while where\n"
+    "                     there are many: beside all other work, and last in line for it\n";
 static const char EXPORT_HELP[] =
     "  --fields A,B,...   traits, level, tags, channels; one_id stands first in any case\n"
     "  --ids NS,NS,...    identities of these namespaces as well (slower: they are not indexed)\n"

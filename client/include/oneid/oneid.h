@@ -350,7 +350,7 @@ struct oneid_result {
     size_t n_segments;
     uint64_t catalogue;       /* version of the saved segments that was meant; 0: none was named */
     const uint16_t *carrying; /* shards that do not have the definition yet; they get it before
-                                 they answer anything that names it */
+                                 they answer anything that names it. check: that still look */
     size_t n_carrying;
     const uint64_t *combos; /* overlap: by bit mask of the segments, members in exactly those */
     size_t n_combos;
@@ -520,7 +520,16 @@ ONEID_API struct oneid_result *oneid_node_cancel(struct oneid_client *c, uint32_
 
 ONEID_API struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor,
                                              uint32_t limit);
+/* Do the books of all shards balance? Each shard's leader looks at every row, beside its other
+ * work: for minutes where there are many. The call asks until all have, with the client's deadline
+ * for each question and not for the whole. Several callers share a look; one that is under way may
+ * have begun before the call did. */
 ONEID_API struct oneid_result *oneid_check(struct oneid_client *c);
+/* The same; `progress` is told after each question: `count` of `population` rows have been looked
+ * at, the shards in `carrying` still look. It must not call the client. */
+typedef void (*oneid_check_cb)(void *ctx, const struct oneid_result *so_far);
+ONEID_API struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb progress,
+                                                   void *ctx);
 
 #ifdef __cplusplus
 }

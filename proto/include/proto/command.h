@@ -133,7 +133,11 @@ struct skip {
  *         that may go
  * STATS   → OK, stats
  * REFUSED cursor, limit → OK, refused rows, cursor
- * CHECK   → OK, findings as text rows
+ * CHECK   age_ms: how long ago it was first asked for. Answered by the shard's shell, with a walk of
+ *         the machine's beside it (node/host/checking.c).
+ *         → BUSY (other: which walk it is, for this process; cursor: rows looked at, of population
+ *         rows): ask again; OK (counts: findings as text rows; cursor: the log index up to which it
+ *         looked; population: rows)
  * SEGMENTS catalogue: the version that the asker has. → OK (catalogue; content unless it is that)
  * LEAD    other = the node that shall lead the shard. Answered by the shard's shell, not the machine.
  *         → OK: it has begun to hand over, or leads there; ERROR (NOT_FOUND: no voter there)

@@ -99,6 +99,7 @@ struct request {
     /* RESOLVE, PROFILE and questions on segments: any replica may answer, as it is. NODES: the
      * router may, with the map that it has. */
     bool stale_ok;
+    uint32_t asked_ms; /* CHECK: how long ago it was first asked for */
 };
 
 /* A profile as it is shown (the body of a GET reply's `content`, forwarded unopened). */
@@ -194,7 +195,7 @@ struct response {
     struct shard_status *shards;
     size_t n_shards;
     uint64_t map_epoch;
-    struct bytes *findings; /* CHECK */
+    struct bytes *findings; /* CHECK; `count` of `population` rows have been looked at */
     size_t n_findings;
     struct segment_row *segments; /* SEGMENTS */
     size_t n_segments;
@@ -210,7 +211,8 @@ struct response {
     struct explain_shard *explain;
     size_t n_explain;
     uint64_t nanos;     /* COUNT with explain: from the first question to the last answer */
-    uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet */
+    uint32_t *carrying; /* SEGMENT_*: shards that do not have the change yet; CHECK: that still
+                           look: it is to be asked for again */
     size_t n_carrying;
     struct node_answer *nodes; /* STATUS */
     size_t n_nodes;

@@ -53,6 +53,9 @@ enum error_code disk_begin(struct disk *d, unsigned flags, MDB_txn **txn, struct
 /* Stamps and commits; the transaction is gone in any case. ERR_DISK_FULL: nothing happened, and the
  * same may be tried again. Any other error: the state of the disk is unknown. */
 enum error_code disk_commit(struct disk *d, MDB_txn *txn, uint64_t mark, struct error *err);
+/* The mark of the commit that `txn` reads. */
+enum error_code disk_read_mark(const struct disk *d, MDB_txn *txn, uint64_t *mark,
+                               struct error *err);
 /* Bytes of the file that are in use or were: (last page + 1) pages. */
 uint64_t disk_bytes(const struct disk *d);
 /* Turns an MDB_* or errno number into ours; `doing` is a phrase as in "cannot write". */

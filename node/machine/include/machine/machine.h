@@ -74,6 +74,16 @@ void machine_end_entry(struct machine *m);
 void machine_read(struct machine *m, msec_t now_ms, const struct command *c, struct arena *arena,
                   struct reply *out);
 
+/* The walk of CHECK, by who opened a machine of its own on a view of a store (store_view_open), so
+ * that the shard's goes on. `out`: as CHECK says; what is damaged is a finding, too. */
+struct machine_walk {
+    bool (*go_on)(void *ctx, uint64_t rows); /* at each row of the store; false ends the walk */
+    void *ctx;
+};
+/* False: it was ended, and there is no answer. */
+bool machine_check(struct machine *m, const struct machine_walk *walk, struct arena *arena,
+                   struct reply *out);
+
 /* The first row that did not decode, or ERR_OK: sticky, like store_error. From then on every
  * command gives REPLY_ERROR. A read that only meets a missing row of the store's own fault shows
  * there. */

@@ -5,8 +5,8 @@
  * thread of its own), and releases it. Reads look at the active memtable, the frozen one, LMDB.
  *
  * Threads: everything belongs to the owner (the shard thread), except store_write_frozen, which one
- * other thread may run between store_freeze and store_release_frozen, and store_copy_to, which any
- * thread may run while the store is open.
+ * other thread may run between store_freeze and store_release_frozen, and store_copy_to and
+ * store_view_open, which any thread may run while the store is open.
  *
  * Errors: a read that fails (damaged value, LMDB error) answers "absent" and sets a sticky error,
  * see store_error. The owner looks at it after each log entry and before it answers anything, and
@@ -37,7 +37,8 @@ struct store_options {
 /* ERR_BUSY when another process has the folder open; ERR_CORRUPT for a file that is cut short,
  * damaged or no LMDB file. A process must not open the same folder twice. */
 enum error_code store_open(const struct store_options *o, struct store **out, struct error *err);
-/* Waits for nothing: no store_write_frozen may be running. Unwritten changes are dropped. */
+/* Waits for nothing: no store_write_frozen may be running, and no view be open. Unwritten changes
+ * are dropped. */
 void store_close(struct store *s);
 
 /* The applied index that the LMDB file holds (0: none yet); a new one from store_release_frozen on.
@@ -76,6 +77,23 @@ void store_freeze(struct store *s, uint64_t applied_index);
 enum error_code store_write_frozen(struct store *s, struct error *err);
 /* After a successful write: lets the frozen memtable go. */
 void store_release_frozen(struct store *s);
+
+/* Views: what the file holds, as it was when the view was opened, whatever is written afterwards. A
+ * view is a store that is read alone: store_get, store_scan, store_error, and store_close, by one
+ * thread at a time, beside all that others do with the store it is of. While it is open, LMDB takes
+ * no page again that it may read, so that the file grows by what checkpoints replace.
+ *
+ * A value whose check sum is wrong is absent to it, and no sticky error: its scans go on behind it.
+ */
+
+/* Any thread. store_durable_index(*out) says what it holds. ERR_USAGE for a store without a file.
+ */
+enum error_code store_view_open(struct store *s, struct store **out, struct error *err);
+/* Tells of each damaged row that a scan of the view meets. NULL: nobody. */
+typedef void (*store_damage_cb)(void *ctx, struct bytes key);
+void store_view_on_damage(struct store *view, store_damage_cb cb, void *ctx);
+/* Rows in the file; 0 without one. */
+uint64_t store_rows(const struct store *s);
 
 /* Snapshots: the LMDB file as a compact copy, which another node puts in place of its own. */
 
