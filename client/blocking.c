@@ -190,16 +190,6 @@ struct oneid_result *oneid_refused(struct oneid_client *c, const char *cursor, u
     return blocking_run(c, &r);
 }
 
-/* Lets others' answers in meanwhile. False: it was interrupted. */
-static bool pause_for(struct oneid_client *c, msec_t ms)
-{
-    uint64_t interrupts = c->interrupts;
-    msec_t end = clock_mono_ms() + ms, now;
-    while ((now = clock_mono_ms()) < end && c->interrupts == interrupts)
-        (void)oneid_poll(c, (int)(end - now));
-    return c->interrupts == interrupts;
-}
-
 /* Some shard did not answer in time: an election, perhaps, and there will be a leader again. */
 static bool is_in_vain(const struct oneid_result *r)
 {
@@ -223,7 +213,7 @@ struct oneid_result *oneid_check_watched(struct oneid_client *c, oneid_check_cb 
         if (!in_vain && progress)
             progress(ctx, result);
         oneid_result_free(result);
-        if (!pause_for(c, pause))
+        if (!turn_pause(c, pause))
             return refused_result(c, client_refuse(c, ONEID_ERR_CANCELLED, "interrupted"));
         r.asked_ms = (uint32_t)(clock_mono_ms() - began);
         pause = pause < CHECK_PAUSE_MAX_MS / 2 ? pause * 2 : CHECK_PAUSE_MAX_MS;

@@ -89,6 +89,8 @@ void turn_cancel_all(struct oneid_client *c);
 void turn_cancel(struct oneid_client *c, struct call *call, msec_t now);
 /* The time that is left, as a router is told: a little less, so that its answer comes in time. */
 uint32_t turn_time_left(const struct call *call, msec_t now);
+/* Lets others' answers in for so long, asleep in between. False: it was interrupted. */
+bool turn_pause(struct oneid_client *c, msec_t ms);
 
 /* --- status.c --- */
 /* False: memory is out. */

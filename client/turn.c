@@ -518,6 +518,20 @@ int oneid_poll(struct oneid_client *c, int timeout_ms)
     }
 }
 
+bool turn_pause(struct oneid_client *c, msec_t ms)
+{
+    uint64_t interrupts = c->interrupts;
+    msec_t now = clock_mono_ms(), end = now + ms;
+    while (now < end && c->interrupts == interrupts) {
+        take_interrupt(c, now);
+        work(c, now);
+        if (c->interrupts == interrupts)
+            wait_for_work(c, end, now);
+        now = clock_mono_ms();
+    }
+    return c->interrupts == interrupts;
+}
+
 int oneid_next_timeout_ms(struct oneid_client *c)
 {
     if (c->flight.n == 0)

@@ -4,6 +4,10 @@
 void drop_begin(struct shard *s)
 {
     s->drop = DROP_WAITING;
+    if (s->retry_checkpoint) { /* it failed on a full disk, and nobody would try it again */
+        s->retry_checkpoint = 0;
+        s->checkpointing = false;
+    }
     if (s->install.phase == INSTALL_FETCHING && s->install.again_ms == 0) {
         struct message *m = message_new(MESSAGE_FETCH_CANCEL);
         m->shard = s;

@@ -94,8 +94,15 @@ enum error_code install_resume(struct shard *s, struct wal *wal, const struct st
 
 bool shard_use(struct shard *s)
 {
-    return !atomic_load_explicit(&s->replacing, memory_order_acquire) &&
-           pthread_rwlock_tryrdlock(&s->in_place) == 0;
+    if (atomic_load_explicit(&s->replacing, memory_order_acquire) ||
+        pthread_rwlock_tryrdlock(&s->in_place) != 0)
+        return false;
+    /* Between the two looks it may have been given up, and be on its way back: opened without the
+     * lock. */
+    if (!atomic_load_explicit(&s->replacing, memory_order_acquire))
+        return true;
+    shard_unuse(s);
+    return false;
 }
 
 void shard_unuse(struct shard *s)

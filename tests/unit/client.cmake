@@ -1,6 +1,7 @@
 foreach(test client client_blocking)
     oneid_test(NAME test_${test} SOURCES test_${test}.c fake_router.c fake_router.h USES oneid_client)
 endforeach()
+target_link_options(test_client_blocking PRIVATE -Wl,--wrap=endpoint_wait)
 oneid_test(NAME test_event_line SOURCES test_event_line.c USES oneid_json)
 oneid_test(NAME test_ctl SOURCES test_ctl.c USES oneid_ctl)
 oneid_test(NAME test_health SOURCES test_health.c USES oneid_ctl)

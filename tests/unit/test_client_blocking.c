@@ -559,6 +559,31 @@ static void test_check_is_asked_for_until_all_shards_have_looked(void **state)
     oneid_result_free(r);
 }
 
+/* Sleeps of the client's thread while nothing is under way. */
+static _Thread_local struct oneid_client *watched;
+static _Thread_local unsigned naps;
+
+int __real_endpoint_wait(struct waitable *items, size_t n, long timeout_ms);
+int __wrap_endpoint_wait(struct waitable *items, size_t n, long timeout_ms);
+
+int __wrap_endpoint_wait(struct waitable *items, size_t n, long timeout_ms)
+{
+    naps += watched && oneid_next_timeout_ms(watched) < 0 && timeout_ms > 0;
+    return __real_endpoint_wait(items, n, timeout_ms);
+}
+
+static void test_check_sleeps_between_its_questions(void **state)
+{
+    struct world *w = *state;
+    naps = 0;
+    watched = w->client;
+    struct oneid_result *r = oneid_check(w->client);
+    watched = NULL;
+    assert_int_equal(r->code, ONEID_OK);
+    assert_true(naps >= 3); /* one or more in each pause */
+    oneid_result_free(r);
+}
+
 static void test_status_tells_of_nodes_and_their_replicas(void **state)
 {
     struct world *w = *state;
@@ -685,6 +710,7 @@ int main(void)
         T(test_rows_of_an_export_are_read),
         T(test_questions_of_operators_are_answered),
         T(test_check_is_asked_for_until_all_shards_have_looked),
+        T(test_check_sleeps_between_its_questions),
         T(test_status_tells_of_nodes_and_their_replicas),
         T(test_nodes_and_their_tasks_are_shown),
         T(test_node_tasks_are_begun_and_cancelled),

@@ -287,6 +287,49 @@ static void test_a_node_that_stops_leaves_the_rest_to_its_next_start(void **stat
     assert_gone(w);
 }
 
+/* --- before it --- */
+
+static bool has_told_log(struct world *w)
+{
+    struct message *m = inbox_take(w->thread.inbox);
+    bool is_told = m && m->kind == MESSAGE_LOG_FORGET && m->shard == &w->shards[SHARD];
+    assert_true(is_told || !m);
+    message_free(m);
+    return is_told;
+}
+
+static void test_a_checkpoint_under_way_is_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct shard *s = &w->shards[SHARD];
+    const struct message done = {.kind = MESSAGE_CHECKPOINT_DONE, .code = ERR_DISK_FULL};
+    open_boxes(w);
+    s->to_log = w->to_log;
+    s->checkpointing = true;
+    drop_begin(s);
+    drop_tick(s);
+    assert_false(has_told_log(w));
+    drop_take(s, &done);
+    drop_tick(s);
+    assert_true(has_told_log(w));
+    close_boxes(w);
+}
+
+/* Giving shards up is what frees the disk. */
+static void test_a_checkpoint_that_failed_is_not_waited_for(void **state)
+{
+    struct world *w = *state;
+    struct shard *s = &w->shards[SHARD];
+    open_boxes(w);
+    s->to_log = w->to_log;
+    s->checkpointing = true;
+    s->retry_checkpoint = 1; /* the disk was full */
+    drop_begin(s);
+    drop_tick(s);
+    assert_true(has_told_log(w));
+    close_boxes(w);
+}
+
 int main(void)
 {
 #define IN_WORLD(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -296,6 +339,8 @@ int main(void)
         IN_WORLD(test_a_shard_that_comes_back_half_forgotten_begins_anew),
         IN_WORLD(test_writes_of_others_do_not_wait_until_a_shard_is_forgotten),
         IN_WORLD(test_a_node_that_stops_leaves_the_rest_to_its_next_start),
+        IN_WORLD(test_a_checkpoint_under_way_is_waited_for),
+        IN_WORLD(test_a_checkpoint_that_failed_is_not_waited_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
