@@ -322,7 +322,9 @@ void group_follow_map(struct shard *s)
     maps_release(map);
     bool is_grouped = s->group.place.n_holders > 1;
     atomic_store_explicit(&s->is_grouped, is_grouped, memory_order_relaxed);
-    replica_set_trailing(s->replica, is_grouped ? TRAILING_ENTRIES : 0);
+    /* One entry in any case: who joins a group of one is asked for the term of the last that it
+     * got with the state. */
+    replica_set_trailing(s->replica, is_grouped ? TRAILING_ENTRIES : 1);
 }
 
 /* For the leader of shard 0, which ends what moved it. */

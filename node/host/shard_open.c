@@ -101,6 +101,14 @@ static enum error_code restore_entry(void *ctx, uint64_t index, const struct wal
     return replica_restore(r->replica, &entry, r->err);
 }
 
+/* Of all shards together at most a quarter of what the log's file may hold. */
+static uint64_t joining_bytes(const struct cluster_config *c)
+{
+    uint64_t wanted = (uint64_t)c->log_join_mb << 20;
+    uint64_t most = ((uint64_t)c->map_gb << 30) / 4 / c->n_shards;
+    return wanted < most ? wanted : most;
+}
+
 static enum error_code open_replica(struct shard *s, struct wal *wal, struct error *err)
 {
     struct wal_shard w;
@@ -132,7 +140,7 @@ static enum error_code open_replica(struct shard *s, struct wal *wal, struct err
                                 .election_timeout_ms = (msec_t)s->shared->config->election_ms,
                                 .heartbeat_ms = (msec_t)s->shared->config->election_ms / HEARTBEATS,
                                 .trailing_bytes = (uint64_t)s->shared->config->log_keep_mb << 20,
-                                .joining_bytes = (uint64_t)s->shared->config->log_join_mb << 20,
+                                .joining_bytes = joining_bytes(s->shared->config),
                                 .cache_bytes = CACHE_BYTES};
     struct replica_persisted p = {
         .term = w.term,
