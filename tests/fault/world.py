@@ -13,7 +13,7 @@ from harness import BIN, Cluster  # noqa: E402
 NODES, ROUTERS, SHARDS = 3, 2, 6
 SPARE = NODES + 1  # a node that the cluster begins without
 DISK_NODE, CLOCK_NODE = 3, 2  # the ones with a small disk, and with a clock that can be set
-DISK_MB = 512
+DISK_MB = 2048  # hundreds of rounds fill 512 with logs and states
 HOSTS = [f"node-{i + 1}" for i in range(SPARE)] + [f"router-{i + 1}" for i in range(ROUTERS)] + ["client"]
 
 
