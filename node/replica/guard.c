@@ -93,16 +93,20 @@ static void receive_stale(struct replica *r, uint64_t from, const struct message
     step_message(r, from, &result, 0, 0);
 }
 
-/* D8: entries from before our snapshot that we have trimmed. With prev = 0 the engine does not
- * compare at all and would append them after our last entry. All up to the snapshot is committed,
- * so that the leader has it too: an empty request anchored there says the same. */
+/* D8: an append behind an entry from before our snapshot that we have trimmed, and whose term we
+ * have forgotten. With prev = 0 the engine does not compare at all and would append after our last
+ * entry; else it refuses for ever, as the leader's next one cannot be below what we acknowledged.
+ * All up to the snapshot is committed, so that the leader has it too: an empty request anchored
+ * there says the same. */
 static void rewrite_trimmed(const struct replica *r, struct message *m)
 {
     struct raft_append_entries *a = &m->rm.append_entries;
     if (!guard_is_on(r, GUARD_TRIMMED) || r->installing || r->snapshot.index == 0 ||
         a->term < r->raft.current_term)
         return;
-    if (a->prev_log_index >= r->snapshot.index || a->prev_log_index + 1 >= r->entries.first)
+    bool follows_all = a->prev_log_index == 0 && r->entries.first == 1;
+    if (a->prev_log_index >= r->snapshot.index || follows_all ||
+        replica_term_at(r, a->prev_log_index) != 0)
         return;
     a->prev_log_index = r->snapshot.index;
     a->prev_log_term = r->snapshot.term;

@@ -280,6 +280,42 @@ static void test_append_before_the_snapshot_without_guard_is_appended(void **sta
     assert_int_equal(last_after_trimmed_append(*state, GUARD_TRIMMED), 11);
 }
 
+/* The log begins at the snapshot's own entry, 10; the leader knows of our entry 9 and sends 10. */
+static uint64_t refused_behind_trimmed(struct rig *g, unsigned guards_off)
+{
+    struct replica_options o = {.id = 1, .seed = 3};
+    struct error err;
+    rig_conf(&g->conf, rig_three, 3);
+    struct replica_persisted p = {
+        .term = 2,
+        .applied = 10,
+        .first_index = 10,
+        .snapshot = {.index = 10, .term = 2, .conf_index = 1, .conf = buf_bytes(&g->conf)}};
+    struct replica_entry tenth = {
+        .index = 10, .term = 2, .type = REPLICA_COMMAND, .data = bytes_of_str("command")};
+    struct message_entry again = {2, REPLICA_COMMAND, tenth.data};
+    struct message m = rig_append(2, 9, 2), out;
+    m.entries = &again;
+    m.rm.append_entries.n_entries = 1;
+    assert_int_equal(replica_open(&o, &p, &g->replica, &err), ERR_OK);
+    assert_int_equal(replica_restore(g->replica, &tenth, &err), ERR_OK);
+    rig_start(g, guards_off);
+    rig_receive(g, 2, &m);
+    assert_true(rig_find_sent(g, MESSAGE_APPEND_RESULT, &out));
+    assert_int_equal(raft_last_index(&g->replica->raft), 10);
+    return out.rm.append_entries_result.rejected;
+}
+
+static void test_append_behind_a_trimmed_entry_is_acknowledged(void **state)
+{
+    assert_int_equal(refused_behind_trimmed(*state, 0), 0);
+}
+
+static void test_append_behind_a_trimmed_entry_without_guard_is_refused(void **state)
+{
+    assert_int_equal(refused_behind_trimmed(*state, GUARD_TRIMMED), 9);
+}
+
 /* Both followers have entry 2, our own disk not yet. */
 static size_t applied_before_stored(struct rig *g, unsigned guards_off)
 {
@@ -425,6 +461,8 @@ int main(void)
         T(test_candidate_without_guard_disturbs_again),
         T(test_append_before_the_snapshot_changes_nothing),
         T(test_append_before_the_snapshot_without_guard_is_appended),
+        T(test_append_behind_a_trimmed_entry_is_acknowledged),
+        T(test_append_behind_a_trimmed_entry_without_guard_is_refused),
         T(test_apply_waits_for_the_own_disk),
         T(test_apply_without_guard_does_not_wait),
         T(test_second_snapshot_is_dropped_while_installing),
