@@ -102,7 +102,7 @@ static struct response export_page(const struct request *q)
 }
 
 /* Three times shard 4 still looks, then it does not answer `check_silences` times. */
-static uint32_t check_silences;
+static _Atomic uint32_t check_silences;
 static struct response check_answer(const struct request *q)
 {
     static uint32_t left, silences;
