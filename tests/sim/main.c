@@ -13,9 +13,9 @@
 enum { SEEDS_DEFAULT = 200, MUTATION_SEEDS = 1500 };
 
 /* Seeds that found something once. */
-static const uint64_t regressions[] = {27,      42,      53,      155,     1024,
-                                       1034,    10675,   502039,  1036656, 1038747,
-                                       1013116, 1066481, 1072002, 2071864, 2083498};
+static const uint64_t regressions[] = {27,      42,      53,      155,     1024,    1034,
+                                       10675,   502039,  1036656, 1038747, 1013116, 1066481,
+                                       1072002, 2071864, 2083498, 2000630};
 
 /* What happened in all seeds. Each of these must have. */
 #define COUNTS(X)                                                                                  \

@@ -211,13 +211,12 @@ static void answer_early(struct hosted *h, const struct batch *b, msec_t now)
     store_close(copy.store);
 }
 
-/* Of this lead: a node drops those of an earlier one when it ends, so that they hold up nobody. */
 static size_t count_flying(const struct hosted *h)
 {
     size_t n = 0;
 
     for (const struct batch *b = h->flying; b; b = b->next)
-        n += b->term == h->r.role.term;
+        n++;
     return n;
 }
 
@@ -273,6 +272,24 @@ static void submit(struct hosted *h)
     }
 }
 
+/* Nodes drop what is under way when their lead ends; here at the latest when the next one has
+ * something to submit: it would stand before that for ever. */
+static void drop_earlier(struct hosted *h)
+{
+    struct batch **at = &h->flying, *b;
+
+    while ((b = *at)) {
+        if (!h->r.role.leader || b->term == h->r.role.term) {
+            at = &b->next;
+            continue;
+        }
+        *at = b->next;
+        h->world->seen.lost++;
+        refuse_batch(h, b);
+        free(b);
+    }
+}
+
 void hosted_commit(struct hosted *h)
 {
     if (!h->commit_due || !h->r.replica)
@@ -280,6 +297,7 @@ void hosted_commit(struct hosted *h)
     h->commit_due = false;
     if (h->filling.n == 0)
         return;
+    drop_earlier(h);
     if (count_flying(h) >= FLYING_MAX)
         commit_later(h, 1);
     else
