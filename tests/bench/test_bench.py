@@ -20,7 +20,7 @@ except ImportError:
     print("skipped: Debian's package python3-numpy is not installed")
     sys.exit(77)
 
-from lib import dataset, members, questions, suite_scale, truth, workload  # noqa: E402
+from lib import dataset, members, questions, suite_rejoin, suite_scale, truth, workload  # noqa: E402
 from lib.rows import Rows, Sample, ratio, table_of  # noqa: E402
 from lib.system import Answer  # noqa: E402
 
@@ -147,6 +147,27 @@ class RowsTest(unittest.TestCase):
 
     def test_ratios_are_taken_by_pairs(self):
         self.assertEqual(ratio(Sample([10, 20, 90]), Sample([5, 5, 9])).values, [2, 4, 10])
+
+
+class RejoinTest(unittest.TestCase):
+    """When the node that lost its folder is back, by what `oneidctl status --json` says of it."""
+
+    GOOD = {"node": suite_rejoin.NODE, "role": "voter", "up": True, "match": 9, "lag": 1, "applied": 9, "fetching": False}
+
+    def votes(self, **other):
+        good = [{"replicas": [self.GOOD]} for _ in range(suite_rejoin.LAYOUT.shards - 1)]
+        replica = {k: v for k, v in {**self.GOOD, **other}.items() if v is not None}
+        return suite_rejoin.votes_in_all({"shards": [*good, {"replicas": [replica]}]})
+
+    def test_it_votes_when_all_replicas_have_caught_up(self):
+        self.assertTrue(self.votes())
+
+    def test_it_does_not_vote_yet(self):
+        # the last: the process answers, and does not hold the shard yet
+        for other in ({"role": "standby"}, {"node": 1}, {"up": False}, {"lag": 1000}, {"applied": 0}, {"fetching": True},
+                      {"applied": None, "fetching": None}):
+            with self.subTest(**other):
+                self.assertFalse(self.votes(**other))
 
 
 class RunTest(unittest.TestCase):

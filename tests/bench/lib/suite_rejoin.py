@@ -24,6 +24,16 @@ class Joined:
     others: float = 0.0
 
 
+def has_caught_up(replica):
+    """A node that answers may not hold the shard yet: then nothing is said of what it applied."""
+    return replica["up"] and not replica.get("fetching", True) and replica["applied"] > 0 and replica["lag"] <= NEARLY_ALL
+
+
+def votes_in_all(status):
+    mine = [r for s in status["shards"] for r in s["replicas"] if r["node"] == NODE and r["role"] == "voter"]
+    return len(mine) == LAYOUT.shards and all(map(has_caught_up, mine))
+
+
 class Lost:
     """The node, killed, its folder gone, and started again."""
 
@@ -41,10 +51,7 @@ class Lost:
     def votes(self):
         """It is a voter of all shards, and with the others but for what is under way."""
         status = self.cluster.ctl("status", "--json", check=False)
-        if status.returncode != 0:
-            return False
-        mine = [r for s in json.loads(status.stdout)["shards"] for r in s["replicas"] if r["node"] == NODE and r["role"] == "voter"]
-        return len(mine) == LAYOUT.shards and all(r["up"] and not r["fetching"] and r["applied"] and r["lag"] <= NEARLY_ALL for r in mine)
+        return status.returncode == 0 and votes_in_all(json.loads(status.stdout))
 
     def wait(self):
         while not self.votes():
