@@ -2,6 +2,7 @@
  * their server is known, in turn, and connect again where libzmq would not: after a handshake that
  * was refused, or a byte that was changed on the way, it drops the connection for good. */
 #include "curve.h"
+#include "monitor.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,8 +17,7 @@ enum {
     TRY_MS = 300,     /* that a handshake has at least; longer when the last ones failed */
     PAUSE_MS = 50,
     TRY_DOUBLINGS = 3,
-    UNKNOWN_MS = 1000, /* until a key of the server may have become known */
-    MONITOR_ADDRESS = 64
+    UNKNOWN_MS = 1000 /* until a key of the server may have become known */
 };
 
 struct curve_link {
@@ -27,6 +27,7 @@ struct curve_link {
     char key[KEY_SIZE]; /* that of the present try; "": there is none */
     size_t at;          /* its place among the server's keys */
     bool up, failed;    /* the handshake has gone well, or badly, with this key */
+    bool lost;          /* was up, and the connection ended by itself */
     enum link_trouble trouble;
     unsigned failures;                  /* tries in a row */
     msec_t minded_ms, tried_ms, due_ms; /* connects again then, if it is not up */
@@ -35,29 +36,6 @@ struct curve_link {
 static bool set_text(void *socket, int option, const char *text)
 {
     return zmq_setsockopt(socket, option, text, strlen(text)) == 0;
-}
-
-/* Never for ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL: libzmq 4.3.4 and 4.3.5 tell of it also when a
- * message of an open connection cannot be decrypted, and telling overwrites the errno by which they
- * would then drop the connection. It would stay, deaf, for ever. */
-static void *open_monitor(struct net *n, void *socket, int events)
-{
-    struct security *s = n->security;
-    char address[MONITOR_ADDRESS];
-    int unbounded = 0, linger = 0;
-    (void)pthread_mutex_lock(&s->mutex);
-    unsigned number = s->n_addresses++;
-    (void)pthread_mutex_unlock(&s->mutex);
-    (void)snprintf(address, sizeof address, "inproc://handshakes-%u", number);
-    void *m = zmq_socket(n->ctx, ZMQ_PAIR);
-    /* libzmq's I/O thread would wait for a monitor that is full. */
-    if (m && zmq_setsockopt(m, ZMQ_RCVHWM, &unbounded, sizeof unbounded) == 0 &&
-        zmq_setsockopt(m, ZMQ_LINGER, &linger, sizeof linger) == 0 &&
-        zmq_socket_monitor(socket, address, events) == 0 && zmq_connect(m, address) == 0)
-        return m;
-    if (m)
-        (void)zmq_close(m);
-    return NULL;
 }
 
 /* Gives the monitor to the ZAP thread. False: it has no room for more. */
@@ -86,7 +64,7 @@ bool curve_serve(struct net *n, void *socket)
         !set_text(socket, ZMQ_CURVE_SECRETKEY, s->own.secret_key) ||
         !set_text(socket, ZMQ_ZAP_DOMAIN, "oneid"))
         return false;
-    void *monitor = open_monitor(
+    void *monitor = monitor_open(
         n, socket, ZMQ_EVENT_ACCEPTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED);
     return monitor && hand_over(s, monitor);
 }
@@ -152,6 +130,7 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
     switch (number) {
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         c->up = c->key[0] != '\0';
+        c->lost = false;
         c->failures = 0;
         c->failed = false;
         c->trouble = LINK_NO_TROUBLE;
@@ -167,6 +146,7 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
             handshake_failed(c, LINK_NO_HANDSHAKE, now);
         else
             c->due_ms = now + BROKEN_MS;
+        c->lost |= c->up;
         c->up = false;
         break;
     }
@@ -174,11 +154,10 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
 
 static void take_events(struct curve_link *c, msec_t now)
 {
-    uint8_t event[8], address[MONITOR_ADDRESS];
-    while (zmq_recv(c->monitor, event, sizeof event, ZMQ_DONTWAIT) >= 2) {
-        (void)zmq_recv(c->monitor, address, sizeof address, ZMQ_DONTWAIT);
-        take_event(c, (unsigned)event[0] | (unsigned)event[1] << 8, now);
-    }
+    unsigned event;
+    uint32_t value;
+    while (monitor_take(c->monitor, &event, &value))
+        take_event(c, event, now);
 }
 
 bool curve_link_mind(struct curve_link *c)
@@ -207,7 +186,7 @@ enum error_code curve_link_open(struct net *n, void *socket, const char *endpoin
     }
     c->security = s;
     c->socket = socket;
-    c->monitor = open_monitor(n, socket,
+    c->monitor = monitor_open(n, socket,
                               ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
                                   ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_DISCONNECTED);
     bool ok = c->monitor && set_text(socket, ZMQ_CURVE_PUBLICKEY, s->own.public_key) &&
@@ -226,12 +205,14 @@ void curve_link_close(struct curve_link *c)
 {
     if (!c)
         return;
-    if (c->monitor) {
-        (void)zmq_socket_monitor(c->socket, NULL, 0);
-        (void)zmq_close(c->monitor);
-    }
+    monitor_close(c->socket, c->monitor);
     free(c->endpoint);
     free(c);
+}
+
+bool curve_link_is_lost(const struct curve_link *c)
+{
+    return c->lost;
 }
 
 enum link_trouble curve_link_trouble(const struct curve_link *c)

@@ -49,7 +49,6 @@ struct security {
     uint64_t unlogged[REFUSALS];
     struct monitor monitors[MONITORS_MAX]; /* of servers; what is in one is the ZAP thread's */
     size_t n_monitors;
-    unsigned n_addresses; /* of monitors, ever */
     struct security_counters counters;
     pthread_t thread;
     bool started;
@@ -98,6 +97,7 @@ void curve_link_close(struct curve_link *c);
 /* On the socket's thread, often. True: the socket was used, so that its descriptor may have told
  * all. */
 bool curve_link_mind(struct curve_link *c);
+bool curve_link_is_lost(const struct curve_link *c);
 enum link_trouble curve_link_trouble(const struct curve_link *c);
 
 #endif

@@ -2,6 +2,7 @@
 #include <proto/envelope.h>
 
 #include "curve.h"
+#include "monitor.h"
 
 #include <base/clock.h>
 
@@ -33,6 +34,7 @@ enum {
     INSIDE_UNACKNOWLEDGED_MS = 2000,
     INSIDE_CONNECT_MS = 500,
     INSIDE_RECONNECT_MAX_MS = 200,
+    LOOK_MS = 20, /* between looks for ended connections */
     JUNK_PER_CALL = 256,
     ENDPOINT_MAX = 256,
     FEW_WAITABLES = 64
@@ -53,6 +55,9 @@ struct link {
     int fd;
     bool drained; /* looked into, found empty, and nothing sent since: what comes shows at fd */
     struct curve_link *curve; /* NULL: plain text */
+    void *monitor;            /* of plain text */
+    bool is_up, is_lost;      /* by that */
+    msec_t looked_ms;         /* into it */
 };
 
 static enum error_code fail(struct error *err, enum error_code code, const char *what,
@@ -410,6 +415,12 @@ static bool prepare_link(struct link *l, bool queues)
            (queues || set_inside_options(l->socket)) && read_fd(l->socket, &l->fd);
 }
 
+static bool connect_plain(struct net *n, struct link *l, const char *endpoint)
+{
+    l->monitor = monitor_open(n, l->socket, ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_DISCONNECTED);
+    return l->monitor && zmq_connect(l->socket, endpoint) == 0;
+}
+
 static enum error_code open_link(struct net *n, const char *endpoint, bool queues,
                                  struct link **out, struct error *err)
 {
@@ -423,7 +434,7 @@ static enum error_code open_link(struct net *n, const char *endpoint, bool queue
         code = fail(err, ERR_IO, "cannot connect to", endpoint);
     else if (n->security)
         code = curve_link_open(n, l->socket, endpoint, &l->curve, err);
-    else if (zmq_connect(l->socket, endpoint) != 0)
+    else if (!connect_plain(n, l, endpoint))
         code = fail(err, ERR_INVALID, "cannot connect to", endpoint);
     if (code != ERR_OK) {
         link_close(l);
@@ -449,6 +460,7 @@ void link_close(struct link *l)
     if (!l)
         return;
     curve_link_close(l->curve);
+    monitor_close(l->socket, l->monitor);
     socket_close(l->socket);
     free(l);
 }
@@ -462,6 +474,29 @@ static void mind(struct link *l)
 {
     if (l->curve && curve_link_mind(l->curve))
         l->drained = false;
+}
+
+static void take_events(struct link *l)
+{
+    msec_t now = clock_mono_ms();
+    if (now - l->looked_ms < LOOK_MS)
+        return;
+    l->looked_ms = now;
+    unsigned event;
+    uint32_t value;
+    while (monitor_take(l->monitor, &event, &value)) {
+        bool is_up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
+        l->is_lost = !is_up && (l->is_lost || l->is_up);
+        l->is_up = is_up;
+    }
+}
+
+bool link_is_lost(struct link *l)
+{
+    mind(l);
+    if (l->monitor)
+        take_events(l);
+    return l->curve ? curve_link_is_lost(l->curve) : l->is_lost;
 }
 
 bool link_recv(struct link *l, struct frame *f)

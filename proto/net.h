@@ -12,9 +12,10 @@ struct security;
 
 struct net {
     void *ctx;
-    pthread_mutex_t mutex; /* guards the list and the mailboxes' reference counts */
+    pthread_mutex_t mutex; /* guards mailboxes, their reference counts, and n_monitors */
     struct mailbox *mailboxes;
     struct security *security; /* NULL: plain text */
+    unsigned n_monitors;       /* ever */
 };
 
 /* A descriptor that is readable after inbox_sleep said false and a message came. */

@@ -1,6 +1,7 @@
 /* The thread that answers libzmq's questions whether a key may connect (ZAP, ZeroMQ RFC 27), hears
  * of failed handshakes, and reads the allowed-keys file when it has changed. */
 #include "curve.h"
+#include "monitor.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -9,7 +10,7 @@
 #include <unistd.h>
 #include <zmq.h>
 
-enum { LOOK_MS = 500, PART_MAX = 256, CURVE_KEY = 32, EVENT_SIZE = 6 };
+enum { LOOK_MS = 500, PART_MAX = 256, CURVE_KEY = 32 };
 
 /* The parts of a request, in their order. */
 enum part { VERSION, REQUEST_ID, ZAP_DOMAIN, ADDRESS, IDENTITY, MECHANISM, CREDENTIALS, PARTS };
@@ -114,12 +115,10 @@ static bool end_handshake(struct monitor *m, uint32_t fd)
 /* An event has two parts: its number and value, and the address. */
 static void take_event(struct security *s, struct monitor *m)
 {
-    uint8_t event[EVENT_SIZE], address[PART_MAX];
-    if (zmq_recv(m->socket, event, sizeof event, ZMQ_DONTWAIT) < EVENT_SIZE)
+    unsigned number;
+    uint32_t fd;
+    if (!monitor_take(m->socket, &number, &fd))
         return;
-    (void)zmq_recv(m->socket, address, sizeof address, ZMQ_DONTWAIT);
-    unsigned number = (unsigned)event[0] | (unsigned)event[1] << 8;
-    uint32_t fd = bytes_load_u32(event + 2);
     if (number == ZMQ_EVENT_ACCEPTED)
         begin_handshake(m, fd);
     else if (number == ZMQ_EVENT_HANDSHAKE_SUCCEEDED && m->n_open > 0)

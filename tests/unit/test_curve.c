@@ -382,6 +382,45 @@ static void test_curve_a_server_changes_its_key(void **state)
     close_caller(&c);
 }
 
+static bool is_lost_soon(struct fixture *f, struct caller *c, bool expected)
+{
+    struct frame heard = {.full = false};
+    msec_t end = clock_mono_ms() + PATIENCE_MS;
+    while (link_is_lost(c->link) != expected && clock_mono_ms() < end) {
+        (void)turn(f, c, &heard);
+        frame_close(&heard);
+    }
+    return link_is_lost(c->link) == expected;
+}
+
+static void test_curve_a_lost_server_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    char endpoint[64];
+    (void)snprintf(endpoint, sizeof endpoint, "%s", f->endpoint);
+    struct caller c = open_caller(f, READER, f->port, f->keys[SERVER].public_key);
+    exchange(f, &c, "hello");
+    assert_false(link_is_lost(c.link));
+    close_server(f);
+    open_server(f, SERVER, "tcp://127.0.0.1:*"); /* elsewhere */
+    assert_true(is_lost_soon(f, &c, true));
+    close_server(f);
+    open_server(f, SERVER, endpoint);
+    exchange(f, &c, "again");
+    assert_true(is_lost_soon(f, &c, false));
+    close_caller(&c);
+}
+
+/* A connection that never came about was not lost. */
+static void test_curve_a_refused_link_is_not_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct caller c = open_caller(f, STRANGER, f->port, f->keys[SERVER].public_key);
+    expect_silence(f, &c, &security_counters(f->net)->unknown_key);
+    assert_false(link_is_lost(c.link));
+    close_caller(&c);
+}
+
 static void test_curve_a_node_that_came_later_is_known_by_its_name(void **state)
 {
     struct fixture *f = *state;
@@ -510,6 +549,8 @@ int main(void)
         CURVE_TEST(test_curve_a_damaged_list_changes_nothing),
         CURVE_TEST(test_curve_a_list_is_needed_to_begin),
         CURVE_TEST(test_curve_a_server_changes_its_key),
+        CURVE_TEST(test_curve_a_lost_server_is_noticed),
+        CURVE_TEST(test_curve_a_refused_link_is_not_lost),
         CURVE_TEST(test_curve_a_node_that_came_later_is_known_by_its_name),
         CURVE_TEST(test_curve_changed_bytes_are_never_heard),
         CURVE_TEST(test_curve_bytes_said_again_are_not_heard),

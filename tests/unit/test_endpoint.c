@@ -339,6 +339,38 @@ static void test_endpoint_unqueued_link_keeps_the_frame_until_there_is_a_peer(vo
     assert_int_equal(rmdir(path), 0);
 }
 
+static bool is_lost_soon(struct link *l, bool expected)
+{
+    struct waitable w = {.link = l};
+    for (int i = 0; i < PATIENCE_MS && link_is_lost(l) != expected; i++)
+        (void)endpoint_wait(&w, 1, 1);
+    return link_is_lost(l) == expected;
+}
+
+static void test_endpoint_lost_link_is_noticed(void **state)
+{
+    struct fixture *f = *state;
+    struct link *l;
+    struct server *s;
+    char endpoint[64];
+    assert_int_equal(server_open(f->net, "tcp://127.0.0.1:*", SMALL, &s, NULL), ERR_OK);
+    (void)snprintf(endpoint, sizeof endpoint, "%s", server_endpoint(s));
+    assert_int_equal(link_open_unqueued(f->net, endpoint, &l, NULL), ERR_OK);
+    assert_false(link_is_lost(l)); /* there was none yet */
+    struct frame one = frame_with("1");
+    struct waitable none = {.fd = -1};
+    for (int i = 0; i < PATIENCE_MS && !link_send(l, &one); i++)
+        (void)endpoint_wait(&none, 0, 1);
+    expect_exchange(s, l, "1");
+    assert_false(link_is_lost(l));
+    server_close(s);
+    assert_true(is_lost_soon(l, true));
+    assert_int_equal(server_open(f->net, endpoint, SMALL, &s, NULL), ERR_OK);
+    assert_true(is_lost_soon(l, false));
+    link_close(l);
+    server_close(s);
+}
+
 /* --- frames --- */
 
 static void test_frame_takes_a_buffer_with_slack(void **state)
@@ -536,6 +568,7 @@ int main(void)
         cmocka_unit_test(test_endpoint_garbage_does_not_disturb),
         cmocka_unit_test(test_endpoint_full_queue_keeps_the_frame),
         cmocka_unit_test(test_endpoint_unqueued_link_keeps_the_frame_until_there_is_a_peer),
+        cmocka_unit_test(test_endpoint_lost_link_is_noticed),
         cmocka_unit_test(test_frame_takes_a_buffer_with_slack),
         cmocka_unit_test(test_frame_of_nothing),
         cmocka_unit_test(test_inbox_from_many_threads),
