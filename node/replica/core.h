@@ -99,6 +99,8 @@ uint64_t replica_walk_back(const struct replica *r, uint64_t from, uint64_t to, 
 /* One raft_step and its updates. A non-zero return is the engine's code for a refused submit or
  * transfer; after any other failure the replica is dead. */
 int replica_step(struct replica *r, struct raft_event *event);
+/* Says ROLE if it is another one than last said. */
+void replica_take_role(struct replica *r);
 /* Commits, configurations, applies, reads: what follows from the steps so far. */
 void replica_settle(struct replica *r);
 /* A WRITE with the given vote and no entries. */

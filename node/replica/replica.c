@@ -363,6 +363,49 @@ enum error_code replica_tick(struct replica *r, msec_t now, struct replica_effec
     return finish(r, ERR_OK, out);
 }
 
+/* The voters behind the lost one in the order of ids, and round again: the first waits one
+ * heartbeat, so that all have noticed or have heard it again, each further one until the one before
+ * it may have won. */
+static msec_t wait_after_loss(const struct replica *r, uint64_t lost)
+{
+    const struct raft_configuration *c = &r->raft.configuration;
+    msec_t place = 1;
+    for (unsigned i = 0; i < c->n; i++) {
+        const struct raft_server *s = &c->servers[i];
+        place += s->role == RAFT_VOTER && s->id != lost && s->id - lost < r->options.id - lost;
+    }
+    return place * r->options.heartbeat_ms;
+}
+
+/* The engine has no event for it. What is set here is what it sets itself: no leader as after a new
+ * term, the timer as after a heartbeat of an earlier time. */
+static void forget_leader(struct replica *r, uint64_t lost)
+{
+    struct raft *e = &r->raft;
+    raft_time due = (raft_time)(r->now + wait_after_loss(r, lost));
+    raft_time wait = e->follower_state.randomized_election_timeout;
+    raft_free(e->follower_state.current_leader.address);
+    e->follower_state.current_leader.id = 0;
+    e->follower_state.current_leader.address = NULL;
+    r->heard_leader = false;
+    if (due >= wait && due - wait < e->election_timer_start)
+        e->election_timer_start = due - wait;
+}
+
+enum error_code replica_peer_lost(struct replica *r, msec_t now, uint64_t id,
+                                  struct replica_effects *out)
+{
+    assert(r->started);
+    enum error_code code = begin(r, now, out);
+    if (code)
+        return code;
+    if (id != 0 && r->raft.state == RAFT_FOLLOWER && r->raft.follower_state.current_leader.id == id)
+        forget_leader(r, id);
+    replica_take_role(r);
+    replica_settle(r);
+    return finish(r, ERR_OK, out);
+}
+
 /* Copies the commands into one block, which the engine takes and gives back. */
 static struct raft_entry *pack_commands(struct replica *r, const struct bytes *commands, size_t n)
 {

@@ -321,7 +321,7 @@ static void take_messages(struct replica *r, const struct raft_update *up)
     }
 }
 
-static void take_role(struct replica *r)
+void replica_take_role(struct replica *r)
 {
     struct replica_role role = {.leader = replica_is_leader(r), .term = r->raft.current_term};
     raft_id id = 0;
@@ -373,7 +373,7 @@ int replica_step(struct replica *r, struct raft_event *event)
         take_messages(r, &up);
     if (r->dead)
         return RAFT_SHUTDOWN;
-    take_role(r);
+    replica_take_role(r);
     check_engine(r);
     return 0;
 }

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+enum { FALSE_ENDS = 20 /* of 1000 */ };
+
 static uint32_t some_node(struct world *w)
 {
     return (uint32_t)rng_below(&w->rng, w->plan.n_nodes);
@@ -162,6 +164,8 @@ void chaos_strike(struct world *w)
         blackout(w);
     if (world_chance(w, p->cut))
         cut(w);
+    if (p->hears_ends && world_chance(w, FALSE_ENDS))
+        node_tell_end(w, some_node(w), some_node(w));
     if (world_chance(w, p->mend))
         memset(w->cut, 0, sizeof w->cut);
     world_schedule(w, world_between(w, 20, 60), EVENT_CHAOS);

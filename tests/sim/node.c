@@ -44,6 +44,36 @@ void node_close(struct world *w)
     }
 }
 
+void node_tell_end(struct world *w, uint32_t node, uint32_t lost)
+{
+    struct event *e = world_schedule(w, world_between(w, 1, 60), EVENT_LOST);
+
+    e->a = node;
+    e->b = lost;
+}
+
+void node_on_end(struct world *w, uint32_t node, uint32_t lost)
+{
+    struct node *n = &w->nodes[node];
+
+    for (uint32_t s = 0; s < w->plan.n_shards && n->up; s++) {
+        uint64_t leader = n->hosted[s].r.role.leader_id;
+        if (!n->hosted[s].r.replica || leader == 0 || (leader & 0xffff) != lost)
+            continue;
+        w->seen.ends++;
+        world_trace(w, "n%u misses n%u s%u", node, lost, s);
+        fake_replica_peer_lost(&n->hosted[s].r, leader);
+    }
+}
+
+static void tell_all(struct world *w, uint32_t node)
+{
+    for (uint32_t i = 0; i < w->plan.n_nodes && w->plan.hears_ends; i++) {
+        if (i != node)
+            node_tell_end(w, i, node);
+    }
+}
+
 void node_crash(struct world *w, uint32_t node, msec_t down_ms)
 {
     struct node *n = &w->nodes[node];
@@ -57,6 +87,7 @@ void node_crash(struct world *w, uint32_t node, msec_t down_ms)
     world_trace(w, "crash n%u", node);
     for (uint32_t s = 0; s < w->plan.n_shards; s++)
         hosted_crash(&n->hosted[s]);
+    tell_all(w, node);
     e = world_schedule(w, down_ms, EVENT_RESTART);
     e->a = node;
     e->b = n->life;

@@ -58,6 +58,7 @@ static void plan_chaos(struct world *w)
     p->clock = PICK(w, 0, 10);
     p->pause = PICK(w, 0, 20);
     p->wipe = PICK(w, 0, 20, 50);
+    p->hears_ends = w->seed >= HEARS_ENDS_FROM && w->seed % 4 != 0;
     p->has_admin = rng_below(&w->rng, 2) != 0;
 }
 

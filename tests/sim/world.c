@@ -268,6 +268,7 @@ static uint32_t node_of(const struct event *e)
         return e->packet->to & 0xffff;
     case EVENT_REPLICA:
     case EVENT_COMMIT:
+    case EVENT_LOST:
         return e->a;
     default:
         return NODES_MAX;
@@ -344,6 +345,9 @@ static void handle(struct world *w, const struct event *e)
     case EVENT_RESTART:
         if (w->nodes[e->a].life == e->b)
             node_restart(w, e->a);
+        break;
+    case EVENT_LOST:
+        node_on_end(w, e->a, e->b);
         break;
     case EVENT_CHAOS:
         chaos_strike(w);

@@ -338,6 +338,15 @@ void fake_replica_receive(struct fake_replica *r, uint64_t from, struct bytes me
     follow(r, &effects);
 }
 
+void fake_replica_peer_lost(struct fake_replica *r, uint64_t id)
+{
+    struct replica_effects effects;
+    if (!r->replica)
+        return;
+    replica_peer_lost(r->replica, now_of(r), id, &effects);
+    follow(r, &effects);
+}
+
 uint64_t fake_replica_submit(struct fake_replica *r, const struct bytes *commands, size_t n)
 {
     struct replica_effects effects;

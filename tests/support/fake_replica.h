@@ -97,6 +97,7 @@ void fake_replica_stop(struct fake_replica *r);
 
 void fake_replica_event(struct fake_replica *r, enum fake_event e, uint64_t number);
 void fake_replica_receive(struct fake_replica *r, uint64_t from, struct bytes message);
+void fake_replica_peer_lost(struct fake_replica *r, uint64_t id);
 /* 0: not taken. Otherwise the index of the only command. */
 uint64_t fake_replica_submit(struct fake_replica *r, const struct bytes *commands, size_t n);
 void fake_replica_read(struct fake_replica *r, uint64_t token);

@@ -197,6 +197,13 @@ enum error_code replica_persisted(struct replica *r, msec_t now, uint64_t seq,
 /* A message from another replica. ERR_MALFORMED drops it. */
 enum error_code replica_receive(struct replica *r, msec_t now, uint64_t from, struct bytes message,
                                 struct replica_effects *out);
+/* The process of replica `id` was seen to end, as its connections do. A hint, for the fail-over to
+ * come soon: a replica that follows it forgets it, and the voters ask for votes one after the
+ * other, a heartbeat apart, instead of after their election time-outs. Where it was wrong nothing
+ * is lost: a leader that lives on is heard again within a heartbeat, and who hears it refuses its
+ * vote. */
+enum error_code replica_peer_lost(struct replica *r, msec_t now, uint64_t id,
+                                  struct replica_effects *out);
 /* The state is durable up to `index` (<= applied): the log may lose what lies `trailing` entries
  * below. The WRITE that comes back trims. Nothing happens when it is not above the last one, or
  * while another trim is pending. ERR_INVALID: above what was handed out by APPLY. */
