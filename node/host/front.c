@@ -252,7 +252,8 @@ static bool take_answers(struct front *f)
 }
 
 /* For the server, the inbox, and the peers that have a link. */
-static void wait_for_more(struct front *f, struct waitable wait[2 + CLUSTER_NODES_MAX])
+static void wait_for_more(struct front *f, struct waitable wait[2 + CLUSTER_NODES_MAX],
+                          msec_t wait_ms)
 {
     size_t n = 2, member[2 + CLUSTER_NODES_MAX];
     for (size_t i = 0; i < f->shared->members.n; i++) {
@@ -261,7 +262,7 @@ static void wait_for_more(struct front *f, struct waitable wait[2 + CLUSTER_NODE
         member[n] = i;
         wait[n++] = (struct waitable){.link = f->peers[i]};
     }
-    (void)endpoint_wait(wait, n, HELLO_MS);
+    (void)endpoint_wait(wait, n, wait_ms);
     for (size_t i = 2; i < n; i++)
         f->has_word[member[i]] = wait[i].ready;
 }
@@ -288,7 +289,7 @@ void *front_main(void *front)
         take_hellos(f);
         greet(f);
         log_refused(f, &logged);
-        wait_for_more(f, wait);
+        wait_for_more(f, wait, peers_notice(f));
     }
     return NULL;
 }

@@ -18,6 +18,7 @@ enum message_kind {
     MESSAGE_LOG_READ,        /* shard → log: shard, seq (of the first entry), n */
     MESSAGE_LOG_ENTRIES,     /* log → shard: entries, n */
     MESSAGE_TO_PEER,         /* → front: node, frame */
+    MESSAGE_PEER_LOST,       /* front → shard: node: its connections ended */
     MESSAGE_CHECKPOINT,      /* shard → checkpoint: shard */
     MESSAGE_CHECKPOINT_DONE, /* checkpoint → shard: code */
     MESSAGE_CHECK,           /* shard → check: shard, seq: of the walk; code: DISK_FULL: the last

@@ -278,6 +278,8 @@ void group_send(struct shard *s, const struct replica_send *send);
 /* All writes up to `seq` are durable: what waited for them leaves. */
 void group_durable(struct shard *s, uint64_t seq);
 void group_receive(struct shard *s, const struct message *m);
+/* The node's connections ended. */
+void group_peer_lost(struct shard *s, node_id node);
 void group_load(struct shard *s, const struct replica_load *load);
 void group_loaded(struct shard *s, const struct message *m);
 void group_on_role(struct shard *s);
@@ -467,6 +469,12 @@ struct map_watcher {
 };
 enum { MAP_WATCHERS_MAX = 256 };
 
+/* Of a node's link. */
+struct loss {
+    msec_t since_ms; /* its connection ended then, and has not come back; 0: it is there */
+    bool is_told;    /* the shards know */
+};
+
 struct front {
     struct host_shared *shared;
     pthread_t thread;
@@ -475,6 +483,7 @@ struct front {
     struct inbox *inbox;
     struct link *peers[CLUSTER_NODES_MAX]; /* of shared->members.list; NULL: this node, or gone */
     bool has_word[CLUSTER_NODES_MAX];      /* something may wait at the link */
+    struct loss losses[CLUSTER_NODES_MAX]; /* as peers */
     msec_t hello_ms;                       /* when they were last greeted */
     struct outbox *to_watch, *to_transfer, *to_log;
     struct map_watcher watchers[MAP_WATCHERS_MAX];

@@ -1,9 +1,17 @@
 /* The front's links to other nodes: to all that the cluster file and the map name. */
 #include "placing.h"
 
+#include <base/clock.h>
 #include <proto/security.h>
 
 #include <stdio.h>
+
+enum {
+    LOOK_MS = 100, /* between looks at the links, at most */
+    /* After a link ended: what the node sent before, over its own, comes in first. Shards that
+     * heard it once more after they were told would wait for their time-outs. */
+    LOST_MS = 20
+};
 
 /* The cluster file goes before the map. NULL: not known. */
 static const char *endpoint_of(struct host_shared *h, const struct cluster_map *map, node_id node,
@@ -61,6 +69,45 @@ static void open_link(struct front *f, const struct cluster_map *map, node_id no
     if (peers_link(h, map, node, &f->peers[at], &err) != ERR_OK)
         log_event(h->log, LOG_LEVEL_ERROR, "no_link", "text=\"%s\"", err.msg);
     host_show_folders(h);
+}
+
+static void tell_shards(struct front *f, node_id node)
+{
+    log_event(f->shared->log, LOG_LEVEL_INFO, "node_lost",
+              "node=%u text=\"its connection ended: shards that it leads choose another leader\"",
+              node);
+    for (shard_id i = 0; i < f->shared->n_shards; i++) {
+        struct shard *s = host_shard(f->shared, i);
+        if (!s)
+            continue;
+        struct message *m = message_new(MESSAGE_PEER_LOST);
+        m->node = node;
+        message_send(s->to_shard, m);
+    }
+}
+
+/* A process that has died ends its connections, one that is stopped or cut off does not. */
+msec_t peers_notice(struct front *f)
+{
+    msec_t now = clock_mono_ms(), wait = LOOK_MS;
+    for (size_t i = 0; i < f->shared->members.n; i++) {
+        struct loss *l = &f->losses[i];
+        if (!f->peers[i] || !link_is_lost(f->peers[i])) {
+            *l = (struct loss){0};
+            continue;
+        }
+        if (l->since_ms == 0)
+            l->since_ms = now;
+        if (l->is_told)
+            continue;
+        if (now - l->since_ms < LOST_MS) {
+            wait = LOST_MS;
+            continue;
+        }
+        l->is_told = true;
+        tell_shards(f, f->shared->members.list[i].node);
+    }
+    return wait;
 }
 
 void peers_follow(struct front *f, const struct cluster_map *map)

@@ -14,6 +14,9 @@ static inline void shard_set_state(struct shard *s, enum shard_state state)
 /* --- peers.c: the front --- */
 /* Opens links to nodes that came, and closes those to nodes that are not named any more. */
 void peers_follow(struct front *f, const struct cluster_map *map);
+/* Tells the shards of nodes whose connections ended. Returns how long the front may wait until it
+ * looks again. */
+msec_t peers_notice(struct front *f);
 
 /* --- placing.c: the front --- */
 /* What another node said of its map and its shards. */

@@ -339,6 +339,9 @@ static void take_messages(struct shard *s)
             else if (on_request(s, m, &reads))
                 continue;
             break;
+        case MESSAGE_PEER_LOST:
+            group_peer_lost(s, m->node);
+            break;
         case MESSAGE_LOG_ENTRIES:
             group_loaded(s, m);
             break;

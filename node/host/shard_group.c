@@ -110,6 +110,15 @@ void group_receive(struct shard *s, const struct message *m)
     shard_perform(s, &effects);
 }
 
+void group_peer_lost(struct shard *s, node_id node)
+{
+    struct replica_effects effects = {0};
+    if (s->leader || s->leader_id == 0 || node_of_replica(s->leader_id) != node)
+        return;
+    (void)replica_peer_lost(s->replica, clock_mono_ms(), s->leader_id, &effects);
+    shard_perform(s, &effects);
+}
+
 /* One at a time: a follower that still lacks entries after that asks for them again. */
 void group_load(struct shard *s, const struct replica_load *load)
 {
