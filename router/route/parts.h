@@ -125,6 +125,7 @@ struct node {
     char *listen; /* where the link goes. Owned */
     struct link *link;
     bool is_in_map;   /* false: only the file names it */
+    bool is_lost;     /* as of this turn: its connection ended, and has not come back */
     msec_t silent_ms; /* since when it owes an answer; 0: it owes none */
 };
 

@@ -240,11 +240,15 @@ void shards_send(struct router *r, shard_id shard, enum lane lane, const struct 
         flush(r, shard, lane);
 }
 
-/* A leader that is stopped or cut off breaks no connection. Questions and watches may take long;
- * sweeps write and read each shard about once a second. */
+/* A leader that has died ends its connection; one that is stopped or cut off does not, and is left
+ * when it has been silent for long. Questions and watches may take long; sweeps write and read each
+ * shard about once a second. */
 static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o)
 {
-    if (o->waits_ms == 0 || r->now - o->waits_ms < SILENT_MS || r->map.shards[shard].n_holders == 1)
+    if (o->waits_ms == 0 || r->map.shards[shard].n_holders == 1)
+        return;
+    const struct node *asked = nodes_find(r, r->asked_nodes[shard]);
+    if (r->now - o->waits_ms < SILENT_MS && !(asked && asked->is_lost))
         return;
     o->waits_ms = r->now;
     leave(r, shard, r->asked_nodes[shard]);
@@ -252,6 +256,8 @@ static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o
 
 void shards_flush(struct router *r)
 {
+    for (size_t i = 0; i < r->n_nodes; i++)
+        r->nodes[i].is_lost = link_is_lost(r->nodes[i].link);
     for (shard_id s = 0; s < r->config->n_shards; s++) {
         leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_WRITE]);
         leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_READ]);

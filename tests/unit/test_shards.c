@@ -13,7 +13,7 @@ enum { NODES = 3, NODE_AWAY = 7, START_MS = 100000, SENT_LIST = 64, TOLD_LIST = 
 
 struct link {
     node_id node;
-    bool is_down;
+    bool is_down, is_lost;
 };
 
 static struct {
@@ -31,6 +31,7 @@ static struct {
 /* --- in place of the network and of the askers (see router.cmake) --- */
 
 bool __wrap_link_send(struct link *l, struct frame *f);
+bool __wrap_link_is_lost(struct link *l);
 void __wrap_tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                         const struct reply *reply);
 
@@ -49,6 +50,11 @@ bool __wrap_link_send(struct link *l, struct frame *f)
     rig.sent_to[rig.n_sent] = l->node;
     rig.sent[rig.n_sent++] = e;
     return true;
+}
+
+bool __wrap_link_is_lost(struct link *l)
+{
+    return l->is_lost;
 }
 
 void __wrap_tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
@@ -271,6 +277,31 @@ static void test_one_that_cannot_be_reached_is_left_at_once(void **state)
     assert_int_equal(rig.r->asked_nodes[0], 2);
 }
 
+/* Nothing more is sent that could show it. */
+static void test_one_whose_connection_ended_is_left_at_once(void **state)
+{
+    (void)state;
+    ask_and_turn(LANE_WRITE, 1);
+    pass(1);
+    assert_int_equal(rig.n_told, 0);
+    rig.links[1].is_lost = true; /* another one */
+    pass(1);
+    assert_int_equal(rig.n_told, 0);
+    rig.links[0].is_lost = true;
+    pass(1);
+    assert_int_equal(rig.n_told, 1);
+    assert_int_equal(rig.told_code[0], ERR_UNAVAILABLE);
+    assert_int_equal(rig.r->asked_nodes[0], 2);
+}
+
+static void test_one_that_owes_nothing_is_not_left(void **state)
+{
+    (void)state;
+    rig.links[0].is_lost = true;
+    pass(SILENT_MS);
+    assert_int_equal(rig.r->asked_nodes[0], 1);
+}
+
 /* --- who leads --- */
 
 static void test_the_leader_that_a_replica_names_is_asked_next(void **state)
@@ -345,6 +376,18 @@ static void test_a_newer_map_moves_only_what_it_must(void **state)
 
 /* --- what any replica may say --- */
 
+static void test_a_replica_whose_connection_ended_is_not_asked_for_what_any_may_say(void **state)
+{
+    (void)state;
+    rig.links[1].is_lost = true;
+    pass(1);
+    for (uint32_t call = 1; call <= 4; call++)
+        ask_and_turn(LANE_STALE_READ, call);
+    assert_int_equal(rig.n_sent, 4);
+    for (size_t i = 0; i < rig.n_sent; i++)
+        assert_int_not_equal(rig.sent_to[i], 2);
+}
+
 static void test_a_replica_that_owes_an_answer_is_not_asked_for_what_any_may_say(void **state)
 {
     (void)state;
@@ -376,11 +419,14 @@ int main(void)
         IN_RIG(test_late_answers_of_one_that_was_left_open_no_window),
         IN_RIG(test_a_batch_that_did_not_leave_does_not_clog_its_lane),
         IN_RIG(test_one_that_cannot_be_reached_is_left_at_once),
+        IN_RIG(test_one_whose_connection_ended_is_left_at_once),
+        IN_RIG(test_one_that_owes_nothing_is_not_left),
         IN_RIG(test_the_leader_that_a_replica_names_is_asked_next),
         IN_RIG(test_a_leader_that_is_named_and_dead_is_left_again),
         IN_RIG(test_a_leader_that_the_map_has_not_is_a_reason_to_ask_for_the_map),
         IN_RIG(test_an_election_does_not_make_it_go_round_and_round),
         IN_RIG(test_a_newer_map_moves_only_what_it_must),
+        IN_RIG(test_a_replica_whose_connection_ended_is_not_asked_for_what_any_may_say),
         IN_RIG(test_a_replica_that_owes_an_answer_is_not_asked_for_what_any_may_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
