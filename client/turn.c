@@ -186,6 +186,17 @@ static void take_interrupt(struct oneid_client *c, msec_t now)
 
 /* --- sending --- */
 
+/* What was sent there is due again. */
+static void ask_again(struct oneid_client *c, const struct router_link *r, msec_t now)
+{
+    for (size_t i = 0; i < c->flight.touched; i++) {
+        struct call *call = &c->flight.calls[i];
+        if (call->state == CALL_SENT && &c->routers[call->router] == r && call->retry_ms > now)
+            call->retry_ms = now;
+    }
+    wake_at(c, now);
+}
+
 /* What waited in the old connection is gone with it; its calls are sent again as they get due. */
 static bool make_anew(struct oneid_client *c, struct router_link *r, msec_t now)
 {
@@ -193,12 +204,7 @@ static bool make_anew(struct oneid_client *c, struct router_link *r, msec_t now)
     if (router_connect(c, r, NULL) != ERR_OK)
         return false;
     r->waiting_ms = 0;
-    for (size_t i = 0; i < c->flight.touched; i++) {
-        struct call *call = &c->flight.calls[i];
-        if (call->state == CALL_SENT && &c->routers[call->router] == r && call->retry_ms > now)
-            call->retry_ms = now;
-    }
-    wake_at(c, now);
+    ask_again(c, r, now);
     return true;
 }
 
@@ -325,7 +331,7 @@ static void send_again(struct oneid_client *c, struct call *call, msec_t now)
 {
     const struct router_link *r = &c->routers[call->router];
     if (call->state == CALL_SENT) {
-        if (r->heard_ms < call->sent_ms)
+        if (r->heard_ms < call->sent_ms || r->is_lost)
             leave_router(c, call->router);
         else if (call->patience_ms < PATIENCE_DOUBLINGS_MS)
             call->patience_ms *= 2; /* it lives: the work takes its time */
@@ -437,6 +443,21 @@ static void receive_all(struct oneid_client *c, msec_t now)
     frame_close(&f);
 }
 
+/* A router that has died ends its connection. With no other to ask, what it was sent waits for it
+ * as long as for one that is slow. */
+static void look_at_links(struct oneid_client *c, msec_t now)
+{
+    for (size_t i = 0; i < c->n_routers && c->n_routers > 1; i++) {
+        struct router_link *r = &c->routers[i];
+        bool is_lost = r->link && link_is_lost(r->link);
+        if (is_lost && !r->is_lost) {
+            leave_router(c, i);
+            ask_again(c, r, now);
+        }
+        r->is_lost = is_lost;
+    }
+}
+
 /* --- what is late --- */
 
 static void look_after(struct oneid_client *c, struct call *call, msec_t now)
@@ -479,6 +500,7 @@ static void work(struct oneid_client *c, msec_t now)
     c->dispatching = true;
     flush_all(c, now);
     receive_all(c, now);
+    look_at_links(c, now);
     expire(c, now);
     if (has_queued(c))
         flush_all(c, now);

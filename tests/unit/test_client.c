@@ -420,6 +420,42 @@ static void test_router_that_shuts_down_is_left_at_once(void **state)
     fake_forget(&next);
 }
 
+/* Also by a call that was sent before the router's last word, to another one. */
+static void test_router_that_died_is_left_at_once(void **state)
+{
+    struct world *w = *state;
+    struct seen *seen = w->seen;
+    struct fake_message m, other, next;
+    bool has_come = false;
+    open_client(w, 2, PATIENT_MS, PATIENT_MS, 0);
+    (void)submit(w->client, "m1", &seen[0]);
+    expect_message(w, 0, &m, 1);
+    (void)submit(w->client, "m2", &seen[1]);
+    expect_message(w, 0, &other, 1);
+    struct response r = {.profile = 4};
+    fake_answer(&w->fakes[0], &other, &r, 1);
+    expect_callbacks(w, 1);
+    fake_close(&w->fakes[0]);
+    while (!has_come && seen[0].calls == 0) {
+        (void)oneid_poll(w->client, SOON_MS);
+        has_come = fake_take(&w->fakes[1], &next, 1);
+    }
+    assert_true(has_come);
+    assert_true(bytes_equal(next.requests[0].event->message_id, bytes_of_str("m1")));
+    fake_answer(&w->fakes[1], &next, &r, 1);
+    expect_callbacks(w, 1);
+    assert_int_equal(seen[0].code, ONEID_OK);
+    fake_forget(&next);
+    (void)submit(w->client, "m3", &seen[2]);
+    expect_message(w, 1, &next, 1);
+    fake_answer(&w->fakes[1], &next, &r, 1);
+    expect_callbacks(w, 1);
+    fake_forget(&m);
+    fake_forget(&other);
+    fake_forget(&next);
+    fake_open(&w->fakes[0]); /* for the teardown */
+}
+
 static void test_no_word_until_the_deadline_is_unavailable(void **state)
 {
     struct world *w = *state;
@@ -618,6 +654,7 @@ int main(void)
         T(test_silent_router_is_left_for_the_next),
         T(test_late_answer_of_the_first_router_counts_too),
         T(test_router_that_shuts_down_is_left_at_once),
+        T(test_router_that_died_is_left_at_once),
         T(test_no_word_until_the_deadline_is_unavailable),
         T(test_router_that_spoke_but_not_to_this_is_a_timeout),
         T(test_close_cancels_what_is_in_flight),
