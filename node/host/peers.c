@@ -76,8 +76,8 @@ static void tell_shards(struct front *f, node_id node)
     log_event(f->shared->log, LOG_LEVEL_INFO, "node_lost",
               "node=%u text=\"its connection ended: shards that it leads choose another leader\"",
               node);
-    for (shard_id i = 0; i < f->shared->n_shards; i++) {
-        struct shard *s = host_shard(f->shared, i);
+    for (size_t i = 0; i < f->shared->n_shards; i++) {
+        struct shard *s = host_shard(f->shared, (shard_id)i);
         if (!s)
             continue;
         struct message *m = message_new(MESSAGE_PEER_LOST);

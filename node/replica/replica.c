@@ -382,7 +382,7 @@ static msec_t wait_after_loss(const struct replica *r, uint64_t lost)
 static void forget_leader(struct replica *r, uint64_t lost)
 {
     struct raft *e = &r->raft;
-    raft_time due = (raft_time)(r->now + wait_after_loss(r, lost));
+    raft_time due = (raft_time)r->now + (raft_time)wait_after_loss(r, lost);
     raft_time wait = e->follower_state.randomized_election_timeout;
     raft_free(e->follower_state.current_leader.address);
     e->follower_state.current_leader.id = 0;
