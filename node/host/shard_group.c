@@ -221,6 +221,14 @@ static uint64_t best_heir(const struct shard *s, const struct replica_member *li
     return best ? best->id : 0;
 }
 
+/* Then the replica hands over to nobody, and submits would be held back for nothing. */
+static bool is_changing(const struct shard *s)
+{
+    struct replica_status st;
+    replica_get_status(s->replica, &st);
+    return st.is_changing;
+}
+
 void group_lead(struct shard *s, node_id node, struct reply *out)
 {
     struct replica_member list[MEMBERS_MAX];
@@ -231,7 +239,11 @@ void group_lead(struct shard *s, node_id node, struct reply *out)
     for (size_t i = 0; i < n; i++) {
         if (node_of_replica(list[i].id) != node || list[i].role != REPLICA_VOTER)
             continue;
-        if (s->leader && !s->group.handing_to)
+        if (s->leader && !s->group.handing_to && is_changing(s))
+            *out = (struct reply){.status = REPLY_ERROR,
+                                  .error = ERR_BUSY,
+                                  .text = bytes_of_str("the shard's members change")};
+        else if (s->leader && !s->group.handing_to)
             hand_over(s, list[i].id, clock_mono_ms());
         return;
     }
@@ -349,6 +361,8 @@ static uint64_t next_leader(struct shard *s, const struct replica_member *list, 
                             msec_t now)
 {
     struct group *g = &s->group;
+    if (is_changing(s))
+        return 0;
     if (s->stopping) {
         bool first = !g->has_tried;
         g->has_tried = true;
