@@ -133,6 +133,8 @@ bool oneid_parse(const char *text, uint64_t *id)
 enum error_code router_connect(struct oneid_client *c, struct router_link *r, struct error *err)
 {
     enum error_code rc = link_open(c->net, r->endpoint, &r->link, err);
+    r->endings = 0;
+    r->is_up = false;
     if (rc != ERR_OK)
         return rc;
     struct epoll_event e = {.events = EPOLLIN};

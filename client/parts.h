@@ -20,7 +20,8 @@ struct router_link {
     struct call_list queue; /* goes out with the next turn */
     msec_t heard_ms;        /* its last word; 0: none yet */
     msec_t waiting_ms;      /* the first message sent since that word; 0: none */
-    bool is_lost;           /* its connection ended, and has not come back */
+    unsigned endings;       /* of its connections */
+    bool is_up;             /* there is one, as of this turn */
 };
 
 struct oneid_client {

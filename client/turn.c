@@ -21,7 +21,7 @@ enum {
     PATIENCE_DOUBLINGS_MS = 60000,
     NEAR = 4,        /* answers between the announcement of a callback's context and its use */
     FAR = 8,         /* the same, of a call */
-    LOOK_MS = 250,   /* at the least so often is looked for an interrupt */
+    LOOK_MS = 250,   /* at the least so often is looked for interrupts and ends */
     STALE_MS = 10000 /* a connection silent for so long is made anew */
 };
 
@@ -315,8 +315,14 @@ static void restamp(struct oneid_client *c, struct call *call, msec_t now)
     call->item = item;
 }
 
+/* One that there is no connection to is passed over, if there is any to another. */
 static size_t next_router(const struct oneid_client *c, size_t router)
 {
+    for (size_t i = 1; i <= c->n_routers; i++) {
+        size_t next = (router + i) % c->n_routers;
+        if (c->routers[next].is_up)
+            return next;
+    }
     return (router + 1) % c->n_routers;
 }
 
@@ -331,7 +337,7 @@ static void send_again(struct oneid_client *c, struct call *call, msec_t now)
 {
     const struct router_link *r = &c->routers[call->router];
     if (call->state == CALL_SENT) {
-        if (r->heard_ms < call->sent_ms || r->is_lost)
+        if (r->heard_ms < call->sent_ms || !r->is_up)
             leave_router(c, call->router);
         else if (call->patience_ms < PATIENCE_DOUBLINGS_MS)
             call->patience_ms *= 2; /* it lives: the work takes its time */
@@ -447,14 +453,15 @@ static void receive_all(struct oneid_client *c, msec_t now)
  * as long as for one that is slow. */
 static void look_at_links(struct oneid_client *c, msec_t now)
 {
-    for (size_t i = 0; i < c->n_routers && c->n_routers > 1; i++) {
+    for (size_t i = 0; i < c->n_routers; i++) {
         struct router_link *r = &c->routers[i];
-        bool is_lost = r->link && link_is_lost(r->link);
-        if (is_lost && !r->is_lost) {
-            leave_router(c, i);
-            ask_again(c, r, now);
-        }
-        r->is_lost = is_lost;
+        unsigned endings = r->link ? link_endings(r->link) : 0;
+        r->is_up = r->link && link_is_up(r->link);
+        if (endings == r->endings || c->n_routers == 1)
+            continue;
+        r->endings = endings;
+        leave_router(c, i);
+        ask_again(c, r, now);
     }
 }
 
@@ -561,5 +568,7 @@ int oneid_next_timeout_ms(struct oneid_client *c)
     if (c->poke || has_queued(c))
         return 0;
     msec_t left = c->wake_ms - clock_mono_ms();
+    if (left > LOOK_MS && c->n_routers > 1)
+        left = LOOK_MS; /* for connections that end */
     return left < 0 ? 0 : left < INT_MAX ? (int)left : INT_MAX;
 }

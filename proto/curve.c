@@ -27,7 +27,7 @@ struct curve_link {
     char key[KEY_SIZE]; /* that of the present try; "": there is none */
     size_t at;          /* its place among the server's keys */
     bool up, failed;    /* the handshake has gone well, or badly, with this key */
-    bool lost;          /* was up, and the connection ended by itself */
+    unsigned endings;   /* of connections that were up, by themselves */
     enum link_trouble trouble;
     unsigned failures;                  /* tries in a row */
     msec_t minded_ms, tried_ms, due_ms; /* connects again then, if it is not up */
@@ -130,7 +130,6 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
     switch (number) {
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         c->up = c->key[0] != '\0';
-        c->lost = false;
         c->failures = 0;
         c->failed = false;
         c->trouble = LINK_NO_TROUBLE;
@@ -146,7 +145,7 @@ static void take_event(struct curve_link *c, unsigned number, msec_t now)
             handshake_failed(c, LINK_NO_HANDSHAKE, now);
         else
             c->due_ms = now + BROKEN_MS;
-        c->lost |= c->up;
+        c->endings += c->up;
         c->up = false;
         break;
     }
@@ -210,9 +209,14 @@ void curve_link_close(struct curve_link *c)
     free(c);
 }
 
-bool curve_link_is_lost(const struct curve_link *c)
+unsigned curve_link_endings(const struct curve_link *c)
 {
-    return c->lost;
+    return c->endings;
+}
+
+bool curve_link_is_up(const struct curve_link *c)
+{
+    return c->up;
 }
 
 enum link_trouble curve_link_trouble(const struct curve_link *c)

@@ -97,7 +97,8 @@ void curve_link_close(struct curve_link *c);
 /* On the socket's thread, often. True: the socket was used, so that its descriptor may have told
  * all. */
 bool curve_link_mind(struct curve_link *c);
-bool curve_link_is_lost(const struct curve_link *c);
+unsigned curve_link_endings(const struct curve_link *c);
+bool curve_link_is_up(const struct curve_link *c);
 enum link_trouble curve_link_trouble(const struct curve_link *c);
 
 #endif

@@ -56,8 +56,9 @@ struct link {
     bool drained; /* looked into, found empty, and nothing sent since: what comes shows at fd */
     struct curve_link *curve; /* NULL: plain text */
     void *monitor;            /* of plain text */
-    bool is_up, is_lost;      /* by that */
-    msec_t looked_ms;         /* into it */
+    bool is_up;               /* by that, as what follows */
+    unsigned endings;
+    msec_t looked_ms; /* into it */
 };
 
 static enum error_code fail(struct error *err, enum error_code code, const char *what,
@@ -470,12 +471,6 @@ enum link_trouble link_trouble(const struct link *l)
     return l->curve ? curve_link_trouble(l->curve) : LINK_NO_TROUBLE;
 }
 
-static void mind(struct link *l)
-{
-    if (l->curve && curve_link_mind(l->curve))
-        l->drained = false;
-}
-
 static void take_events(struct link *l)
 {
     msec_t now = clock_mono_ms();
@@ -486,17 +481,29 @@ static void take_events(struct link *l)
     uint32_t value;
     while (monitor_take(l->monitor, &event, &value)) {
         bool is_up = event == ZMQ_EVENT_HANDSHAKE_SUCCEEDED;
-        l->is_lost = !is_up && (l->is_lost || l->is_up);
+        l->endings += l->is_up && !is_up;
         l->is_up = is_up;
     }
 }
 
-bool link_is_lost(struct link *l)
+static void mind(struct link *l)
 {
-    mind(l);
     if (l->monitor)
         take_events(l);
-    return l->curve ? curve_link_is_lost(l->curve) : l->is_lost;
+    if (l->curve && curve_link_mind(l->curve))
+        l->drained = false;
+}
+
+unsigned link_endings(struct link *l)
+{
+    mind(l);
+    return l->curve ? curve_link_endings(l->curve) : l->endings;
+}
+
+bool link_is_up(struct link *l)
+{
+    mind(l);
+    return l->curve ? curve_link_is_up(l->curve) : l->is_up;
 }
 
 bool link_recv(struct link *l, struct frame *f)

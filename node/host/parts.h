@@ -471,8 +471,9 @@ enum { MAP_WATCHERS_MAX = 256 };
 
 /* Of a node's link. */
 struct loss {
-    msec_t since_ms; /* its connection ended then, and has not come back; 0: it is there */
-    bool is_told;    /* the shards know */
+    unsigned endings; /* of its connections, as far as was looked */
+    bool is_new;      /* the shards do not know of the last one yet */
+    msec_t since_ms;  /* of that */
 };
 
 struct front {

@@ -86,25 +86,23 @@ static void tell_shards(struct front *f, node_id node)
     }
 }
 
-/* A process that has died ends its connections, one that is stopped or cut off does not. */
+/* A process that has died ends its connections at once, one that is stopped or out of reach after
+ * seconds, when others lead already. */
 msec_t peers_notice(struct front *f)
 {
     msec_t now = clock_mono_ms(), wait = LOOK_MS;
     for (size_t i = 0; i < f->shared->members.n; i++) {
         struct loss *l = &f->losses[i];
-        if (!f->peers[i] || !link_is_lost(f->peers[i])) {
-            *l = (struct loss){0};
-            continue;
-        }
-        if (l->since_ms == 0)
-            l->since_ms = now;
-        if (l->is_told)
+        unsigned endings = f->peers[i] ? link_endings(f->peers[i]) : 0;
+        if (endings != l->endings)
+            *l = (struct loss){.endings = endings, .is_new = endings > 0, .since_ms = now};
+        if (!l->is_new)
             continue;
         if (now - l->since_ms < LOST_MS) {
             wait = LOST_MS;
             continue;
         }
-        l->is_told = true;
+        l->is_new = false;
         tell_shards(f, f->shared->members.list[i].node);
     }
     return wait;

@@ -361,8 +361,6 @@ static uint64_t next_leader(struct shard *s, const struct replica_member *list, 
                             msec_t now)
 {
     struct group *g = &s->group;
-    if (is_changing(s))
-        return 0;
     if (s->stopping) {
         bool first = !g->has_tried;
         g->has_tried = true;
@@ -377,6 +375,8 @@ static uint64_t next_leader(struct shard *s, const struct replica_member *list, 
                   s->id);
         return best_heir(s, list, n, now);
     }
+    if (is_changing(s))
+        return 0;
     bool is_time = now - g->led_since >= SETTLED_MS && now >= g->hand_again;
     return is_time ? rightful_leader(s, list, n, now) : 0;
 }

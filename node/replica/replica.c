@@ -377,8 +377,8 @@ static msec_t wait_after_loss(const struct replica *r, uint64_t lost)
     return place * r->options.heartbeat_ms;
 }
 
-/* The engine has no event for it. What is set here is what it sets itself: no leader as after a new
- * term, the timer as after a heartbeat of an earlier time. */
+/* The engine has no event for it. What is set here is what it sets itself: no leader as at the
+ * start, the timer as after a heartbeat of an earlier time. */
 static void forget_leader(struct replica *r, uint64_t lost)
 {
     struct raft *e = &r->raft;

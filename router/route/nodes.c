@@ -127,5 +127,5 @@ bool nodes_send(const struct node *n, const struct envelope *e)
 bool nodes_is_away(struct router *r, node_id id)
 {
     const struct node *n = nodes_find(r, id);
-    return !n || n->is_lost || (n->silent_ms && r->now - n->silent_ms >= AWAY_MS);
+    return !n || !n->is_up || (n->silent_ms && r->now - n->silent_ms >= AWAY_MS);
 }

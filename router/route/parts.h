@@ -36,7 +36,7 @@ enum {
     AWAY_MS =
         500,      /* a node that has owed an answer for so long is not asked for what any may say */
     MOVE_MS = 30, /* between two moves to another replica of a shard */
-    LOST_MAX = 256,
+    LOST_MAX = 4096,
     MAP_RETRY_MS = 200,
     MAP_CHECK_MS = 5000,   /* a node that came up since may serve another one */
     MAP_REFUSED_MS = 1000, /* after a map that was refused, none is taken for so long */
@@ -125,7 +125,8 @@ struct node {
     char *listen; /* where the link goes. Owned */
     struct link *link;
     bool is_in_map;   /* false: only the file names it */
-    bool is_lost;     /* as of this turn: its connection ended, and has not come back */
+    unsigned endings; /* of its connections, as of this turn */
+    bool is_up;       /* there is one */
     msec_t silent_ms; /* since when it owes an answer; 0: it owes none */
 };
 

@@ -65,6 +65,19 @@ void shards_follow_map(struct router *r)
     }
 }
 
+/* One that there is no connection to is passed over, if there is any to another. */
+static uint8_t next_holder(struct router *r, shard_id shard)
+{
+    const struct map_shard *s = &r->map.shards[shard];
+    uint8_t at = r->places[shard].at;
+    for (unsigned i = 1; i < s->n_holders; i++) {
+        const struct node *n = nodes_find(r, s->holders[(at + i) % s->n_holders].node);
+        if (n && n->is_up)
+            return (uint8_t)((at + i) % s->n_holders);
+    }
+    return (uint8_t)((at + 1) % s->n_holders);
+}
+
 /* `node` does not lead the shard, or does not answer: goes on to `leader`, or where that is not
  * known to the next replica, also one that is to give the shard up: it may still lead. Answers of
  * those that were asked before do not count. */
@@ -79,7 +92,7 @@ static void move_on(struct router *r, shard_id shard, node_id node, node_id lead
         (known < 0 && r->now - p->moved_ms < MOVE_MS))
         return;
     metric_bump(&r->figures.moves, 1);
-    set_place(r, shard, (uint8_t)(known >= 0 ? known : (p->at + 1) % s->n_holders));
+    set_place(r, shard, known >= 0 ? (uint8_t)known : next_holder(r, shard));
 }
 
 /* What was not taken or is not answered fails in the next turn: whoever sends is in the middle of
@@ -248,16 +261,42 @@ static void leave_if_silent(struct router *r, shard_id shard, struct outgoing *o
     if (o->waits_ms == 0 || r->map.shards[shard].n_holders == 1)
         return;
     const struct node *asked = nodes_find(r, r->asked_nodes[shard]);
-    if (r->now - o->waits_ms < SILENT_MS && !(asked && asked->is_lost))
+    if (r->now - o->waits_ms < SILENT_MS && (!asked || asked->is_up))
         return;
     o->waits_ms = r->now;
     leave(r, shard, r->asked_nodes[shard]);
 }
 
+/* What the node has not answered it has lost. */
+static void leave_node(struct router *r, node_id node)
+{
+    for (size_t i = 0; i < SENT_MAX; i++) {
+        const struct sent *s = &r->sent[i];
+        if (!s->request_id || s->node != node || r->map.shards[s->shard].n_holders == 1)
+            continue;
+        if (r->asked_nodes[s->shard] == node)
+            leave(r, s->shard, node);
+        else
+            note_lost(r, s->request_id);
+    }
+}
+
+static void look_at_links(struct router *r)
+{
+    for (size_t i = 0; i < r->n_nodes; i++) {
+        struct node *n = &r->nodes[i];
+        unsigned endings = link_endings(n->link);
+        n->is_up = link_is_up(n->link);
+        if (endings == n->endings)
+            continue;
+        n->endings = endings;
+        leave_node(r, n->id);
+    }
+}
+
 void shards_flush(struct router *r)
 {
-    for (size_t i = 0; i < r->n_nodes; i++)
-        r->nodes[i].is_lost = link_is_lost(r->nodes[i].link);
+    look_at_links(r);
     for (shard_id s = 0; s < r->config->n_shards; s++) {
         leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_WRITE]);
         leave_if_silent(r, s, &r->outgoing[(size_t)s * LANES + LANE_READ]);

@@ -42,7 +42,7 @@ class OpsTest(unittest.TestCase):
         self.assertTrue(json.loads(self.cluster.ctl("check", "--quick", "--json").stdout)["ok"])
         self.cluster.kill("node-2")
         self.cluster.wait(lambda: ("node_away", 2, None) in self.found() and self.status()["ok"], "check names the node; the others serve")
-        for other in ("node-1", "node-3"):  # at once, not by time-outs
+        for other in ("node-1", "node-3"):
             self.cluster.wait(lambda other=other: "node_lost node=2" in self.cluster.log(other), f"{other} notices that a connection ended")
         out = self.cluster.ctl("check", "--deadline", "3000", check=False)
         self.assertEqual(out.returncode, 1)

@@ -153,6 +153,13 @@ static void strike_node(struct world *w)
     }
 }
 
+static void tell_false_end(struct world *w)
+{
+    uint32_t lost = some_node(w), node = some_node(w);
+
+    node_tell_end(w, node, lost);
+}
+
 void chaos_strike(struct world *w)
 {
     const struct plan *p = &w->plan;
@@ -165,7 +172,7 @@ void chaos_strike(struct world *w)
     if (world_chance(w, p->cut))
         cut(w);
     if (p->hears_ends && world_chance(w, FALSE_ENDS))
-        node_tell_end(w, some_node(w), some_node(w));
+        tell_false_end(w);
     if (world_chance(w, p->mend))
         memset(w->cut, 0, sizeof w->cut);
     world_schedule(w, world_between(w, 20, 60), EVENT_CHAOS);

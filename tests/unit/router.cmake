@@ -9,4 +9,5 @@ oneid_test(NAME test_errand SOURCES test_errand.c USES oneid_gather)
 # Its links and its askers are the test's.
 oneid_test(NAME test_shards SOURCES test_shards.c USES oneid_route)
 target_include_directories(test_shards PRIVATE $<TARGET_PROPERTY:oneid_route,SOURCE_DIR>)
-target_link_options(test_shards PRIVATE -Wl,--wrap=link_send -Wl,--wrap=link_is_lost -Wl,--wrap=tasks_reply)
+target_link_options(test_shards PRIVATE -Wl,--wrap=link_send -Wl,--wrap=link_endings
+    -Wl,--wrap=link_is_up -Wl,--wrap=tasks_reply)

@@ -456,6 +456,48 @@ static void test_router_that_died_is_left_at_once(void **state)
     fake_open(&w->fakes[0]); /* for the teardown */
 }
 
+/* Nor is one that has died asked after a retryable answer. */
+static void test_dead_router_is_passed_over(void **state)
+{
+    struct world *w = *state;
+    struct seen *seen = w->seen;
+    struct fake_message m, again;
+    open_client(w, 2, PATIENT_MS, PATIENT_MS, 0);
+    (void)submit(w->client, "m1", &seen[0]);
+    expect_message(w, 0, &m, 1);
+    fake_close(&w->fakes[1]);
+    for (int i = 0; i < 20; i++)
+        (void)oneid_poll(w->client, SOON_MS);
+    struct response busy = {.code = ERR_BUSY, .text = bytes_of_str("later")};
+    fake_answer(&w->fakes[0], &m, &busy, 1);
+    bool has_come = false;
+    while (!has_come && seen[0].calls == 0) {
+        (void)oneid_poll(w->client, SOON_MS);
+        has_come = fake_take(&w->fakes[0], &again, 1);
+    }
+    assert_true(has_come);
+    struct response r = {.profile = 4};
+    fake_answer(&w->fakes[0], &again, &r, 1);
+    expect_callbacks(w, 1);
+    assert_int_equal(seen[0].code, ONEID_OK);
+    fake_forget(&m);
+    fake_forget(&again);
+    fake_open(&w->fakes[1]); /* for the teardown */
+}
+
+/* Ended connections have no descriptor. */
+static void test_client_of_several_routers_looks_at_their_connections(void **state)
+{
+    struct world *w = *state;
+    struct fake_message m;
+    open_client(w, 2, PATIENT_MS, PATIENT_MS, 0);
+    (void)submit(w->client, "m1", w->seen);
+    expect_message(w, 0, &m, 1);
+    (void)oneid_poll(w->client, 0);
+    assert_in_range(oneid_next_timeout_ms(w->client), 0, 250);
+    fake_forget(&m);
+}
+
 static void test_no_word_until_the_deadline_is_unavailable(void **state)
 {
     struct world *w = *state;
@@ -655,6 +697,8 @@ int main(void)
         T(test_late_answer_of_the_first_router_counts_too),
         T(test_router_that_shuts_down_is_left_at_once),
         T(test_router_that_died_is_left_at_once),
+        T(test_dead_router_is_passed_over),
+        T(test_client_of_several_routers_looks_at_their_connections),
         T(test_no_word_until_the_deadline_is_unavailable),
         T(test_router_that_spoke_but_not_to_this_is_a_timeout),
         T(test_close_cancels_what_is_in_flight),

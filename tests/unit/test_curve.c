@@ -382,15 +382,15 @@ static void test_curve_a_server_changes_its_key(void **state)
     close_caller(&c);
 }
 
-static bool is_lost_soon(struct fixture *f, struct caller *c, bool expected)
+static bool is_up_soon(struct fixture *f, struct caller *c, bool expected)
 {
     struct frame heard = {.full = false};
     msec_t end = clock_mono_ms() + PATIENCE_MS;
-    while (link_is_lost(c->link) != expected && clock_mono_ms() < end) {
+    while (link_is_up(c->link) != expected && clock_mono_ms() < end) {
         (void)turn(f, c, &heard);
         frame_close(&heard);
     }
-    return link_is_lost(c->link) == expected;
+    return link_is_up(c->link) == expected;
 }
 
 static void test_curve_a_lost_server_is_noticed(void **state)
@@ -400,14 +400,15 @@ static void test_curve_a_lost_server_is_noticed(void **state)
     (void)snprintf(endpoint, sizeof endpoint, "%s", f->endpoint);
     struct caller c = open_caller(f, READER, f->port, f->keys[SERVER].public_key);
     exchange(f, &c, "hello");
-    assert_false(link_is_lost(c.link));
+    assert_true(is_up_soon(f, &c, true));
     close_server(f);
     open_server(f, SERVER, "tcp://127.0.0.1:*"); /* elsewhere */
-    assert_true(is_lost_soon(f, &c, true));
+    assert_true(is_up_soon(f, &c, false));
     close_server(f);
     open_server(f, SERVER, endpoint);
     exchange(f, &c, "again");
-    assert_true(is_lost_soon(f, &c, false));
+    assert_true(is_up_soon(f, &c, true));
+    assert_int_equal(link_endings(c.link), 1);
     close_caller(&c);
 }
 
@@ -417,7 +418,8 @@ static void test_curve_a_refused_link_is_not_lost(void **state)
     struct fixture *f = *state;
     struct caller c = open_caller(f, STRANGER, f->port, f->keys[SERVER].public_key);
     expect_silence(f, &c, &security_counters(f->net)->unknown_key);
-    assert_false(link_is_lost(c.link));
+    assert_int_equal(link_endings(c.link), 0);
+    assert_false(link_is_up(c.link));
     close_caller(&c);
 }
 

@@ -339,12 +339,12 @@ static void test_endpoint_unqueued_link_keeps_the_frame_until_there_is_a_peer(vo
     assert_int_equal(rmdir(path), 0);
 }
 
-static bool is_lost_soon(struct link *l, bool expected)
+static bool is_up_soon(struct link *l, bool expected)
 {
     struct waitable w = {.link = l};
-    for (int i = 0; i < PATIENCE_MS && link_is_lost(l) != expected; i++)
+    for (int i = 0; i < PATIENCE_MS && link_is_up(l) != expected; i++)
         (void)endpoint_wait(&w, 1, 1);
-    return link_is_lost(l) == expected;
+    return link_is_up(l) == expected;
 }
 
 static void test_endpoint_lost_link_is_noticed(void **state)
@@ -356,17 +356,19 @@ static void test_endpoint_lost_link_is_noticed(void **state)
     assert_int_equal(server_open(f->net, "tcp://127.0.0.1:*", SMALL, &s, NULL), ERR_OK);
     (void)snprintf(endpoint, sizeof endpoint, "%s", server_endpoint(s));
     assert_int_equal(link_open_unqueued(f->net, endpoint, &l, NULL), ERR_OK);
-    assert_false(link_is_lost(l)); /* there was none yet */
     struct frame one = frame_with("1");
     struct waitable none = {.fd = -1};
     for (int i = 0; i < PATIENCE_MS && !link_send(l, &one); i++)
         (void)endpoint_wait(&none, 0, 1);
     expect_exchange(s, l, "1");
-    assert_false(link_is_lost(l));
+    assert_true(is_up_soon(l, true));
     server_close(s);
-    assert_true(is_lost_soon(l, true));
+    assert_int_equal(link_endings(l), 0);
+    assert_true(is_up_soon(l, false));
+    assert_int_equal(link_endings(l), 1);
     assert_int_equal(server_open(f->net, endpoint, SMALL, &s, NULL), ERR_OK);
-    assert_true(is_lost_soon(l, false));
+    assert_true(is_up_soon(l, true));
+    assert_int_equal(link_endings(l), 1); /* also for who has not looked meanwhile */
     link_close(l);
     server_close(s);
 }

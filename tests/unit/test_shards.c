@@ -14,6 +14,7 @@ enum { NODES = 3, NODE_AWAY = 7, START_MS = 100000, SENT_LIST = 64, TOLD_LIST = 
 struct link {
     node_id node;
     bool is_down, is_lost;
+    unsigned endings;
 };
 
 static struct {
@@ -31,7 +32,8 @@ static struct {
 /* --- in place of the network and of the askers (see router.cmake) --- */
 
 bool __wrap_link_send(struct link *l, struct frame *f);
-bool __wrap_link_is_lost(struct link *l);
+unsigned __wrap_link_endings(struct link *l);
+bool __wrap_link_is_up(struct link *l);
 void __wrap_tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
                         const struct reply *reply);
 
@@ -52,9 +54,14 @@ bool __wrap_link_send(struct link *l, struct frame *f)
     return true;
 }
 
-bool __wrap_link_is_lost(struct link *l)
+unsigned __wrap_link_endings(struct link *l)
 {
-    return l->is_lost;
+    return l->endings;
+}
+
+bool __wrap_link_is_up(struct link *l)
+{
+    return !l->is_lost;
 }
 
 void __wrap_tasks_reply(struct router *r, const struct ref *ref, shard_id shard,
@@ -277,6 +284,12 @@ static void test_one_that_cannot_be_reached_is_left_at_once(void **state)
     assert_int_equal(rig.r->asked_nodes[0], 2);
 }
 
+static void lose(node_id node, bool comes_back)
+{
+    rig.links[node - 1].endings++;
+    rig.links[node - 1].is_lost = !comes_back;
+}
+
 /* Nothing more is sent that could show it. */
 static void test_one_whose_connection_ended_is_left_at_once(void **state)
 {
@@ -284,20 +297,61 @@ static void test_one_whose_connection_ended_is_left_at_once(void **state)
     ask_and_turn(LANE_WRITE, 1);
     pass(1);
     assert_int_equal(rig.n_told, 0);
-    rig.links[1].is_lost = true; /* another one */
+    lose(2, false);
     pass(1);
     assert_int_equal(rig.n_told, 0);
-    rig.links[0].is_lost = true;
+    lose(1, false);
     pass(1);
     assert_int_equal(rig.n_told, 1);
     assert_int_equal(rig.told_code[0], ERR_UNAVAILABLE);
+    assert_int_equal(rig.r->asked_nodes[0], 3); /* 2 is away, too */
+}
+
+/* It was started again between two looks: what it was asked is lost all the same. */
+static void test_one_that_was_restarted_is_left_as_well(void **state)
+{
+    (void)state;
+    ask_and_turn(LANE_READ, 1);
+    lose(1, true);
+    pass(1);
+    assert_int_equal(rig.n_told, 1);
     assert_int_equal(rig.r->asked_nodes[0], 2);
+}
+
+static void test_questions_fail_with_the_connection(void **state)
+{
+    (void)state;
+    ask_and_turn(LANE_QUERY, 1);
+    ask_and_turn(LANE_WATCH, 2);
+    ask_and_turn(LANE_STALE_QUERY, 3); /* any may answer: node 2 is asked */
+    assert_int_equal(rig.sent_to[2], 2);
+    lose(2, false);
+    pass(1);
+    assert_int_equal(rig.n_told, 1);
+    assert_int_equal(rig.told[0], 3);
+    assert_int_equal(rig.r->asked_nodes[0], 1);
+    lose(1, false);
+    pass(1);
+    assert_int_equal(rig.n_told, 3);
+    assert_int_equal(rig.r->asked_nodes[0], 3);
+}
+
+/* There is no other to ask: the askers ask again by themselves. */
+static void test_the_only_holder_is_not_left(void **state)
+{
+    (void)state;
+    follow(1, (node_id[]){1});
+    ask_and_turn(LANE_WRITE, 1);
+    lose(1, false);
+    pass(1);
+    assert_int_equal(rig.n_told, 0);
+    assert_int_equal(rig.r->asked_nodes[0], 1);
 }
 
 static void test_one_that_owes_nothing_is_not_left(void **state)
 {
     (void)state;
-    rig.links[0].is_lost = true;
+    lose(1, false);
     pass(SILENT_MS);
     assert_int_equal(rig.r->asked_nodes[0], 1);
 }
@@ -379,7 +433,7 @@ static void test_a_newer_map_moves_only_what_it_must(void **state)
 static void test_a_replica_whose_connection_ended_is_not_asked_for_what_any_may_say(void **state)
 {
     (void)state;
-    rig.links[1].is_lost = true;
+    lose(2, false);
     pass(1);
     for (uint32_t call = 1; call <= 4; call++)
         ask_and_turn(LANE_STALE_READ, call);
@@ -420,6 +474,9 @@ int main(void)
         IN_RIG(test_a_batch_that_did_not_leave_does_not_clog_its_lane),
         IN_RIG(test_one_that_cannot_be_reached_is_left_at_once),
         IN_RIG(test_one_whose_connection_ended_is_left_at_once),
+        IN_RIG(test_one_that_was_restarted_is_left_as_well),
+        IN_RIG(test_questions_fail_with_the_connection),
+        IN_RIG(test_the_only_holder_is_not_left),
         IN_RIG(test_one_that_owes_nothing_is_not_left),
         IN_RIG(test_the_leader_that_a_replica_names_is_asked_next),
         IN_RIG(test_a_leader_that_is_named_and_dead_is_left_again),

@@ -81,9 +81,11 @@ enum link_trouble {
     LINK_NO_HANDSHAKE /* it is not the server that we know the key of, or speaks plain text */
 };
 enum link_trouble link_trouble(const struct link *l);
-/* Did its connection end, and has not come back? Then the process at the other end has probably
- * died. Known about 20 ms later; no descriptor tells. */
-bool link_is_lost(struct link *l);
+/* How many connections of it have ended: with each, the process at the other end has probably died,
+ * or was out of reach for seconds. Known about 20 ms later; no descriptor tells. */
+unsigned link_endings(struct link *l);
+/* Is there a connection now, as far as is known? */
+bool link_is_up(struct link *l);
 bool link_recv(struct link *l, struct frame *f);
 /* Takes the frame; false (and the frame is kept) when the queue to the peer is full, or see
  * link_open_unqueued. Success says
