@@ -162,6 +162,8 @@ void group_on_role(struct shard *s)
     g->led_since = s->leader ? clock_mono_ms() : 0;
     if (!s->leader)
         g->handing_to = 0;
+    else
+        g->has_tried = false; /* one that stops may be handed the lead by one that does not know */
 }
 
 static const struct replica_member *find(const struct replica_member *list, size_t n, uint64_t id)

@@ -125,6 +125,20 @@ static void test_node_that_stops_hands_over_once_members_are_settled(void **stat
     assert_true(hands_over());
 }
 
+/* It was handed the lead while it stopped, by one that did not know. */
+static void test_node_that_stops_and_leads_anew_hands_over_again(void **state)
+{
+    (void)state;
+    rig.s->stopping = true;
+    assert_true(hands_over());
+    rig.s->leader = false;
+    group_on_role(rig.s);
+    rig.s->leader = true;
+    group_on_role(rig.s);
+    rig.n_transfers = 0;
+    assert_true(hands_over());
+}
+
 /* The log was looked at all the time, also while nothing could be handed over. */
 static void test_leader_that_had_nothing_to_write_is_not_stuck(void **state)
 {
@@ -161,6 +175,7 @@ int main(void)
         IN_RIG(test_leads_where_the_map_says),
         IN_RIG(test_nobody_takes_over_while_members_change),
         IN_RIG(test_node_that_stops_hands_over_once_members_are_settled),
+        IN_RIG(test_node_that_stops_and_leads_anew_hands_over_again),
         IN_RIG(test_leader_that_had_nothing_to_write_is_not_stuck),
         IN_RIG(test_order_to_hand_over_is_refused_while_members_change),
     };
