@@ -318,12 +318,14 @@ static void restamp(struct oneid_client *c, struct call *call, msec_t now)
 /* One that there is no connection to is passed over, if there is any to another. */
 static size_t next_router(const struct oneid_client *c, size_t router)
 {
-    for (size_t i = 1; i <= c->n_routers; i++) {
-        size_t next = (router + i) % c->n_routers;
+    const size_t first = (router + 1) % c->n_routers;
+    size_t next = first;
+    do {
         if (c->routers[next].is_up)
             return next;
-    }
-    return (router + 1) % c->n_routers;
+        next = (next + 1) % c->n_routers;
+    } while (next != first);
+    return first;
 }
 
 /* New requests go elsewhere from now on. */
