@@ -230,6 +230,16 @@ static void test_voters_members_and_folders(void **state)
     assert_int_equal(found(w, NULL, 1, FINDING_MEMBER_LOST).node, 2);
 }
 
+/* It was just started. */
+static void test_a_node_that_answers_without_its_shards(void **state)
+{
+    struct world *w = *state;
+    for (int router = 0; router < 2; router++)
+        w->nodes[router][1].n_replicas = SHARDS - 1;
+    struct finding f = found(w, NULL, 1, FINDING_MEMBER_LOST);
+    assert_true(f.shard == SHARDS && f.node == 2);
+}
+
 static void test_replicas_that_lag(void **state)
 {
     struct world *w = *state;
@@ -496,7 +506,38 @@ static void test_what_passes_by_is_no_finding(void **state)
     assert_int_equal(first.n, 2);
     w->replicas[2][2].is_leader = true; /* the election is over */
     health_check(&w->survey, NULL, &again);
-    findings_confirm(&first, &again);
+    assert_true(findings_confirm(&first, &again));
+    assert_int_equal(first.n, 1);
+    assert_int_equal(first.list[0].kind, FINDING_DISK_FULL);
+    findings_close(&first);
+    findings_close(&again);
+}
+
+static void test_all_that_was_found_has_passed(void **state)
+{
+    struct world *w = *state;
+    struct findings first = {0}, again = {0};
+    w->replicas[2][2].is_leader = false;
+    health_check(&w->survey, NULL, &first);
+    assert_int_equal(first.n, 1);
+    assert_true(findings_confirm(&first, &again));
+    assert_int_equal(first.n, 0);
+    findings_close(&first);
+    findings_close(&again);
+}
+
+/* Not well at any time, but never for the same reason: a node that comes back is away, then behind,
+ * then no voter yet. */
+static void test_one_finding_that_follows_another_is_no_peace(void **state)
+{
+    struct world *w = *state;
+    struct findings first = {0}, again = {0};
+    w->replicas[2][2].is_leader = false;
+    health_check(&w->survey, NULL, &first);
+    w->replicas[2][2].is_leader = true;
+    w->nodes[0][0].disk_full = true;
+    health_check(&w->survey, NULL, &again);
+    assert_false(findings_confirm(&first, &again));
     assert_int_equal(first.n, 1);
     assert_int_equal(first.list[0].kind, FINDING_DISK_FULL);
     findings_close(&first);
@@ -513,6 +554,7 @@ int main(void)
         T(test_shards_without_a_leader_and_why),
         T(test_the_leader_of_the_newest_term_counts),
         T(test_voters_members_and_folders),
+        T(test_a_node_that_answers_without_its_shards),
         T(test_replicas_that_lag),
         T(test_leaders_that_are_elsewhere),
         T(test_disks_and_checkpoints),
@@ -529,6 +571,8 @@ int main(void)
         T(test_the_only_replica_has_to_be_there),
         T(test_what_one_router_does_not_reach),
         T(test_what_passes_by_is_no_finding),
+        T(test_all_that_was_found_has_passed),
+        T(test_one_finding_that_follows_another_is_no_peace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { AGAIN_MS = 700 }; /* what is gone by then was passing by */
+enum { AGAIN_MS = 700, LOOKS_MAX = 5 }; /* what is gone by then was passing by */
 
 static void wait_ms(long ms)
 {
@@ -19,21 +19,25 @@ static void wait_ms(long ms)
 
 int health_look(const struct options *o, struct findings *out)
 {
-    static struct survey first, second;
-    int rc = survey_open(&first, o, true);
-    if (rc == EXIT_OK) {
-        health_check(&first, NULL, out);
-        if (out->n > 0) {
-            struct findings again = {0};
-            wait_ms(AGAIN_MS);
-            rc = survey_open(&second, o, true);
-            health_check(&second, &first, &again);
-            findings_confirm(out, &again);
-            findings_close(&again);
-            survey_close(&second);
+    static struct survey surveys[2];
+    int rc = survey_open(&surveys[0], o, true);
+    bool is_clear = false;
+    if (rc == EXIT_OK)
+        health_check(&surveys[0], NULL, out);
+    for (int look = 1; look < LOOKS_MAX && rc == EXIT_OK && out->n > 0 && !is_clear; look++) {
+        struct survey *before = &surveys[(look - 1) % 2], *now = &surveys[look % 2];
+        struct findings again = {0};
+        wait_ms(AGAIN_MS);
+        survey_close(now); /* the one before the last */
+        rc = survey_open(now, o, true);
+        if (rc == EXIT_OK) {
+            health_check(now, before, &again);
+            is_clear = findings_confirm(out, &again);
         }
+        findings_close(&again);
     }
-    survey_close(&first);
+    survey_close(&surveys[0]);
+    survey_close(&surveys[1]);
     return rc;
 }
 

@@ -23,38 +23,52 @@ void findings_close(struct findings *f)
     *f = (struct findings){0};
 }
 
-static bool is_same(const struct finding *a, const struct finding *b)
+static struct finding *add(struct findings *f)
 {
-    return a->kind == b->kind && a->shard == b->shard && a->node == b->node &&
-           a->router == b->router;
-}
-
-void findings_confirm(struct findings *f, const struct findings *again)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < f->n; i++) {
-        for (size_t k = 0; k < again->n; k++) {
-            if (is_same(&f->list[i], &again->list[k])) {
-                f->list[n++] = again->list[k];
-                break;
-            }
-        }
-    }
-    f->n = n;
-}
-
-struct finding *finding_add(struct look *l, enum finding_kind kind)
-{
-    struct findings *f = l->out;
     if (f->n == f->cap) {
         f->cap = f->cap ? 2 * f->cap : 16;
         f->list = realloc(f->list, f->cap * sizeof *f->list);
         if (!f->list)
             abort(); /* out of memory */
     }
-    struct finding *x = &f->list[f->n++];
+    return &f->list[f->n++];
+}
+
+struct finding *finding_add(struct look *l, enum finding_kind kind)
+{
+    struct finding *x = add(l->out);
     *x = (struct finding){.kind = kind};
     return x;
+}
+
+static bool is_same(const struct finding *a, const struct finding *b)
+{
+    return a->kind == b->kind && a->shard == b->shard && a->node == b->node &&
+           a->router == b->router;
+}
+
+static bool has(const struct findings *f, const struct finding *x)
+{
+    for (size_t i = 0; i < f->n; i++) {
+        if (is_same(&f->list[i], x))
+            return true;
+    }
+    return false;
+}
+
+bool findings_confirm(struct findings *f, struct findings *again)
+{
+    struct findings both = {0};
+    for (size_t i = 0; i < again->n; i++) {
+        if (has(f, &again->list[i]))
+            *add(&both) = again->list[i];
+    }
+    bool is_clear = both.n > 0 || again->n == 0;
+    findings_close(f);
+    *f = is_clear ? both : *again;
+    if (!is_clear)
+        *again = (struct findings){0};
+    return is_clear;
 }
 
 void finding_says(struct finding *f, const char *fmt, ...)
@@ -259,13 +273,14 @@ static void check_folders(struct look *l, const struct oneid_replica *leader)
         for (size_t k = 0; k < i; k++)
             is_double |= leader->members[k].node == m->node;
         const struct oneid_replica *r = survey_replica(n, leader->shard);
-        if (!is_double && (!r || r->folder == m->folder))
-            continue;
+        bool is_here = !n || (!r && is_moving(l, leader->shard)) || (r && r->folder == m->folder);
+        if (!is_double && is_here)
+            continue; /* that it is away is said already */
         struct finding *f = finding_add(l, FINDING_MEMBER_LOST);
         f->shard = mark_of_shard(leader->shard);
         f->node = m->node;
-        finding_says(f, "shard %u has a member of a folder that node %u does not have any more",
-                     leader->shard, m->node);
+        finding_says(f, "shard %u has a member of a folder that node %u does not have%s",
+                     leader->shard, m->node, r ? " any more" : "");
         finding_mend(
             f, "the leader replaces it by the node's present folder by itself; if it stays, start "
                "the shard's other nodes");

@@ -72,10 +72,12 @@ void findings_close(struct findings *f);
 
 /* Appends. `before`: the same question somewhat earlier, for what stands still; may be NULL. */
 void health_check(const struct survey *v, const struct survey *before, struct findings *out);
-/* Keeps those of `f` that `again` has, too: what passes by itself is no finding. */
-void findings_confirm(struct findings *f, const struct findings *again);
+/* `f`: of the look before; becomes what there is to tell: what `again` has, too, since what passes
+ * by itself is no finding. False: one thing has followed another (a node that is started again is
+ * away, then behind, then no voter yet), `f` becomes `again`, and it takes another look. */
+bool findings_confirm(struct findings *f, struct findings *again);
 
-/* Looks twice where there is something. The exit status: EXIT_PROBLEM when nothing can be asked. */
+/* Looks again where there is something. The exit status: EXIT_PROBLEM when nothing can be asked. */
 int health_look(const struct options *o, struct findings *out);
 void finding_emit(struct emit *e, const struct finding *f);
 /* For people. */

@@ -61,6 +61,7 @@ void survey_close(struct survey *v)
         oneid_result_free(v->routers[i].map);
     }
     cluster_config_close(v->config);
+    *v = (struct survey){0};
 }
 
 const struct oneid_node *survey_node(const struct survey *v, uint16_t node)
