@@ -59,8 +59,8 @@ cluster up >/dev/null || failed "up after a kill"
 cmp -s <(tr ' ' '\n' <<<"$first" | sort) <(pids | tr ' ' '\n' | sort) && failed "a new process was expected"
 
 cluster down >/dev/null || failed "down"
-for pid in $first; do
-    [ ! -e "/proc/$pid" ] || [ "$(ps -o stat= -p "$pid" | cut -c1)" = Z ] || failed "$pid still runs"
+for pid in $first; do # one that has ended has no program, but its memory takes a while with a sanitizer
+    ! readlink "/proc/$pid/exe" >/dev/null || failed "$pid still runs"
 done
 if cluster status >/dev/null 2>&1; then failed "status of nothing is a problem"; fi
 cluster down >/dev/null || failed "down again"
