@@ -59,7 +59,7 @@ struct oneid_options {
     uint32_t deadline_ms;   /* default of a request; 0: 10,000 */
     uint32_t max_in_flight; /* 0: 4,096. One more gives ONEID_ERR_BUSY */
     uint32_t retry_ms;      /* without an answer for so long, ask the next router; 0: 2,000.
-                               One whose connection ends is left at once */
+                               One whose connection ends is left within 250 ms */
     /* Encryption (docs/security.md): the client's own key file, as oneidctl keygen makes it, and
      * for each router its public key of 40 characters, or several with spaces between them while it
      * is being changed. Both NULL: plain text, which routers take on loopback addresses only. */
